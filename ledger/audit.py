@@ -1,0 +1,339 @@
+"""The audit: every entry stands again in an empty log, and everything that was stored is compared with what comes out.
+
+Chain, leaf hashes, tiles, roots, every signature inside every entry, key roles at that time, monotone time, admission
+rules and the projection follow from the entries alone; an audit makes them again in a scratch database, with the code
+that writes the log, and names the first difference. `inbond-verify` is the second opinion: another implementation.
+
+A log may come from its database or from a folder of exported files.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table, select
+
+from inbond.ledger import checkpoints, merkle, notes, submission, tables
+from inbond.ledger.batch import Batch
+from inbond.ledger.database import Database, translated
+from inbond.ledger.entries import parse_entry
+from inbond.ledger.keyring import Keyring
+from inbond.ledger.keys import PublicKey
+from inbond.ledger.log import Log
+from inbond.ledger.reader import LedgerReader
+from inbond.ledger.rules import Rules
+from inbond.ledger.submission import Submission
+from inbond.ledger.tiles import decode_bundle, entries_path, node_reader, tile_path, tiles_of
+from inbond.schemas.entry import GENESIS_PREV, Entry
+from inbond.schemas.errors import InbondError, Inconclusive, VerificationError
+from inbond.schemas.statement import Statement
+
+STEP = 256
+Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """Where an audit reads a log from."""
+
+    name: str
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint, a signed note."""
+
+    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
+        """(seq, bytes) of the first `size` entries, in order."""
+
+
+@dataclass
+class AuditReport:
+    """What an audit found. `problem` is the first difference, None when there was none."""
+
+    source: str
+    origin: str = ""
+    size: int = 0
+    root: str = ""
+    signatures: int = 0
+    checkpoints: int = 0
+    tables: int = 0
+    problem: str | None = None
+    unchecked: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """clean, inconclusive (something could not be checked) or differs."""
+        return "differs" if self.problem else "inconclusive" if self.unchecked else "clean"
+
+
+def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> AuditReport:
+    """Audit a log's database: entries, tree, checkpoints, high-water file, and every row that `rules` projected."""
+    report = AuditReport(str(log.database.path))
+    with _reported(report), translated(log.database.path), _scratch(rules) as scratch:
+        log.database.integrity()
+        with log.reading() as reader:
+            state = _replay(_DatabaseSource(report.source, reader), rules, scratch, report, progress)
+            with scratch.reading() as again:
+                for table in (tables.entries, tables.signers, tables.tiles, *rules.tables):
+                    compare_table(table, reader.connection, again)
+                    report.tables += 1
+                _check_head(reader, state)
+                _check_checkpoints(reader, again, state.keyring, report)
+        log.check_high_water()
+    return report
+
+
+def audit_folder(
+    folder: Path, rules: Rules, genesis: bytes | None = None, progress: Progress | None = None
+) -> AuditReport:
+    """Audit a log from exported files alone.
+
+    `genesis` pins the leaf hash of entry 0; without it the report says that the log vouches for its own keys.
+    """
+    report = AuditReport(str(folder))
+    with _reported(report), _scratch(rules) as scratch:
+        source = _FolderSource(folder)
+        _replay(source, rules, scratch, report, progress)
+        with scratch.reading() as again:
+            for name in (name for name in tiles_of(report.size) if name.level is not None):
+                path = tile_path(name.level or 0, name.n, name.width)
+                if source.read(path) != _stored_tile(again, name.level or 0, name.n)[: 32 * name.width]:
+                    raise VerificationError(
+                        f"{folder / path}: expected the hashes that follow from the entries, found others"
+                    )
+            leaf = bytes(again.execute(select(tables.entries.c.leaf).where(tables.entries.c.seq == 0)).scalar_one())
+        report.checkpoints = 1
+        if genesis is None:
+            report.unchecked.append(f"genesis was not pinned: compare {leaf.hex()} with what the operator published")
+        elif leaf != genesis:
+            raise VerificationError(f"{folder}: expected genesis {genesis.hex()}, found {leaf.hex()}")
+    return report
+
+
+@contextmanager
+def _scratch(rules: Rules) -> Iterator[Database]:
+    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
+        database = Database.create(Path(folder) / "ledger.db", [*tables.TABLES, *rules.tables])
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def _replay(
+    source: Source, rules: Rules, scratch: Database, report: AuditReport, progress: Progress | None
+) -> "_State":
+    """Let every entry of `source` stand again in `scratch`; checks the newest checkpoint against the result."""
+    note = source.checkpoint()
+    claimed = checkpoints.parse(notes.parse(note).text)
+    report.origin, report.size, report.root = claimed.origin, claimed.size, claimed.root.hex()
+    state = _State(source.name)
+    entries = source.entries(claimed.size)
+    with scratch.writing() as connection:
+        while page := list(islice(entries, STEP)):
+            state.stand(connection, rules, page, report)
+            if progress:
+                progress(state.size, claimed.size)
+        connection.exec_driver_sql("COMMIT")
+    if state.size != claimed.size:
+        raise VerificationError(
+            f"{source.name}: expected {claimed.size} entries as the checkpoint says, found {state.size}"
+        )
+    _check_note(note, state.keyring, f"{source.name}: checkpoint")
+    if state.root != claimed.root:
+        raise VerificationError(
+            f"{source.name}: checkpoint: expected root {state.root.hex()} from the entries, found {claimed.root.hex()}"
+        )
+    return state
+
+
+class _State:
+    """The log that grows in the scratch database."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.keyring = Keyring()
+        self.size, self.leaf, self.frontier = 0, bytes.fromhex(GENESIS_PREV), b""
+        self.root, self.time = merkle.EMPTY_ROOT, ""
+        self.pool = ThreadPoolExecutor(max_workers=4)
+
+    def stand(self, connection: Connection, rules: Rules, page: list[tuple[int, bytes]], report: AuditReport) -> None:
+        """Add one page of entries, comparing each with what it claims to be."""
+        batch = Batch(self.keyring, self.size, self.leaf, self.frontier, self.time, replaying=True)
+
+        def root_at(size: int) -> bytes:
+            if size <= self.size:
+                return merkle.root_at(size, node_reader(lambda level, n: _stored_tile(connection, level, n)))
+            tree = merkle.CompactRange.from_bytes(self.size, self.frontier)
+            tree.extend(batch.leaves[: size - self.size])
+            return tree.root()
+
+        entries = [self._parse(seq, data) for seq, data in page]
+        prepared = submission.prepare_all((entry.dsse for entry in entries), self._public_key, self.pool)
+        batch.recall(connection, [item for item in prepared if isinstance(item, Submission)])
+        for (_, data), entry, item in zip(page, entries, prepared, strict=True):
+            if isinstance(item, InbondError):
+                raise self._refused(entry.seq, item)
+            if entry.seq == 0:
+                batch.keyring = Keyring(origin=item.statement.header.registry)
+            if entry.time < batch.time:
+                raise VerificationError(
+                    f"entry {entry.seq}: expected a time of {batch.time} or later, found {entry.time}"
+                )
+            batch.time = entry.time
+            try:
+                added = batch.add(connection, rules, item, root_at)
+            except InbondError as error:
+                raise self._refused(entry.seq, error) from error
+            if added.duplicate:
+                raise VerificationError(
+                    f"entry {entry.seq}: expected a header id of its own, found that of entry {added.seq}"
+                )
+            if batch.leaf != merkle.leaf_hash(data):
+                raise VerificationError(
+                    f"entry {entry.seq}: expected kind {item.statement.kind}, seq {added.seq} and the leaf hash of the entry "
+                    f"before in prev, found kind {entry.kind}, seq {entry.seq}, prev {entry.prev[:16]}…"
+                )
+            report.signatures += len(entry.dsse.signatures)
+        self.root, self.frontier = batch.write(connection)
+        self.keyring, self.leaf, self.size, self.time = batch.keyring, batch.leaf, batch.next_seq, batch.time
+
+    def _parse(self, seq: int, data: bytes) -> Entry:
+        try:
+            return parse_entry(data)
+        except InbondError as error:
+            raise VerificationError(f"{self.name}: entry {seq}: {error.message}") from error
+
+    def _refused(self, seq: int, error: InbondError) -> VerificationError:
+        return VerificationError(f"{self.name}: entry {seq} cannot stand in this log: {error.message}")
+
+    def _public_key(self, _: Statement, keyid: str) -> PublicKey | None:
+        state = self.keyring.keys.get(keyid)
+        return state.public if state else None
+
+
+def _stored_tile(connection: Connection, level: int, n: int) -> bytes:
+    query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
+    return bytes(connection.execute(query).scalar_one())
+
+
+def _check_note(note: bytes, keyring: Keyring, what: str) -> checkpoints.Checkpoint:
+    """The checkpoint of a note all of whose signature lines verify under this log's keys."""
+    known = {(key.name, key.key_id) for key in keyring.log_keys}
+    for line in notes.parse(note).signatures:
+        if (line.name, line.key_id) not in known:
+            raise VerificationError(
+                f"{what}: expected signatures by this log's keys only, found one by {line.name}+{line.key_id.hex()}"
+            )
+    return checkpoints.open_checkpoint(note, keyring.log_keys, keyring.origin)
+
+
+def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring, report: AuditReport) -> None:
+    """Every stored checkpoint is signed and is the root of its size; the head row is the newest of them."""
+    node = node_reader(lambda level, n: _stored_tile(again, level, n))
+    newest = b""
+    for size, newest in reader.checkpoints():
+        checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
+        if checkpoint.size != size or not 0 < size <= reader.size:
+            raise VerificationError(
+                f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}"
+            )
+        if merkle.root_at(size, node) != checkpoint.root:
+            raise VerificationError(
+                f"checkpoint {size}: expected root {merkle.root_at(size, node).hex()} from the entries, found {checkpoint.root.hex()}"
+            )
+        report.checkpoints += 1
+    if newest != reader.note:
+        raise VerificationError("head: expected the note of the newest checkpoint, found another")
+
+
+def _check_head(reader: LedgerReader, state: _State) -> None:
+    for name, expected in (
+        ("size", state.size), ("root", state.root), ("leaf", state.leaf), ("time", state.time), ("frontier", state.frontier)
+    ):  # fmt: skip
+        found = getattr(reader, name)
+        if found != expected:
+            raise VerificationError(f"head.{name}: expected {_shown(expected)} from the entries, found {_shown(found)}")
+
+
+def compare_table(table: Table, live: Connection, again: Connection) -> None:
+    """Raise VerificationError, naming row and column, unless a table holds the same rows in both databases."""
+    order = list(table.primary_key.columns)
+    rows = [
+        connection.execution_options(yield_per=1000).execute(select(table).order_by(*order))
+        for connection in (live, again)
+    ]
+    for found, expected in zip_longest(*rows):
+        if found == expected:
+            continue
+        if found is None or expected is None:
+            row, word = (expected, "is missing") if found is None else (found, "follows from no entry")
+            raise VerificationError(f"table {table.name}: row {_key(order, row)} {word}")
+        for column in table.columns:
+            a, b = found._mapping[column], expected._mapping[column]
+            if a != b:
+                raise VerificationError(
+                    f"table {table.name}: row {_key(order, expected)}: column {column.name}: expected {_shown(b)}, found {_shown(a)}"
+                )
+
+
+def _key(order: list[Any], row: Any) -> str:
+    return ", ".join(f"{column.name}={_shown(row._mapping[column])}" for column in order)
+
+
+def _shown(value: Any) -> str:
+    text = value.hex() if isinstance(value, bytes) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+class _DatabaseSource:
+    def __init__(self, name: str, reader: LedgerReader) -> None:
+        self.name, self._reader = name, reader
+
+    def checkpoint(self) -> bytes:
+        return self._reader.note
+
+    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
+        return self._reader.entries(0, size)
+
+
+class _FolderSource:
+    """A log as `export` writes it; also what a web server would serve."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name, self._folder = str(folder), folder
+
+    def checkpoint(self) -> bytes:
+        return self.read("checkpoint")
+
+    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
+        for n in range((size + 255) // 256):
+            width = min(256, size - 256 * n)
+            if not (self._folder / entries_path(n, width)).is_file() and n == 0:
+                raise Inconclusive(
+                    f"{self._folder} has no entry bundles: a public export shows heads and tiles, not entries"
+                )
+            bundle = decode_bundle(self.read(entries_path(n, width)), width)
+            yield from ((256 * n + i, data) for i, data in enumerate(bundle))
+
+    def read(self, path: str) -> bytes:
+        try:
+            return (self._folder / path).read_bytes()
+        except OSError as error:
+            raise VerificationError(
+                f"{self._folder / path}: expected a file of the log, found none: {error.strerror}"
+            ) from None
+
+
+@contextmanager
+def _reported(report: AuditReport) -> Iterator[None]:
+    """Turn the first failure into the report's verdict."""
+    try:
+        yield
+    except Inconclusive as error:
+        report.unchecked.append(error.message)
+    except VerificationError as error:
+        report.problem = error.message

@@ -1,0 +1,59 @@
+"""The newest checkpoint, kept outside the database.
+
+A database that was restored from an older backup, or fell back to a lagging copy, would sign a second history for sizes
+it had already signed: a fork. This file remembers the newest checkpoint that was ever answered for, and every write
+compares it. It lies under the user's state folder, named by the genesis leaf hash, so a restored registry folder does
+not bring an old one along. `INBOND_STATE` names another place.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from inbond.ledger.checkpoints import Checkpoint, open_checkpoint
+from inbond.ledger.files import write_durably
+from inbond.ledger.keys import VerifierKey
+from inbond.schemas.errors import StoreError, VerificationError
+
+
+def state_folder() -> Path:
+    """Where high-water files lie: INBOND_STATE, else the user's state folder."""
+    named = os.environ.get("INBOND_STATE")
+    return Path(named) if named else Path(platformdirs.user_state_dir("inbond"))
+
+
+class HighWater:
+    """The checkpoint file of one log."""
+
+    def __init__(self, genesis_leaf: bytes, origin: str, log_keys: list[VerifierKey]) -> None:
+        self.path = state_folder() / genesis_leaf.hex() / "checkpoint"
+        self._origin = origin
+        self._log_keys = log_keys
+
+    def read(self) -> tuple[bytes, Checkpoint] | None:
+        """The note and its checkpoint, None when this machine has never seen the log."""
+        try:
+            note = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot read the newest checkpoint: {error}") from error
+        try:
+            return note, open_checkpoint(note, self._log_keys, self._origin)
+        except VerificationError as error:
+            raise VerificationError(
+                f"{self.path}: expected a checkpoint signed by this log, found: {error.message}",
+                hint="compare it with your witnesses' or auditors' newest checkpoint before you remove it",
+            ) from None
+
+    def write(self, note: bytes) -> None:
+        """Replace the file: write, fsync, rename, fsync folder."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_durably(self.path, note)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: the statement is on record, but the newest checkpoint could not be written: {error}",
+                hint="free space or mend permissions, then send the same statement again: it will not be doubled",
+            ) from error

@@ -1,0 +1,114 @@
+"""Reading a log out of its database, in one snapshot: heads, entries, tiles, receipts, consistency proofs."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select
+
+from inbond.ledger import merkle, tables
+from inbond.ledger.receipts import Receipt
+from inbond.ledger.tiles import node_reader
+from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
+
+_PAGE = 512
+
+
+class LedgerReader:
+    """One snapshot of the log. Every answer is about the same head."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        row = connection.execute(select(tables.head)).one_or_none()
+        if row is None:
+            raise VerificationError("the ledger has no head row: expected one, found an empty table")
+        self.size: int = row.size
+        self.root: bytes = row.root
+        self.leaf: bytes = row.leaf
+        self.time: str = row.time
+        self.frontier: bytes = row.frontier
+        self.note: bytes = row.note
+        self.node = node_reader(self.tile)
+        self._roots: dict[int, bytes] = {self.size: self.root}
+
+    def tile(self, level: int, n: int) -> bytes:
+        """The stored bytes of a tile, as wide as it is by now."""
+        query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
+        data = self.connection.execute(query).scalar_one_or_none()
+        if data is None:
+            raise VerificationError(f"tile {level}/{n} is missing: expected it in a log of size {self.size}")
+        return bytes(data)
+
+    def root_at(self, size: int) -> bytes:
+        """The root of the first `size` entries, computed from tiles."""
+        if size not in self._roots:
+            self._check_size(size)
+            self._roots[size] = merkle.root_at(size, self.node)
+        return self._roots[size]
+
+    def entry(self, seq: int) -> bytes:
+        """The bytes of one entry."""
+        data = self.connection.execute(
+            select(tables.entries.c.data).where(tables.entries.c.seq == seq)
+        ).scalar_one_or_none()
+        if data is None:
+            raise NotFound(f"entry {seq} does not exist: expected 0 to {self.size - 1}")
+        return bytes(data)
+
+    def entries(
+        self, first: int = 0, last: int | None = None, kinds: tuple[str, ...] = ()
+    ) -> Iterator[tuple[int, bytes]]:
+        """(seq, bytes) of the entries in [first, last), of some kinds or all, in order, a page at a time."""
+        last = self.size if last is None else last
+        while first < last:
+            query = select(tables.entries.c.seq, tables.entries.c.data).where(
+                tables.entries.c.seq >= first, tables.entries.c.seq < last
+            )
+            if kinds:
+                query = query.where(tables.entries.c.kind.in_(kinds))
+            page = self.connection.execute(query.order_by(tables.entries.c.seq).limit(_PAGE)).all()
+            yield from ((row.seq, bytes(row.data)) for row in page)
+            if len(page) < _PAGE:
+                return
+            first = page[-1].seq + 1
+
+    def seq_of(self, header_id: str) -> int:
+        """The seq of the statement with this header id."""
+        query = select(tables.entries.c.seq).where(tables.entries.c.header_id == bytes.fromhex(header_id))
+        seq = self.connection.execute(query).scalar_one_or_none()
+        if seq is None:
+            raise NotFound(f"no statement has the header id {header_id}")
+        return int(seq)
+
+    def checkpoint(self, size: int | None = None) -> bytes:
+        """The signed note of the newest checkpoint, or of the checkpoint at `size`."""
+        if size is None or size == self.size:
+            return self.note
+        query = select(tables.checkpoints.c.note).where(tables.checkpoints.c.size == size)
+        note = self.connection.execute(query).scalar_one_or_none()
+        if note is None:
+            raise NotFound(f"no checkpoint of size {size} was signed: checkpoints exist where a batch ended")
+        return bytes(note)
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """(size, note) of every checkpoint, by size."""
+        for row in self.connection.execute(select(tables.checkpoints).order_by(tables.checkpoints.c.size)):
+            yield row.size, bytes(row.note)
+
+    def receipt(self, seq: int, size: int | None = None, *, with_entry: bool = True) -> Receipt:
+        """A receipt (`tlog-proof`) of entry `seq` under the checkpoint at `size`, the newest unless given."""
+        size = self.size if size is None else size
+        if not 0 <= seq < size:
+            raise NotFound(f"entry {seq} is not in a log of size {size}")
+        proof = merkle.inclusion_proof(seq, size, self.node)
+        return Receipt(seq, tuple(proof), self.checkpoint(size), self.entry(seq) if with_entry else None)
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """The RFC 6962 consistency proof from size `old` to `new`, the newest unless given."""
+        new = self.size if new is None else new
+        self._check_size(new)
+        if not 0 < old <= new:
+            raise InvalidInput(f"expected sizes with 0 < old <= new, found {old} and {new}")
+        return merkle.consistency_proof(old, new, self.node)
+
+    def _check_size(self, size: int) -> None:
+        if not 0 < size <= self.size:
+            raise NotFound(f"size {size} is beyond this log: expected 1 to {self.size}")

@@ -1,0 +1,45 @@
+"""Reading an entry back as the draft it was, with its signers as they stood at its place."""
+
+from sqlalchemy import Connection
+
+from inbond.ledger import dsse
+from inbond.ledger.entries import parse_entry
+from inbond.ledger.keyring import Keyring, key_roles, own_keys
+from inbond.ledger.rules import Draft, Rules, Signer
+from inbond.schemas import statement as statements
+from inbond.schemas.errors import NotPermitted, VerificationError
+from inbond.schemas.statement import Statement
+from inbond.schemas.statements import Genesis, Key
+
+
+def draft_of(data: bytes) -> Draft:
+    """The draft that an entry's bytes hold, its signers left out (they need keys: `resolve_signers`)."""
+    entry = parse_entry(data)
+    statement = statements.read(dsse.payload_of(entry.dsse))
+    if statement.kind != entry.kind:
+        raise VerificationError(
+            f"entry {entry.seq}: expected kind {statement.kind} as its statement says, found {entry.kind}"
+        )
+    return Draft(entry.seq, entry.time, statement, entry.dsse, ())
+
+
+def resolve_signer(
+    connection: Connection, rules: Rules, keyring: Keyring, statement: Statement, keyid: str, time: str
+) -> Signer:
+    """The signer behind a keyid for `statement` at `time`, with party and roles as of `keyring`.
+
+    Keys come from `key` statements, from the statement itself (genesis, an enrolment) or from the rules (a run's key).
+    Raises NotPermitted for a key that is unknown, revoked or expired.
+    """
+    found = keyring.signer(keyid, time) or rules.key_at(connection, statement, keyid)
+    if found is not None:
+        return found
+    public = own_keys(statement).get(keyid)
+    if public is not None and isinstance(statement.body, Genesis):
+        return Signer(keyid, public, f"party:{statement.header.id}", key_roles(statement.body, public))
+    if public is not None and isinstance(statement.body, Key):
+        return Signer(keyid, public, statement.body.party, frozenset())
+    raise NotPermitted(
+        f"{statement.kind} statement: expected signatures by keys of this log, found unknown key {keyid[:16]}",
+        hint="an admin enrols a key with: inbond key add",
+    )

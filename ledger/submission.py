@@ -1,0 +1,77 @@
+"""A statement on its way in: parsed and its signatures checked, before anyone takes the write lock."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from inbond.ledger import dsse
+from inbond.ledger.keyring import own_keys
+from inbond.ledger.keys import PublicKey
+from inbond.schemas import statement as statements
+from inbond.schemas.entry import PAYLOAD_TYPE, Envelope
+from inbond.schemas.errors import InbondError, InvalidInput
+from inbond.schemas.statement import Statement
+
+PublicKeyOf = Callable[[Statement, str], PublicKey | None]
+"""Finds the public key of a fingerprint that signed a statement, None when it is unknown."""
+
+
+@dataclass(slots=True)
+class Submission:
+    """A parsed statement. `checked` says that every signature verified under the key its keyid names."""
+
+    envelope: Envelope
+    statement: Statement
+    payload_sha: bytes
+    checked: bool
+
+    @property
+    def header_id(self) -> bytes:
+        """The 128-bit id of the header."""
+        return bytes.fromhex(self.statement.header.id)
+
+    def check(self, key_of: PublicKeyOf) -> None:
+        """Check the signatures again with keys that were not known before; raises when one is not known or fails."""
+        if not self.checked:
+            own = own_keys(self.statement)
+            dsse.verify(self.envelope, lambda keyid: own.get(keyid) or key_of(self.statement, keyid))
+            self.checked = True
+
+
+def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
+    """Parse the statement and check its signatures.
+
+    A signature by a key that is not known yet is left for the write lock, where statements before it in the same batch
+    have brought their keys; a known key whose signature fails raises VerificationError here.
+    """
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise InvalidInput(f"envelope: expected payload type {PAYLOAD_TYPE}, found {envelope.payload_type}")
+    payload = dsse.payload_of(envelope)
+    statement = statements.read(payload)
+    own = own_keys(statement)
+    keys = {
+        signature.keyid: own.get(signature.keyid) or key_of(statement, signature.keyid)
+        for signature in envelope.signatures
+    }
+    complete = None not in keys.values()
+    if complete:
+        dsse.verify(envelope, keys.get)
+    return Submission(envelope, statement, hashlib.sha256(payload).digest(), complete)
+
+
+def prepare_all(
+    envelopes: Iterable[Envelope], key_of: PublicKeyOf, pool: ThreadPoolExecutor
+) -> list[Submission | InbondError]:
+    """`prepare` for many, in threads; what is refused stands as its error in its place."""
+
+    def one(envelope: Envelope) -> Submission | InbondError:
+        try:
+            return prepare(envelope, key_of)
+        except InbondError as error:
+            return error
+
+    listed = list(envelopes)
+    if len(listed) < 8:
+        return [one(envelope) for envelope in listed]
+    return list(pool.map(one, listed, chunksize=1))

@@ -1,0 +1,1 @@
+"""Importers: one file a format, and one table of them."""

@@ -1,0 +1,264 @@
+"""A folder of objects named by the SHA-256 of their bytes: shards, texts, and lists too long for a statement.
+
+    <folder>/sha256/ab/ab12…        an object, whole and synced, or absent
+    <folder>/sha256/ab/ab12….blocks its block hashes; can be computed again from the object
+    <folder>/scratch/<random>       something being written
+
+An object appears by rename, after its bytes are synced; the folder is synced before the caller hears of it. So a
+statement that is logged after `put_*` returned never names an object that a power cut can take back. Every scratch file
+is held under `flock` by its writer: what `clean_scratch` can lock belongs to nobody alive.
+"""
+
+import fcntl
+import io
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from inbond.ledger import merkle
+from inbond.ledger.files import sync_folder
+from inbond.registry.shards.blocks import BLOCK, HASH_BYTES, block_hashes, join_hashes
+from inbond.schemas.canonical import decode, encode
+from inbond.schemas.errors import InvalidInput, NotFound, StoreError, VerificationError
+from inbond.schemas.scalars import ObjectList
+
+Values = list[Any]  # named here, because `list` is a method below
+_HEX = re.compile(r"[0-9a-f]{64}")
+_BLOCKS = ".blocks"
+
+
+def bare(digest: str) -> str:
+    """The 64 hex digits of `digest`, which may begin with "sha256:". Raises InvalidInput for anything else."""
+    digits = digest.removeprefix("sha256:")
+    if not _HEX.fullmatch(digits):
+        raise InvalidInput(f"expected a digest, sha256: and 64 lower-case hex digits, found {digest!r}")
+    return digits
+
+
+class Listed(NamedTuple):
+    """One object of the store, as found on disk: bare hex digest, its path, seconds since it was put there."""
+
+    digest: str
+    path: Path
+    age_seconds: float
+
+
+class ObjectStore:
+    """A content-addressed folder, made where it is missing. Digests are taken with or without "sha256:", given bare.
+
+    Raises StoreError where the file system fails. Several processes may use one folder.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._objects = self.folder / "sha256"
+        self._scratch = self.folder / "scratch"
+        with _failures_of("object store", self.folder):
+            for made in (self._objects, self._scratch):
+                if not made.is_dir():
+                    made.mkdir(parents=True, exist_ok=True)
+                    sync_folder(made.parent)
+                    sync_folder(self.folder.parent)
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep `data`; returns its digest when it is durable. Keeping the same again changes nothing."""
+        digest = sha256(data).hexdigest()
+        if self._is_there(digest, len(data)):
+            return digest
+        with self.scratch() as file:
+            file.write(data)
+            return self.put_file(file, digest)
+
+    def put_file(self, file: BinaryIO, digest: str) -> str:
+        """Move the scratch `file`, whose bytes the caller has hashed to `digest`, into its place; returns the digest.
+
+        `file` comes from `scratch()`. The bytes are synced, then renamed, then the folder is synced. Where the object
+        exists the scratch file is dropped. Raises VerificationError where what exists has another size: it is damaged.
+        """
+        digest = bare(digest)
+        with _failures_of("object", digest):
+            file.flush()
+            os.fsync(file.fileno())
+            if self._is_there(digest, os.fstat(file.fileno()).st_size):
+                return digest
+            target = self.path(digest)
+            if not target.parent.is_dir():
+                target.parent.mkdir(exist_ok=True)
+                sync_folder(self._objects)
+            os.rename(file.name, target)
+            sync_folder(target.parent)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of an object, hashed before they are returned. Raises NotFound, or VerificationError naming it."""
+        digest = bare(digest)
+        with self.open(digest) as file, _failures_of("object", digest):
+            data = file.read()
+        found = sha256(data).hexdigest()
+        if found != digest:
+            raise VerificationError(
+                f"object {digest}: expected bytes of this SHA-256, found {found} over {len(data)} bytes", object=digest
+            )
+        return data
+
+    def open(self, digest: str) -> BinaryIO:
+        """The object's file, unverified: for `VerifiedFile`, or for a caller who hashes all of it. Raises NotFound."""
+        digest = bare(digest)
+        try:
+            return self.path(digest).open("rb")
+        except FileNotFoundError:
+            raise NotFound(f"object {digest} is not in the store {self.folder}", object=digest) from None
+        except OSError as error:
+            raise StoreError(f"object {digest} cannot be opened: {error}") from None
+
+    def path(self, digest: str) -> Path:
+        """Where the object lies, or would lie."""
+        digest = bare(digest)
+        return self._objects / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        """Whether the object is there; says nothing about its bytes."""
+        return self.path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """Bytes that the object's file has. Raises NotFound."""
+        with self.open(digest) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def list(self) -> Iterator[Listed]:
+        """Every object, in order of digest; block hashes are not listed, they go with their object."""
+        now = time.time()
+        for folder in sorted(self._objects.iterdir()):
+            for path in sorted(folder.iterdir()):
+                if _HEX.fullmatch(path.name):
+                    with suppress(FileNotFoundError):  # removed by somebody since
+                        yield Listed(path.name, path, max(0.0, now - path.stat().st_mtime))
+
+    def remove(self, digest: str) -> None:
+        """Delete an object and its block hashes, durably. Raises NotFound. Whether it may go, the caller must know."""
+        path = self.path(digest)
+        with _failures_of("object", path.name):
+            path.with_name(path.name + _BLOCKS).unlink(missing_ok=True)
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                raise NotFound(f"object {path.name} is not in the store {self.folder}", object=path.name) from None
+            sync_folder(path.parent)
+
+    def put_blocks(self, digest: str, leaf_hashes: bytes) -> None:
+        """Keep the joined block hashes of an object beside it."""
+        path = self.path(digest)
+        with self.scratch() as file, _failures_of("block hashes of object", path.name):
+            file.write(leaf_hashes)
+            file.flush()
+            os.fsync(file.fileno())
+            os.rename(file.name, path.with_name(path.name + _BLOCKS))
+            sync_folder(path.parent)
+
+    def get_blocks(self, digest: str) -> bytes:
+        """The joined block hashes of an object, computed from its file where they are missing or of the wrong number.
+
+        They are unverified either way: whoever uses them compares their root with a signed one.
+        """
+        path = self.path(digest)
+        try:
+            data = path.with_name(path.name + _BLOCKS).read_bytes()
+        except OSError:
+            data = None
+        if data is not None and len(data) == -(-self.size(digest) // BLOCK) * HASH_BYTES:
+            return data
+        with self.open(digest) as file, _failures_of("object", path.name):
+            return join_hashes(block_hashes(file))
+
+    def put_lines(self, values: Iterable[Any]) -> ObjectList:
+        """Keep a list as canonical JSON lines. The root is the RFC 6962 root over the lines without their newlines."""
+        lines = [encode(value) for value in values]
+        root = merkle.root_of([merkle.leaf_hash(line) for line in lines])
+        digest = self.put_bytes(b"".join(line + b"\n" for line in lines))
+        return ObjectList(digest=f"sha256:{digest}", root=f"sha256:{root.hex()}", count=len(lines))
+
+    def read_lines(self, digest: str, root: str, count: int) -> Values:
+        """The list that `put_lines` kept. Raises NotFound, or VerificationError where bytes, root or count differ."""
+        name = f"list {bare(digest)}"
+        data = self.get(digest)
+        lines = data.split(b"\n")
+        if lines.pop() != b"":
+            raise VerificationError(f"{name}: expected a newline at the end of every line, found none at the last")
+        if len(lines) != count:
+            raise VerificationError(f"{name}: expected {count} lines, found {len(lines)}")
+        found = merkle.root_of([merkle.leaf_hash(line) for line in lines]).hex()
+        if found != bare(root):
+            raise VerificationError(f"{name}: expected root {bare(root)} over its lines, found {found}")
+        return [decode(line, what=f"{name}, line {number}") for number, line in enumerate(lines, 1)]
+
+    @contextmanager
+    def scratch(self) -> Iterator[BinaryIO]:
+        """A new file, for reading and writing, on the store's file system; gone at the end unless it was put."""
+        with _failures_of("scratch file in", self._scratch):
+            path, file = self._new_scratch()
+        try:
+            yield file
+        finally:
+            # Unlinked while still locked, and only if it is still ours: after a put this name is free.
+            path.unlink(missing_ok=True)
+            file.close()
+
+    def clean_scratch(self) -> tuple[Path, ...]:
+        """Delete what killed writers left, and nothing that a living one holds; returns the paths that went."""
+        gone = []
+        for path in sorted(self._scratch.iterdir()):
+            try:
+                descriptor = os.open(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+                gone.append(path)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(descriptor)
+        return tuple(gone)
+
+    def _new_scratch(self) -> tuple[Path, BinaryIO]:
+        while True:
+            path = self._scratch / secrets.token_hex(16)
+            file = io.open(path, "x+b")  # noqa: SIM115, UP020  # closed by scratch(); `open` is a method here
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                return path, file
+            file.close()  # a clean-up came between creation and lock
+
+    def _is_there(self, digest: str, size: int) -> bool:
+        """Whether an object of this size is in place; if so it is made durable, and young for those who clear up."""
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                found = os.fstat(file.fileno()).st_size
+                os.utime(file.fileno())
+                os.fsync(file.fileno())  # the process that put it may not have come so far
+        except FileNotFoundError:
+            return False
+        if found != size:
+            raise VerificationError(
+                f"object {digest}: expected {size} bytes in the store, found {found}: it is damaged",
+                hint=f"remove {path} and put the object again",
+                object=digest,
+            )
+        sync_folder(path.parent)
+        return True
+
+
+@contextmanager
+def _failures_of(what: str, name: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{what} {name}: {error.strerror or error}") from error

@@ -1,0 +1,275 @@
+"""Records into one text shard: a Parquet file that is written once and named by its SHA-256.
+
+Same records, same salts, same pyarrow: same bytes. There is no wall clock in a shard, no dictionary, no statistics on text
+(they would repeat text in the footer), and no second copy of the schema. Text is zstd, salts are left as they are.
+
+Memory is bounded by one row group, whatever the number of records. A second thread encodes and hashes while the caller's
+thread makes the next records. Before the object gets its name, the whole file is read again from the file system and must
+have the bytes that were handed to it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
+from secrets import token_bytes
+from typing import BinaryIO
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inbond.ledger import merkle
+from inbond.registry.objects import ObjectStore
+from inbond.registry.shards import arrow, blocks
+from inbond.registry.shards.records import SALT_BYTES, Record, content_ids, others_digest, record_leaf
+from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
+from inbond.schemas.errors import InvalidInput, StoreError
+
+ROW_GROUP_ROWS = 4_096
+ROW_GROUP_BYTES = 32 << 20  # long records end a row group early, so that memory stays bounded
+MAX_ROWS = 65_536
+MAX_BYTES = 256 << 20
+METADATA_PREFIX = "inbond."
+ZSTD_LEVEL = 3  # bench/shard_write.py: a sixth smaller than level 1, and every byte saved is one less to hash on each read
+
+_WRITE_BYTES = 4 << 20
+
+
+class WrittenShard(msgspec.Struct, frozen=True):
+    """What a `shard` statement measures. Digests and roots are "sha256:…"; `size` is in bytes.
+
+    `empty` counts responses of no characters. A token sum is None unless every record says how many it has.
+    """
+
+    digest: str
+    size: int
+    block_root: str
+    record_root: str
+    rows: int
+    empty: int
+    prompt_tokens: int | None
+    response_tokens: int | None
+
+
+def write_shard(
+    store: ObjectStore,
+    records: Iterable[Record],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    salts: Callable[[int], bytes] = token_bytes,
+) -> WrittenShard:
+    """Write `records` as one shard into `store`, with its block hashes beside it.
+
+    `metadata` are unsigned pointers for people, every key beginning with "inbond.". `salts(n)` gives n random bytes.
+    Raises InvalidInput for no records, or for one that its columns cannot hold; StoreError where the file system fails or
+    does not give back what was written. Nothing but scratch is left by a failure.
+    """
+    pointers = dict(metadata or {})
+    for key in pointers:
+        if not key.startswith(METADATA_PREFIX):
+            raise InvalidInput(f"shard metadata: expected keys that begin with {METADATA_PREFIX!r}, found {key!r}")
+    with store.scratch() as file:
+        written = _Writing(file, pointers, salts).write(records)
+        file.flush()
+        found, hashes = _read_again(file)
+        if found != written.digest:
+            raise StoreError(f"scratch file {file.name}: expected to read {written.digest}, as written, found {found}")
+        size = file.tell()
+        store.put_file(file, found)
+    store.put_blocks(found, blocks.join_hashes(hashes))
+    return WrittenShard(
+        digest=f"sha256:{found}",
+        size=size,
+        block_root=f"sha256:{blocks.block_root(hashes).hex()}",
+        record_root=f"sha256:{merkle.root_of(written.leaves).hex()}",
+        rows=len(written.leaves),
+        empty=written.empty,
+        prompt_tokens=written.tokens[0],
+        response_tokens=written.tokens[1],
+    )
+
+
+class ShardBatcher:
+    """Cuts a stream of records into the streams of single shards, the same way each time.
+
+    A shard ends at `max_rows` records, or before its text would exceed `max_bytes`; a larger record stands alone.
+    """
+
+    def __init__(self, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+
+    def split(self, records: Iterable[Record]) -> Iterator[Iterator[Record]]:
+        """One iterator a shard, in order. What a caller leaves of one is skipped when the next is asked for."""
+        self._stream = iter(records)
+        self._ahead = next(self._stream, None)
+        while self._ahead is not None:
+            part = self._part()
+            yield part
+            for _ in part:
+                pass
+
+    def _part(self) -> Iterator[Record]:
+        rows = size = 0
+        while (record := self._ahead) is not None:
+            size += text_size(record)
+            if rows and (rows >= self._max_rows or size > self._max_bytes):
+                return
+            rows += 1
+            # Taken before it is yielded: a caller who stops early must not be given this record twice.
+            self._ahead = next(self._stream, None)
+            yield record
+
+
+def text_size(record: Record) -> int:
+    """Bytes of the UTF-8 text of a record's large fields."""
+    size = _utf8_length(record.response)
+    for text in (record.reasoning, record.extra, record.label):
+        if text is not None:
+            size += _utf8_length(text)
+    for message in record.prompt or ():
+        size += _utf8_length(message.content) + len(message.role)
+    return size + 4 * len(record.input_ids or ())
+
+
+def _utf8_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+class _Writing:
+    """One shard on its way into a scratch file."""
+
+    def __init__(self, file: BinaryIO, metadata: Mapping[str, str], salts: Callable[[int], bytes]) -> None:
+        self.leaves: list[bytes] = []
+        self.empty = 0
+        self.tokens: tuple[int | None, int | None] = (0, 0)
+        self.digest = ""
+        self._sink = _HashingSink(file)
+        self._metadata = metadata
+        self._salts = salts
+
+    def write(self, records: Iterable[Record]) -> "_Writing":
+        # Buffered outside Python: each call of the sink waits for the interpreter lock, and a row group makes a hundred.
+        with pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), _WRITE_BYTES) as stream:
+            with _parquet_writer(stream, self._metadata) as writer:
+                self._write_groups(writer, records)
+            if not self.leaves:
+                raise InvalidInput("expected at least one record for a shard, found none")
+        self.digest = self._sink.digest()
+        return self
+
+    def _write_groups(self, writer: pq.ParquetWriter, records: Iterable[Record]) -> None:
+        with ThreadPoolExecutor(1, thread_name_prefix="inbond-shard") as other_thread:
+            encoding: Future[None] | None = None
+            try:
+                for group in _row_groups(records):
+                    ids = self._identify(group)
+                    if encoding is not None:
+                        encoding.result()
+                    encoding = other_thread.submit(_encode, writer, group, *ids)
+            finally:
+                if encoding is not None:
+                    encoding.result()
+
+    def _identify(self, group: list[Record]) -> tuple[list[bytes], bytes, list[bytes | None]]:
+        salts = self._salts(SALT_BYTES * len(group))
+        contents, prompts = [], []
+        for number, record in enumerate(group):
+            content, prompt = content_ids(record)
+            salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+            self.leaves.append(merkle.leaf_hash(record_leaf(salt, content, others_digest(record, prompt))))
+            contents.append(content)
+            prompts.append(prompt)
+            self.empty += not record.response
+        self.tokens = (
+            _add(self.tokens[0], [record.prompt_tokens for record in group]),
+            _add(self.tokens[1], [record.response_tokens for record in group]),
+        )
+        return contents, salts, prompts
+
+
+def _row_groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+    group: list[Record] = []
+    size = 0
+    for record in records:
+        size += text_size(record)
+        group.append(record)
+        if len(group) == ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _encode(
+    writer: pq.ParquetWriter, group: list[Record], contents: list[bytes], salts: bytes, prompts: list[bytes | None]
+) -> None:
+    writer.write_table(arrow.to_table(group, contents, salts, prompts), row_group_size=len(group))
+
+
+def _parquet_writer(sink: pa.NativeFile, metadata: Mapping[str, str]) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        sink,
+        TEXT_SCHEMA.with_metadata({key: metadata[key] for key in sorted(metadata)} or None),
+        version="2.6",
+        use_dictionary=False,
+        compression={name: "NONE" if name == "salt" else "ZSTD" for name in _leaf_columns()},
+        compression_level={name: ZSTD_LEVEL for name in _leaf_columns() if name != "salt"},
+        write_statistics=list(NUMERIC_COLUMNS),
+        store_schema=False,
+    )
+
+
+def _leaf_columns() -> list[str]:
+    """Parquet's names of the physical columns."""
+    names = []
+    for field in TEXT_SCHEMA:
+        if not pa.types.is_list(field.type):
+            names.append(field.name)
+        elif pa.types.is_struct(field.type.value_type):
+            names += [f"{field.name}.list.element.{inner.name}" for inner in field.type.value_type]
+        else:
+            names.append(f"{field.name}.list.element")
+    return names
+
+
+def _add(total: int | None, values: list[int | None]) -> int | None:
+    if total is None or None in values:
+        return None
+    return total + sum(value for value in values if value is not None)
+
+
+def _read_again(file: BinaryIO) -> tuple[str, list[bytes]]:
+    """SHA-256 and block hashes of the whole file as the file system gives it back; leaves the position at its end."""
+    whole = sha256()
+    hashes = []
+    file.seek(0)
+    while piece := file.read(64 * blocks.BLOCK):  # a buffered file: short only at its end
+        whole.update(piece)
+        hashes += blocks.leaves_of(piece)
+    return whole.hexdigest(), hashes
+
+
+class _HashingSink:
+    """The file that pyarrow writes into; hashes what goes through."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = sha256()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        """The scratch file belongs to the store."""

@@ -1,0 +1,1 @@
+"""JSON Schema files, made from the structs by `python -m inbond.schemas.generate`."""

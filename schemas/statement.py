@@ -1,0 +1,156 @@
+"""Statements as bytes: in-toto Statement v1, one subject, canonical JSON.
+
+    {"_type":"https://in-toto.io/Statement/v1","predicate":{"body":…,"header":…},"predicateType":"urn:inbond:<kind>:v1",
+     "subject":[{"digest":{"sha256":"<hex>"},"name":"<kind>"}]}
+
+Because the bytes are canonical, everything but the predicate has a fixed length for a kind. `read` finds the kind and
+the predicate by position, and the full typed decode then proves that the positions were right.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import msgspec
+
+from inbond.schemas import canonical
+from inbond.schemas.entry import MAX_PAYLOAD
+from inbond.schemas.errors import InvalidInput
+from inbond.schemas.kinds import KINDS, Kind, kind_of
+from inbond.schemas.scalars import Closed, Hex32
+from inbond.schemas.statements import Header
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+
+_PREFIX = b'{"_type":"%s","predicate":' % STATEMENT_TYPE.encode()
+_TYPE_KEY = b',"predicateType":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that has been read: `body` is one of the structs of its kind, `subject_digest` bare hex."""
+
+    kind: str
+    header: Header
+    body: Any
+    subject_digest: str
+    subject_name: str
+
+    @property
+    def ref(self) -> str:
+        """The reference of what this statement makes."""
+        return ref(self.kind, self.header.id)
+
+
+def make(kind: str, body: msgspec.Struct, header: Header, subject_digest: str | None = None) -> bytes:
+    """The canonical payload of a statement, at most `MAX_PAYLOAD` bytes.
+
+    The subject is the object that the body names where the kind has one, else the predicate itself; a `subject_digest`
+    (bare hex) that is given must agree. Raises InvalidInput, naming the field, for a body or header that does not keep
+    to its struct's types: msgspec structs do not check what they are constructed from, so the bytes are read back.
+    """
+    known = kind_of(kind)
+    if type(body) not in known.bodies:
+        expected = " or ".join(each.__name__ for each in known.bodies)
+        raise InvalidInput(f"{kind} statement: expected a body of type {expected}, found {type(body).__name__}")
+    predicate = canonical.encode({"body": body, "header": header})
+    digest = subject_digest
+    if digest is None:
+        digest = hashlib.sha256(predicate).hexdigest() if known.subject is None else known.subject(body)[7:]
+    payload = _PREFIX + predicate + _suffix(kind, digest)
+    read(payload)
+    return payload
+
+
+def read(payload: bytes) -> Statement:
+    """Parse a statement's payload into its kind's structs.
+
+    Raises InvalidInput, naming the field where it is one, for bytes that are too long, not canonical, of a kind that
+    does not exist, not exactly of that kind's fields, or with a subject that is not the one the kind prescribes.
+    """
+    if len(payload) > MAX_PAYLOAD:
+        raise InvalidInput(f"statement: expected at most {MAX_PAYLOAD} bytes, found {len(payload)}")
+    kind = _peek_kind(payload)
+    wire = canonical.decode(payload, _wire(kind.name), what=f"{kind.name} statement")
+    predicate, subject = wire.predicate, wire.subject[0]
+    found = subject.digest.sha256
+    if kind.subject is None:
+        expected = hashlib.sha256(payload[len(_PREFIX) : -len(_suffix(kind.name, found))]).hexdigest()
+        what = "the SHA-256 of the predicate"
+    else:
+        expected = kind.subject(predicate.body)[7:]
+        what = "the digest of its object"
+    if found != expected:
+        raise InvalidInput(f"{kind.name} statement: expected subject digest {expected}, {what}, found {found}")
+    return Statement(kind.name, predicate.header, predicate.body, found, kind.name)
+
+
+def ref(kind: str, id: str) -> str:
+    """The reference `<kind>:<id>`."""
+    return f"{kind}:{id}"
+
+
+def split_ref(reference: str) -> tuple[str, str]:
+    """The kind and the id in a reference; InvalidInput for anything but `<kind>:<32 hex>` of a kind that exists."""
+    kind, _, id = reference.partition(":")
+    if kind not in KINDS or len(id) != 32 or not set(id) <= set("0123456789abcdef"):
+        raise InvalidInput(f"expected a reference <kind>:<32 hex digits>, found {reference[:80]!r}")
+    return kind, id
+
+
+def digest_of(value: Any) -> str:
+    """`sha256:` and hex over the canonical JSON of `value`: the digest of plans, options and the like."""
+    return "sha256:" + hashlib.sha256(canonical.encode(value)).hexdigest()
+
+
+def _suffix(kind: str, digest: str) -> bytes:
+    return (
+        f',"predicateType":"urn:inbond:{kind}:v1","subject":[{{"digest":{{"sha256":"{digest}"}},"name":"{kind}"}}]}}'
+    ).encode()
+
+
+def _peek_kind(payload: bytes) -> Kind:
+    at = payload.rfind(_TYPE_KEY, max(0, len(payload) - 300))
+    start = at + len(_TYPE_KEY)
+    end = payload.find(b'"', start)
+    if at < 0 or end < 0:
+        raise InvalidInput(
+            'statement: expected canonical JSON that ends with the members "predicateType" and "subject", found '
+            f"{payload[-60:]!r}"
+        )
+    found = payload[start:end].decode("ascii", "replace")
+    kind = _BY_TYPE.get(found)
+    if kind is None:
+        raise InvalidInput(f"statement: expected predicateType urn:inbond:<kind>:v1 of a known kind, found {found!r}")
+    return kind
+
+
+_BY_TYPE = {kind.predicate_type: kind for kind in KINDS.values()}
+
+
+class _Sha256(Closed, frozen=True, kw_only=True):
+    sha256: Hex32
+
+
+@cache
+def _wire(name: str) -> Any:
+    """The struct of a whole statement of one kind; JSON Schema is made from it too."""
+    kind = KINDS[name]
+    body: Any = kind.bodies[0]
+    for other in kind.bodies[1:]:
+        body = body | other
+    options: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True, "module": __name__}
+    subject = msgspec.defstruct("Subject", [("digest", _Sha256), ("name", Literal[name])], **options)
+    predicate = msgspec.defstruct("Predicate", [("body", body), ("header", Header)], **options)
+    return msgspec.defstruct(
+        "Statement",
+        [
+            ("type_", Literal[STATEMENT_TYPE]),
+            ("predicate", predicate),
+            ("predicate_type", Literal[kind.predicate_type]),
+            ("subject", tuple[subject]),  # type: ignore[valid-type]
+        ],
+        rename={"type_": "_type", "predicate_type": "predicateType"},
+        **options,
+    )
