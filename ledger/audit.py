@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, select, text
 
 from inbond.ledger import checkpoints, merkle, notes, submission, tables
 from inbond.ledger.batch import Batch
@@ -25,12 +26,12 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey
 from inbond.ledger.log import Log
-from inbond.ledger.reader import LedgerReader
+from inbond.ledger.reader import LedgerReader, stored_tile
 from inbond.ledger.rules import Rules
 from inbond.ledger.submission import Submission
 from inbond.ledger.tiles import decode_bundle, entries_path, node_reader, tile_path, tiles_of
 from inbond.schemas.entry import GENESIS_PREV, Entry
-from inbond.schemas.errors import InbondError, Inconclusive, VerificationError
+from inbond.schemas.errors import InbondError, Inconclusive, StoreError, VerificationError
 from inbond.schemas.statement import Statement
 
 STEP = 256
@@ -77,12 +78,16 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> Audit
         with log.reading() as reader:
             state = _replay(_DatabaseSource(report.source, reader), rules, scratch, report, progress)
             with scratch.reading() as again:
+                _check_triggers(reader.connection, again)
                 for table in (tables.entries, tables.signers, tables.tiles, *rules.tables):
                     compare_table(table, reader.connection, again)
                     report.tables += 1
                 _check_head(reader, state)
                 _check_checkpoints(reader, again, state.keyring, report)
-        log.check_high_water()
+        try:
+            log.check_high_water()
+        except StoreError as error:  # to a writer the state that it refuses to write in, to an auditor a finding
+            raise VerificationError(error.message) from None
     return report
 
 
@@ -100,7 +105,7 @@ def audit_folder(
         with scratch.reading() as again:
             for name in (name for name in tiles_of(report.size) if name.level is not None):
                 path = tile_path(name.level or 0, name.n, name.width)
-                if source.read(path) != _stored_tile(again, name.level or 0, name.n)[: 32 * name.width]:
+                if source.read(path) != stored_tile(again, name.level or 0, name.n)[: 32 * name.width]:
                     raise VerificationError(
                         f"{folder / path}: expected the hashes that follow from the entries, found others"
                     )
@@ -116,7 +121,7 @@ def audit_folder(
 @contextmanager
 def _scratch(rules: Rules) -> Iterator[Database]:
     with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
-        database = Database.create(Path(folder) / "ledger.db", [*tables.TABLES, *rules.tables])
+        database = Database.create(Path(folder) / "ledger.db", [*tables.TABLES, *rules.tables], durable=False)
         try:
             yield database
         finally:
@@ -132,7 +137,7 @@ def _replay(
     report.origin, report.size, report.root = claimed.origin, claimed.size, claimed.root.hex()
     state = _State(source.name)
     entries = source.entries(claimed.size)
-    with scratch.writing() as connection:
+    with scratch.writing() as connection, state.pool:
         while page := list(islice(entries, STEP)):
             state.stand(connection, rules, page, report)
             if progress:
@@ -164,12 +169,22 @@ class _State:
         """Add one page of entries, comparing each with what it claims to be."""
         batch = Batch(self.keyring, self.size, self.leaf, self.frontier, self.time, replaying=True)
 
+        # What signers have seen: in an earlier page, read from its tiles; in this one, one root after the other.
+        node = node_reader(cache(lambda level, n: stored_tile(connection, level, n)))
+        tree = merkle.CompactRange.from_bytes(self.size, self.frontier)
+        recent: list[bytes] = []
+
+        @cache
+        def root_before(size: int) -> bytes:
+            return merkle.root_at(size, node)
+
         def root_at(size: int) -> bytes:
             if size <= self.size:
-                return merkle.root_at(size, node_reader(lambda level, n: _stored_tile(connection, level, n)))
-            tree = merkle.CompactRange.from_bytes(self.size, self.frontier)
-            tree.extend(batch.leaves[: size - self.size])
-            return tree.root()
+                return root_before(size)
+            while len(recent) < size - self.size:
+                tree.append(batch.leaves[len(recent)])
+                recent.append(tree.root())
+            return recent[size - self.size - 1]
 
         entries = [self._parse(seq, data) for seq, data in page]
         prepared = submission.prepare_all((entry.dsse for entry in entries), self._public_key, self.pool)
@@ -215,11 +230,6 @@ class _State:
         return state.public if state else None
 
 
-def _stored_tile(connection: Connection, level: int, n: int) -> bytes:
-    query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
-    return bytes(connection.execute(query).scalar_one())
-
-
 def _check_note(note: bytes, keyring: Keyring, what: str) -> checkpoints.Checkpoint:
     """The checkpoint of a note all of whose signature lines verify under this log's keys."""
     known = {(key.name, key.key_id) for key in keyring.log_keys}
@@ -233,7 +243,7 @@ def _check_note(note: bytes, keyring: Keyring, what: str) -> checkpoints.Checkpo
 
 def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring, report: AuditReport) -> None:
     """Every stored checkpoint is signed and is the root of its size; the head row is the newest of them."""
-    node = node_reader(lambda level, n: _stored_tile(again, level, n))
+    node = node_reader(lambda level, n: stored_tile(again, level, n))
     newest = b""
     for size, newest in reader.checkpoints():
         checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
@@ -241,13 +251,25 @@ def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring
             raise VerificationError(
                 f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}"
             )
-        if merkle.root_at(size, node) != checkpoint.root:
+        root = merkle.root_at(size, node)
+        if root != checkpoint.root:
             raise VerificationError(
-                f"checkpoint {size}: expected root {merkle.root_at(size, node).hex()} from the entries, found {checkpoint.root.hex()}"
+                f"checkpoint {size}: expected root {root.hex()} from the entries, found {checkpoint.root.hex()}"
             )
         report.checkpoints += 1
     if newest != reader.note:
         raise VerificationError("head: expected the note of the newest checkpoint, found another")
+
+
+def _check_triggers(live: Connection, again: Connection) -> None:
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
+    found, expected = ({name: sql for name, sql in connection.execute(query)} for connection in (live, again))
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            raise VerificationError(
+                f"trigger {name}: expected {_shown(expected.get(name))}, which keeps entries append-only, found "
+                f"{_shown(found.get(name))}"
+            )
 
 
 def _check_head(reader: LedgerReader, state: _State) -> None:
@@ -276,7 +298,8 @@ def compare_table(table: Table, live: Connection, again: Connection) -> None:
             a, b = found._mapping[column], expected._mapping[column]
             if a != b:
                 raise VerificationError(
-                    f"table {table.name}: row {_key(order, expected)}: column {column.name}: expected {_shown(b)}, found {_shown(a)}"
+                    f"table {table.name}: row {_key(order, expected)}: column {column.name}: expected {_shown(b)}, "
+                    f"found {_shown(a)}"
                 )
 
 

@@ -40,9 +40,7 @@ def parse(text: bytes) -> Checkpoint:
     except UnicodeDecodeError:
         raise VerificationError("checkpoint: expected UTF-8, found other bytes") from None
     if len(lines) != 4 or lines[3]:
-        raise VerificationError(
-            f"checkpoint: expected the lines origin, size and root and no others, found {text[:120]!r}"
-        )
+        raise VerificationError(f"checkpoint: expected the lines origin, size and root and no others, found {text[:120]!r}")
     root = from_base64(lines[2], "checkpoint root", length=HASH_SIZE)
     checkpoint = Checkpoint(lines[0], from_decimal(lines[1], "checkpoint size"), root)
     try:
@@ -74,8 +72,7 @@ def check_origin(origin: str) -> None:
     """Raise InvalidInput unless `origin` can be the first line of a checkpoint."""
     if any(c < " " or "\ud800" <= c <= "\udfff" for c in origin) or not 1 <= len(origin.encode()) <= MAX_ORIGIN:
         raise InvalidInput(
-            f"expected an origin of 1 to {MAX_ORIGIN} bytes in one line without control characters, "
-            f"found {origin[:80]!r}"
+            f"expected an origin of 1 to {MAX_ORIGIN} bytes in one line without control characters, found {origin[:80]!r}"
         )
 
 

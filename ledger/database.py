@@ -21,38 +21,62 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from inbond.schemas.errors import InbondError, NotFound, StoreError, VerificationError
+from inbond.schemas.errors import Conflict, InbondError, NotFound, StoreError, VerificationError
 
 _APPEND_ONLY = """
 CREATE TRIGGER entries_no_{lower} BEFORE {verb} ON entries
 BEGIN SELECT RAISE(ABORT, 'entries are append-only'); END
 """
 
+_STORAGE = {LargeBinary: "blob", String: "text", Boolean: "integer", Integer: "integer", Float: "real"}
+
 
 class Database:
     """One SQLite file with its lock file. Writers come one at a time, readers are read-only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         if not path.is_file():
             raise NotFound(f"{path} does not exist: expected a ledger database", hint="inbond init DIR --origin NAME")
         self.path = path
         self._mutex = threading.RLock()
         self._writer: Connection | None = None
-        self._write_engine = _engine(path, "rw", NullPool)
-        self._read_engine = _engine(path, "ro", QueuePool)
+        self._write_engine = _engine(path, "rw", NullPool, durable)
+        self._read_engine = _engine(path, "ro", QueuePool, durable)
 
     @classmethod
-    def create(cls, path: Path, tables: list[Table]) -> "Database":
-        """Make a new file at `path` with `tables`; the entries table gets its append-only triggers."""
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    def create(cls, path: Path, tables: list[Table], *, durable: bool = True) -> "Database":
+        """Make a new file at `path` with `tables`; the entries table gets its append-only triggers.
+
+        One that is not `durable`, for scratch work, syncs nothing.
+        Raises Conflict if there is a file already.
+        """
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        except FileExistsError:
+            raise Conflict(f"{path}: expected no ledger there yet, found one") from None
+        except OSError as error:
+            raise StoreError(f"{path}: the database could not be created: {error.strerror}") from error
         os.close(descriptor)  # nobody holds SQLite locks on a file that was created just now
-        database = cls(path)
+        database = cls(path, durable=durable)
         with database.writing() as connection:
-            tables[0].metadata.create_all(connection, tables=tables)
+            create_tables(connection, tables)
             for verb in ("UPDATE", "DELETE"):
                 connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb, lower=verb.lower()))
             connection.exec_driver_sql("COMMIT")
@@ -61,7 +85,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Hold the lock and an open `BEGIN IMMEDIATE` transaction. The caller commits; leaving without it rolls back."""
-        with self._mutex, self._locked():
+        with self._mutex, self._locked(), translated(self.path):
             connection = self._connection()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -105,18 +129,44 @@ class Database:
 
     def _connection(self) -> Connection:
         if self._writer is None:
-            with translated(self.path):
-                self._writer = self._write_engine.connect()
+            self._writer = self._write_engine.connect()
         return self._writer
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = os.open(self.path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.path.with_suffix(".lock")):
             yield
-        finally:
-            os.close(lock)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive `flock` on the file at `path`, which is made if it is not there."""
+    try:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: the lock file could not be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def create_tables(connection: Connection, tables: list[Table]) -> None:
+    """Make `tables`, each column with a constraint on how its values are stored.
+
+    SQLite takes a value of any type in any column. With the constraint `PRAGMA integrity_check` finds a value whose
+    stored type was changed by damage, before any code meets a string where it expects bytes.
+    """
+    metadata = MetaData()
+    for table in tables:
+        copy = table.to_metadata(metadata)
+        for column in copy.columns:
+            storage = next((name for type, name in _STORAGE.items() if isinstance(column.type, type)), None)
+            if storage is not None:
+                allowed = f"'{storage}', 'null'" if column.nullable else f"'{storage}'"
+                copy.append_constraint(CheckConstraint(f'typeof("{column.name}") IN ({allowed})'))
+    metadata.create_all(connection)
 
 
 @contextmanager
@@ -126,9 +176,13 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except InbondError:
         raise
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        cause = error.orig if isinstance(error, DatabaseError) else error
-        if isinstance(cause, sqlite3.DatabaseError) and cause.sqlite_errorcode & 0xFF in _DAMAGED:
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        cause = getattr(error, "orig", None) or error
+        # Python's own complaints have no code: those about a value that is not what it should be are DataError and
+        # OperationalError ("could not decode to UTF-8").
+        code = getattr(cause, "sqlite_errorcode", None)
+        undecodable = code is None and isinstance(cause, sqlite3.OperationalError | sqlite3.DataError)
+        if undecodable or (code is not None and code & 0xFF in _DAMAGED):
             raise VerificationError(f"{path} is damaged: expected an intact SQLite file, found: {cause}") from None
         raise StoreError(f"{path}: the database refused: {cause}", hint="inbond doctor") from error
 
@@ -140,7 +194,7 @@ def _in_transaction(connection: Connection) -> bool:
     return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]
 
 
-def _engine(path: Path, mode: str, pool: Any) -> Engine:
+def _engine(path: Path, mode: str, pool: Any, durable: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(
             f"{path.resolve().as_uri()}?mode={mode}",
@@ -150,13 +204,17 @@ def _engine(path: Path, mode: str, pool: Any) -> Engine:
             isolation_level=None,
         )
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=pool, isolation_level="AUTOCOMMIT")
+    # Readers are as many as there are threads that ask at once: one that had to wait for another could wait for itself.
+    limit = {} if pool is NullPool else {"max_overflow": -1}
+    engine = create_engine("sqlite://", creator=connect, poolclass=pool, isolation_level="AUTOCOMMIT", **limit)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
         for pragma in ("journal_mode=WAL",) if mode == "rw" else ("query_only=ON",):
             connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+        connection.execute("PRAGMA fullfsync=ON")  # macOS: a plain fsync leaves data in the disk's cache
+        connection.execute("PRAGMA checkpoint_fullfsync=ON")
         connection.execute("PRAGMA recursive_triggers=ON")  # else REPLACE would delete a row without its trigger
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cell_size_check=ON")

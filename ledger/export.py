@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from inbond.ledger.files import write_durably
+from inbond.ledger import checkpoints, notes
+from inbond.ledger.files import make_folders, write_durably
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.tiles import encode_bundle, entries_path, tile_path, tiles_of
-from inbond.schemas.errors import InvalidInput
+from inbond.schemas.errors import InvalidInput, StoreError, VerificationError
 
 Progress = Callable[[int, int], None]
 
@@ -14,9 +15,36 @@ Progress = Callable[[int, int], None]
 def export(reader: LedgerReader, folder: Path, progress: Progress | None = None) -> int:
     """Write tiles and entry bundles of the newest checkpoint to `folder`, then `checkpoint` itself; returns the file count.
 
-    Files that are there already with the same content are left alone, so an export can be brought up to date; a full tile
-    or bundle that differs is refused.
+    Files that are there already with the same content are left alone, so an export can be brought up to date. Raises
+    InvalidInput for a folder that holds another log, a later state of this one, or a tile or bundle that differs, and
+    StoreError where a file cannot be written.
     """
+    try:
+        _check_folder(reader, folder)
+        return _write(reader, folder, progress)
+    except OSError as error:
+        raise StoreError(f"{folder}: the export could not be written: {error}") from error
+
+
+def _check_folder(reader: LedgerReader, folder: Path) -> None:
+    path = folder / "checkpoint"
+    if not path.is_file():
+        return
+    try:
+        there = checkpoints.parse(notes.parse(path.read_bytes()).text)
+    except VerificationError as error:
+        raise InvalidInput(f"{path}: expected a checkpoint of this log or no file, found: {error.message}") from None
+    here = checkpoints.parse(notes.parse(reader.note).text)
+    if there.origin != here.origin or (0 < there.size <= here.size and reader.root_at(there.size) != there.root):
+        raise InvalidInput(
+            f"{path} belongs to another log: expected one of {here.origin} with root {here.root.hex()} at size {here.size}, "
+            f"found {there.origin} with root {there.root.hex()} at size {there.size}"
+        )
+    if there.size > here.size:
+        raise InvalidInput(f"{path}: expected a size of at most {here.size}, which is this log's, found {there.size}")
+
+
+def _write(reader: LedgerReader, folder: Path, progress: Progress | None) -> int:
     bundles = [(n, min(256, reader.size - 256 * n)) for n in range((reader.size + 255) // 256)]
     hashes = list(tiles_of(reader.size))
     total = len(bundles) + len(hashes)
@@ -39,5 +67,5 @@ def _put(path: Path, data: bytes) -> None:
         if path.read_bytes() != data:
             raise InvalidInput(f"{path} belongs to another log or was altered: expected the bytes of this log's tile")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     write_durably(path, data)

@@ -21,6 +21,14 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def make_folders(folder: Path, mode: int = 0o777) -> None:
+    """Make `folder` and the folders above it that are missing, each durable in the one above."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=mode, exist_ok=True)
+        sync_folder(each.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and creations in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from inbond.ledger.checkpoints import Checkpoint, open_checkpoint
-from inbond.ledger.files import write_durably
+from inbond.ledger.files import make_folders, write_durably
 from inbond.ledger.keys import VerifierKey
 from inbond.schemas.errors import StoreError, VerificationError
 
@@ -50,7 +50,7 @@ class HighWater:
     def write(self, note: bytes) -> None:
         """Replace the file: write, fsync, rename, fsync folder."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folders(self.path.parent, 0o700)
             write_durably(self.path, note)
         except OSError as error:
             raise StoreError(

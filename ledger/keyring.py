@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET, UnsetType
 
-from inbond.ledger.keys import PublicKey, VerifierKey
+from inbond.ledger.keys import ED25519, PublicKey, VerifierKey
 from inbond.ledger.rules import Draft, Signer
 from inbond.schemas.errors import InvalidInput, NotPermitted
 from inbond.schemas.statement import Statement
@@ -82,6 +82,12 @@ class Keyring:
             )
         if not 1 <= body.threshold <= len(admins):
             raise InvalidInput(f"genesis: expected a threshold from 1 to {len(admins)}, found {body.threshold}")
+        registry = draft.statement.header.registry
+        if body.origin != registry:
+            raise InvalidInput(f"genesis: expected origin {registry} as in its header, found {body.origin}")
+        log_keys = [_log_key(vkey, registry) for vkey in body.log_keys]
+        for public in own_keys(draft.statement).values():
+            _check_apart(public, log_keys)
 
     def _admit_key(self, draft: Draft, body: Key) -> None:
         admins = {s.keyid for s in draft.signers if "admin" in s.roles and s.keyid in self.keys}
@@ -91,12 +97,26 @@ class Keyring:
                 hint="sign with the registry's admin key",
             )
         found = self.keys.get(body.fingerprint)
+        public = _named_key(body, self.origin)
+        if public.fingerprint != body.fingerprint:
+            raise InvalidInput(
+                f"key statement: expected fingerprint {public.fingerprint} of the key it names, found {body.fingerprint}"
+            )
         if body.revocation is not UNSET:
             if found is None and body.fingerprint not in {PublicKey(key.public).fingerprint for key in self.log_keys}:
                 raise InvalidInput(f"expected to revoke a key of this log, found no key {body.fingerprint[:16]}")
             return
-        if isinstance(body.public_key, UnsetType):
+        is_log_key = not isinstance(body.vkey, UnsetType)
+        if is_log_key != ("log" in body.roles) or (is_log_key and len(body.roles) > 1):
+            raise InvalidInput(
+                "key statement: expected the role log, alone, for a vkey and other roles for a public_key: a log key signs "
+                f"nothing but checkpoints; found {', '.join(body.roles)}"
+            )
+        if is_log_key:
+            if found is not None:
+                raise InvalidInput(f"key {body.fingerprint[:16]} signs statements: expected a log key of its own")
             return  # a log key shows possession by its first checkpoint
+        _check_apart(public, self.log_keys)
         if body.fingerprint not in {signer.keyid for signer in draft.signers}:
             raise NotPermitted(
                 f"key statement: expected a signature of the enrolled key {body.fingerprint[:16]}, found none"
@@ -120,7 +140,10 @@ class Keyring:
             if found is not None:
                 suspect = body.revocation.suspect_from_seq
                 since = None if isinstance(suspect, UnsetType) else int(suspect)
-                self.keys[body.fingerprint] = replace(found, revoked=seq, suspect_from=since)
+                first = seq if found.revoked is None else found.revoked
+                self.keys[body.fingerprint] = replace(
+                    found, revoked=first, suspect_from=found.suspect_from if since is None else since
+                )
             return
         if isinstance(body.public_key, UnsetType):
             if not isinstance(body.vkey, UnsetType):
@@ -130,6 +153,28 @@ class Keyring:
         limit = None if isinstance(body.not_after, UnsetType) else body.not_after
         self.keys[body.fingerprint] = KeyState(
             public, body.party, frozenset(body.roles), found.since if found else seq, body.custody, limit
+        )
+
+
+def _named_key(body: Key, origin: str) -> PublicKey:
+    if not isinstance(body.vkey, UnsetType):
+        return PublicKey(_log_key(body.vkey, origin).public)
+    if not isinstance(body.public_key, UnsetType):
+        return PublicKey.from_base64(body.public_key)
+    raise InvalidInput("key statement: expected a public_key or a vkey, found neither")
+
+
+def _log_key(vkey: str, origin: str) -> VerifierKey:
+    key = VerifierKey.parse(vkey)
+    if key.name != origin or key.type != ED25519:
+        raise InvalidInput(f"log key: expected an Ed25519 key (type 01) named {origin}, found {key.name}, type {key.type:02x}")
+    return key
+
+
+def _check_apart(public: PublicKey, log_keys: list[VerifierKey]) -> None:
+    if any(public.raw == key.public for key in log_keys):
+        raise InvalidInput(
+            f"key {public.fingerprint[:16]} is a log key: expected another one, as a log key signs nothing but checkpoints"
         )
 
 

@@ -158,9 +158,7 @@ class VerifierKey:
         if expected is None:
             raise VerificationError(f"verifier key {self.name}: expected type 01, 04 or 06, found {self.type:02x}")
         if len(self.public) != expected:
-            raise VerificationError(
-                f"verifier key {self.name}: expected {expected} bytes of key, found {len(self.public)}"
-            )
+            raise VerificationError(f"verifier key {self.name}: expected {expected} bytes of key, found {len(self.public)}")
         if not is_name(self.name):
             raise VerificationError(f"verifier key: expected a key name, found {self.name[:80]!r}")
         if self.supported:
@@ -229,8 +227,7 @@ def check_name(name: str) -> None:
     """Raise InvalidInput unless `name` can name a key."""
     if not is_name(name):
         raise InvalidInput(
-            f"expected a key name of 1 to {MAX_NAME} bytes without spaces, control characters and plus signs, "
-            f"found {name[:80]!r}"
+            f"expected a key name of 1 to {MAX_NAME} bytes without spaces, control characters and plus signs, found {name[:80]!r}"
         )
 
 

@@ -10,7 +10,8 @@ A statement is on record when `append` returns it. What holds then, and why:
    then does the caller hear.
 4. *Never two histories.* Before anything is written, the checkpoint outside is compared: if the database is behind it or
    does not contain it, the log refuses to sign. A crash between COMMIT and that file leaves the file behind, which is
-   harmless: the file's checkpoint is then a prefix of the database.
+   harmless: the file's checkpoint is then a prefix of the database. Before a statement is answered as one that is on
+   record already, the head is committed and the file written again, because whoever wrote it may have died in between.
 5. *Nothing wrong is signed.* The root is computed twice: from tiles, written and read again, made of the leaf hashes at
    insertion; and from the compact range, extended by leaf hashes of entry bytes read again from the database. One
    flipped bit between hashing and storing shows as two roots, and nothing is committed.
@@ -23,20 +24,22 @@ Concurrent appends in one process are pooled: whoever gets the writer commits wh
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection, insert, update
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from inbond.ledger import checkpoints, merkle, submission, tables
 from inbond.ledger.batch import Appended, Batch
 from inbond.ledger.checkpoints import Checkpoint
-from inbond.ledger.database import Database, translated
+from inbond.ledger.database import Database, locked
+from inbond.ledger.files import sync_folder
 from inbond.ledger.highwater import HighWater
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey, SigningKey
@@ -46,67 +49,97 @@ from inbond.ledger.replay import draft_of
 from inbond.ledger.rules import Rules
 from inbond.ledger.submission import Submission
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, StoreError, VerificationError
+from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statement import Statement
 
 MAX_BATCH = 4096
 MAX_CLOCK_STEP_BACK = timedelta(hours=1)
 
+Clock = Callable[[], datetime]
+"""Tells the time, with its zone."""
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
 
 class Log:
-    """A log in a folder: `ledger.db` and `ledger.lock`. Without `log_key` it can be read and audited, not written."""
+    """A log in a folder: `ledger.db` and `ledger.lock`. Without `log_key` it can be read and audited, not written.
+
+    `genesis` pins the leaf hash of entry 0: another log in its place is refused.
+    """
 
     def __init__(
-        self, folder: Path, rules: Rules, log_key: SigningKey | None = None, *, accept_clock: bool = False
+        self,
+        folder: Path,
+        rules: Rules,
+        log_key: SigningKey | None = None,
+        *,
+        accept_clock: bool = False,
+        genesis: bytes | None = None,
+        clock: Clock = utc_now,
     ) -> None:
+        self._clock = clock
         self.database = Database(folder / "ledger.db")
         self.rules = rules
         self._accept_clock = accept_clock
         self._log_key = log_key
-        self._keyring = Keyring()
-        self._keyring_size = 0
+        self._known = (Keyring(), 0)  # the keys, and the size of the log that they are of: one value, so read as one
+        self._known_lock = threading.Lock()
         self._poisoned: str | None = None
         self._queue: list[_Ticket] = []
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="inbond-signatures")
         with self.reading() as reader:
-            genesis = reader.entry(0)
+            self.genesis_leaf = merkle.leaf_hash(reader.entry(0))
+            if genesis is not None and genesis != self.genesis_leaf:
+                raise VerificationError(f"{folder}: expected the log of genesis {genesis.hex()}, found {self.genesis_leaf.hex()}")
             self._catch_up(reader)
-        self.origin = self._keyring.origin
-        self.genesis_leaf = merkle.leaf_hash(genesis)
-        self._high_water = HighWater(self.genesis_leaf, self.origin, self._keyring.log_keys)
-        if log_key is not None and log_key.verifier not in self._keyring.log_keys:
+        self.origin = self.keyring.origin
+        self._high_water = HighWater(self.genesis_leaf, self.origin, self.keyring.log_keys)
+        if log_key is not None and log_key.verifier not in self.keyring.log_keys:
             raise NotPermitted(f"log key {log_key.name}: expected a log key of {self.origin}, found another")
 
     @classmethod
-    def create(cls, folder: Path, genesis: Envelope, log_key: SigningKey, rules: Rules) -> "Log":
-        """Make the log's files in `folder` with `genesis` as entry 0, and its first checkpoint."""
+    def create(cls, folder: Path, genesis: Envelope, log_key: SigningKey, rules: Rules, *, clock: Clock = utc_now) -> "Log":
+        """Make the log's files in `folder` with `genesis` as entry 0, and its first checkpoint; all of it or nothing.
+
+        Raises Conflict if there is a log already.
+        """
         sent = submission.prepare(genesis, lambda _statement, _keyid: None)
         if sent.statement.kind != "genesis":
             raise InvalidInput(f"expected a genesis statement as entry 0, found {sent.statement.kind}")
-        database = Database.create(folder / "ledger.db", [*tables.TABLES, *rules.tables])
-        batch = Batch.first(sent.statement.header.registry, _now_text())
-        try:
-            with database.writing() as connection:
-                batch.add(connection, rules, sent, lambda _size: bytes(32))
-                note = _seal(connection, batch, log_key)
-                connection.exec_driver_sql("COMMIT")
-        finally:
-            database.close()
-        leaf = batch.leaves[0]
-        HighWater(leaf, batch.keyring.origin, batch.keyring.log_keys).write(note)
-        return cls(folder, rules, log_key)
+        if log_key.verifier.format() not in sent.statement.body.log_keys:
+            raise NotPermitted(f"log key {log_key.name}: expected one of those in genesis, found another")
+        path = folder / "ledger.db"
+        batch = Batch.first(sent.statement.header.registry, _text(clock()))
+        with locked(path.with_suffix(".lock")), TemporaryDirectory(prefix=".ledger-", dir=folder) as building:
+            if path.exists():
+                raise Conflict(f"{path}: expected no ledger there yet, found one")
+            database = Database.create(Path(building) / path.name, [*tables.TABLES, *rules.tables])
+            try:
+                with database.writing() as connection:
+                    batch.add(connection, rules, sent, lambda _size: bytes(32))
+                    note = _seal(connection, batch, log_key)
+                    connection.exec_driver_sql("COMMIT")
+            finally:
+                database.close()  # the last connection: SQLite moves everything into the one file and syncs it
+            Path(building, path.name).rename(path)
+            sync_folder(folder)
+        HighWater(batch.leaves[0], batch.keyring.origin, batch.keyring.log_keys).write(note)
+        return cls(folder, rules, log_key, clock=clock)
 
     @property
     def keyring(self) -> Keyring:
         """The keys as of the newest head that this object has seen."""
-        return self._keyring
+        return self._known[0]
 
     @contextmanager
     def reading(self) -> Iterator[LedgerReader]:
         """One snapshot of the log."""
-        with self.database.reading() as connection, translated(self.database.path):
+        with self.database.reading() as connection:
             yield LedgerReader(connection)
 
     def append(self, envelopes: Iterable[Envelope]) -> list[Appended | InbondError]:
@@ -116,6 +149,7 @@ class Log:
         """
         if self._log_key is None:
             raise NotPermitted(f"{self.origin}: this registry was opened without its log key and can only be read")
+        self._check_usable()
         sent = submission.prepare_all(envelopes, self._public_key, self._pool)
         ticket = _Ticket(sent)
         with self._queue_lock:
@@ -146,10 +180,15 @@ class Log:
             self._compare_high_water(reader)
 
     def close(self) -> None:
-        """Close the files. A write in flight finishes first."""
+        """Close the files. A write in flight finishes first; what comes later is refused."""
         with self._turn:
+            self._poisoned = self._poisoned or "the log was closed"
             self._pool.shutdown()
             self.database.close()
+
+    def _check_usable(self) -> None:
+        if self._poisoned:
+            raise StoreError(f"{self.origin}: {self._poisoned}", hint="open the registry again")
 
     def _take(self) -> list["_Ticket"]:
         with self._queue_lock:
@@ -162,9 +201,8 @@ class Log:
 
     def _commit(self, tickets: list["_Ticket"]) -> None:
         try:
-            if self._poisoned:
-                raise StoreError(f"{self.origin}: {self._poisoned}", hint="open the registry again")
-            with self.database.writing() as connection, translated(self.database.path):
+            self._check_usable()
+            with self.database.writing() as connection:
                 self._write(connection, tickets)
         except InbondError as error:
             for ticket in tickets:
@@ -180,9 +218,8 @@ class Log:
 
     def _write(self, connection: Connection, tickets: list["_Ticket"]) -> None:
         reader = LedgerReader(connection)
-        self._catch_up(reader)
-        self._compare_high_water(reader)
-        batch = Batch(self._keyring, reader.size, reader.leaf, reader.frontier, self._time(reader.time))
+        current = self._compare_high_water(reader)
+        batch = Batch(self._catch_up(reader), reader.size, reader.leaf, reader.frontier, self._time(reader.time))
         batch.recall(connection, [sent for ticket in tickets for sent in ticket.sent if isinstance(sent, Submission)])
         for ticket in tickets:
             for sent in ticket.sent:
@@ -192,18 +229,24 @@ class Log:
                     ticket.results.append(batch.add(connection, self.rules, sent, reader.root_at))
                 except InbondError as error:
                     ticket.results.append(error)
+        note = reader.note
         if batch.leaves and self._log_key is not None:
             note = _seal(connection, batch, self._log_key)
-            try:
-                connection.exec_driver_sql("COMMIT")
-            except DatabaseError as error:
-                self._poisoned = f"COMMIT failed and its outcome is not known ({error.orig})"
-                raise StoreError(f"{self.origin}: {self._poisoned}", hint="open the registry again") from error
-            self._keyring, self._keyring_size = batch.keyring, batch.next_seq
-            self._high_water.write(note)
+        elif current:
+            return
+        else:  # what is on record may not be on disk: its writer may have died before the sync of its COMMIT
+            connection.execute(update(tables.head).where(tables.head.c.id == 1), {"note": note})
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except DBAPIError as error:
+            self._poisoned = f"COMMIT failed and its outcome is not known ({error.orig})"
+            raise StoreError(f"{self.origin}: {self._poisoned}", hint="open the registry again") from error
+        with self._known_lock:
+            self._known = (batch.keyring, batch.next_seq)
+        self._high_water.write(note)
 
     def _time(self, previous: str) -> str:
-        now = _now_text()
+        now = _text(self._clock())
         if not self._accept_clock and _parse_time(previous) - _parse_time(now) > MAX_CLOCK_STEP_BACK:
             raise StoreError(
                 f"the clock reads {now}, more than an hour before the newest entry at {previous}",
@@ -211,13 +254,14 @@ class Log:
             )
         return max(now, previous)
 
-    def _compare_high_water(self, reader: LedgerReader) -> None:
+    def _compare_high_water(self, reader: LedgerReader) -> bool:
+        """Whether the file outside holds this very head; raises unless it is missing or holds an earlier one."""
         found = self._high_water.read()
         if found is None:
-            return
+            return False
         note, newest = found
         if note == reader.note:
-            return
+            return True
         if newest.size > reader.size:
             raise StoreError(
                 f"{self.database.path} is behind: expected at least size {newest.size}, which this log has signed "
@@ -230,24 +274,27 @@ class Log:
                 f"which this log has signed ({self._high_water.path}), found {reader.root_at(newest.size).hex()}",
                 hint="keep both files as evidence and restore the database that holds the signed history",
             )
+        return False
 
-    def _catch_up(self, reader: LedgerReader) -> None:
-        if self._keyring_size == reader.size:
-            return
-        keyring = self._keyring.copy()
-        for _seq, data in reader.entries(self._keyring_size, kinds=("genesis", "key")):
-            keyring.apply(draft_of(data))
-        self._keyring, self._keyring_size = keyring, reader.size
+    def _catch_up(self, reader: LedgerReader) -> Keyring:
+        """Take the keys from entries that are new; returns the keyring at the reader's size, or at a later one."""
+        with self._known_lock:
+            keyring, size = self._known
+            if size < reader.size:
+                keyring = keyring.copy()
+                for _seq, data in reader.entries(size, kinds=("genesis", "key")):
+                    keyring.apply(draft_of(data))
+                self._known = (keyring, reader.size)
+            return keyring
 
     def _public_key(self, statement: Statement, keyid: str) -> PublicKey | None:
-        found = self._keyring.keys.get(keyid)
-        if found is None:
-            with self.reading() as reader:
-                self._catch_up(reader)
-                other = self.rules.key_at(reader.connection, statement, keyid)
-            found = self._keyring.keys.get(keyid)
-            return found.public if found else other.public if other else None
-        return found.public
+        found = self.keyring.keys.get(keyid)
+        if found is not None:
+            return found.public
+        with self.reading() as reader:
+            found = self._catch_up(reader).keys.get(keyid)
+            other = None if found else self.rules.key_at(reader.connection, statement, keyid)
+        return found.public if found else other.public if other else None
 
 
 @dataclass(slots=True)
@@ -274,9 +321,12 @@ def _seal(connection: Connection, batch: Batch, log_key: SigningKey) -> bytes:
     return note
 
 
-def _now_text() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
 
 
 def _parse_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise VerificationError(f"head.time: expected a time such as 2026-01-31T23:59:59.000Z, found {text!r}") from None

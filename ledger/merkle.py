@@ -170,11 +170,13 @@ def verify_consistency(m: int, n: int, proof: Sequence[bytes], root_m: bytes, ro
     if not 0 <= m <= n:
         raise VerificationError(f"{what}: expected sizes in ascending order from 0")
     if m in (0, n):
-        _check_hashes(what, 0, proof, root_m, root_n)
-        if m == 0:
-            _check_root(f"{what}: the empty tree", EMPTY_ROOT, root_m)
+        _check_hashes(what, 0, proof)
         if m == n:
             _check_root(what, root_m, root_n)
+        else:
+            _check_hashes(what, 0, proof, root_n)
+        if m == 0:
+            _check_root(f"{what}: the empty tree", EMPTY_ROOT, root_m)
         return
     trailing = (m & -m).bit_length() - 1
     inner = ((m - 1) ^ (n - 1)).bit_length() - trailing

@@ -86,8 +86,7 @@ class TrustPolicy:
         """
         if not any(log.vkey.supported for log in self.logs):
             raise VerificationError(
-                "policy: expected a log with an Ed25519 key, whose checkpoints can be accepted, found none"
-                + self._unsupported()
+                "policy: expected a log with an Ed25519 key, whose checkpoints can be accepted, found none" + self._unsupported()
             )
         keys = [log.vkey for log in self.logs] + [witness.vkey for witness in self.witnesses]
         note, signers = notes.open_note(data, [key for key in keys if key.supported])
@@ -96,8 +95,7 @@ class TrustPolicy:
             wanted = ", ".join(log.vkey.name for log in self.logs)
             raise VerificationError(
                 f"checkpoint: expected one that a log of the policy ({wanted}) signed for itself, "
-                f"found origin {checkpoint.origin!r} signed by {', '.join(key.name for key in signers)}"
-                + self._unsupported()
+                f"found origin {checkpoint.origin!r} signed by {', '.join(key.name for key in signers)}" + self._unsupported()
             )
         witnessed = self._witnessed(signers)
         if self.quorum != NO_QUORUM and self.quorum not in witnessed:
@@ -195,9 +193,7 @@ class _Reader:
     def _add_group(self, name: str, threshold: str, members: list[str]) -> None:
         for member in members:
             if member not in self.free:
-                raise InvalidInput(
-                    f"group {name!r}: expected members defined above that are in no group yet, found {member!r}"
-                )
+                raise InvalidInput(f"group {name!r}: expected members defined above that are in no group yet, found {member!r}")
             self.free.remove(member)
         k = {"any": 1, "all": len(members)}.get(threshold)
         if k is None:

@@ -12,14 +12,24 @@ from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
 _PAGE = 512
 
 
+def stored_tile(connection: Connection, level: int, n: int) -> bytes:
+    """The stored bytes of a tile; VerificationError if there is none."""
+    query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
+    data = connection.execute(query).scalar_one_or_none()
+    if data is None:
+        raise VerificationError(f"tile {level}/{n} is missing: expected the one that follows from the entries")
+    return bytes(data)
+
+
 class LedgerReader:
     """One snapshot of the log. Every answer is about the same head."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        row = connection.execute(select(tables.head)).one_or_none()
-        if row is None:
-            raise VerificationError("the ledger has no head row: expected one, found an empty table")
+        rows = connection.execute(select(tables.head).limit(2)).all()
+        if len(rows) != 1:
+            raise VerificationError(f"the ledger's table head: expected one row, found {'none' if not rows else 'more'}")
+        [row] = rows
         self.size: int = row.size
         self.root: bytes = row.root
         self.leaf: bytes = row.leaf
@@ -31,11 +41,7 @@ class LedgerReader:
 
     def tile(self, level: int, n: int) -> bytes:
         """The stored bytes of a tile, as wide as it is by now."""
-        query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
-        data = self.connection.execute(query).scalar_one_or_none()
-        if data is None:
-            raise VerificationError(f"tile {level}/{n} is missing: expected it in a log of size {self.size}")
-        return bytes(data)
+        return stored_tile(self.connection, level, n)
 
     def root_at(self, size: int) -> bytes:
         """The root of the first `size` entries, computed from tiles."""

@@ -1,5 +1,7 @@
 """Reading an entry back as the draft it was, with its signers as they stood at its place."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from inbond.ledger import dsse
@@ -7,20 +9,35 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring, key_roles, own_keys
 from inbond.ledger.rules import Draft, Rules, Signer
 from inbond.schemas import statement as statements
-from inbond.schemas.errors import NotPermitted, VerificationError
+from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Genesis, Key
 
 
 def draft_of(data: bytes) -> Draft:
-    """The draft that an entry's bytes hold, its signers left out (they need keys: `resolve_signers`)."""
+    """The draft that an entry's bytes hold, its signers left out (they need keys: `resolve_signer`)."""
     entry = parse_entry(data)
-    statement = statements.read(dsse.payload_of(entry.dsse))
+    try:
+        statement = statements.read(dsse.payload_of(entry.dsse))
+    except InvalidInput as error:
+        raise VerificationError(f"entry {entry.seq}: {error.message}") from None
     if statement.kind != entry.kind:
         raise VerificationError(
             f"entry {entry.seq}: expected kind {statement.kind} as its statement says, found {entry.kind}"
         )
     return Draft(entry.seq, entry.time, statement, entry.dsse, ())
+
+
+def replayed(connection: Connection, rules: Rules, keyring: Keyring, data: bytes) -> Draft:
+    """The draft that an entry's bytes hold, with its signers as of `keyring`; signatures are not checked again."""
+    draft = draft_of(data)
+    if isinstance(draft.body, Genesis):
+        keyring = Keyring(origin=draft.statement.header.registry)
+    signers = tuple(
+        resolve_signer(connection, rules, keyring, draft.statement, signature.keyid, draft.time)
+        for signature in draft.envelope.signatures
+    )
+    return replace(draft, signers=signers)
 
 
 def resolve_signer(

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from inbond.ledger import dsse
+from inbond.ledger.entries import entry_bytes
 from inbond.ledger.keyring import own_keys
 from inbond.ledger.keys import PublicKey
 from inbond.schemas import statement as statements
-from inbond.schemas.entry import PAYLOAD_TYPE, Envelope
+from inbond.schemas.entry import MAX_ENTRY, PAYLOAD_TYPE, Entry, Envelope
 from inbond.schemas.errors import InbondError, InvalidInput
 from inbond.schemas.statement import Statement
 
@@ -17,19 +18,34 @@ PublicKeyOf = Callable[[Statement, str], PublicKey | None]
 """Finds the public key of a fingerprint that signed a statement, None when it is unknown."""
 
 
+_SOMETIME = "2000-01-01T00:00:00.000Z"
+_PLACE = len(f'"prev":"{"f" * 64}","seq":1,"time":"{_SOMETIME}","v":1}}')
+
+
 @dataclass(slots=True)
 class Submission:
-    """A parsed statement. `checked` says that every signature verified under the key its keyid names."""
+    """A parsed statement. `checked` says that every signature verified under the key its keyid names.
+
+    `frame` is the entry up to its place in the chain, made and checked before the lock is taken (`placed`).
+    """
 
     envelope: Envelope
     statement: Statement
     payload_sha: bytes
     checked: bool
+    frame: bytes
 
     @property
     def header_id(self) -> bytes:
         """The 128-bit id of the header."""
         return bytes.fromhex(self.statement.header.id)
+
+    def placed(self, prev: bytes, seq: int, time: str) -> bytes:
+        """The bytes of the entry that this statement becomes at its place: what `entry_bytes` gives, sooner."""
+        data = b'%b"prev":"%b","seq":%d,"time":"%b","v":1}' % (self.frame, prev.hex().encode(), seq, time.encode())
+        if len(data) > MAX_ENTRY:
+            raise InvalidInput(f"expected an entry of at most {MAX_ENTRY} bytes, found {len(data)}")
+        return data
 
     def check(self, key_of: PublicKeyOf) -> None:
         """Check the signatures again with keys that were not known before; raises when one is not known or fails."""
@@ -57,7 +73,8 @@ def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
     complete = None not in keys.values()
     if complete:
         dsse.verify(envelope, keys.get)
-    return Submission(envelope, statement, hashlib.sha256(payload).digest(), complete)
+    frame = entry_bytes(Entry(envelope, statement.kind, "f" * 64, 1, _SOMETIME, 1))[:-_PLACE]
+    return Submission(envelope, statement, hashlib.sha256(payload).digest(), complete, frame)
 
 
 def prepare_all(

@@ -144,9 +144,7 @@ def tile_root(tile: bytes) -> bytes:
     if len(tile) != TILE_WIDTH * HASH_SIZE:
         raise InvalidInput(f"expected a full tile of {TILE_WIDTH * HASH_SIZE} bytes, found {len(tile)}")
     while len(tile) > HASH_SIZE:
-        tile = b"".join(
-            [node_hash(tile[i : i + HASH_SIZE], tile[i + HASH_SIZE : i + 64]) for i in range(0, len(tile), 64)]
-        )
+        tile = b"".join([node_hash(tile[i : i + HASH_SIZE], tile[i + HASH_SIZE : i + 64]) for i in range(0, len(tile), 64)])
     return tile
 
 

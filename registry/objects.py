@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -41,6 +41,15 @@ def bare(digest: str) -> str:
     return digits
 
 
+@contextmanager
+def failures_of(what: str, name: object) -> Iterator[None]:
+    """Turn what the file system raises into StoreError, saying of what."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{what} {name}: {error.strerror or error}") from error
+
+
 class Listed(NamedTuple):
     """One object of the store, as found on disk: bare hex digest, its path, seconds since it was put there."""
 
@@ -59,7 +68,7 @@ class ObjectStore:
         self.folder = Path(folder)
         self._objects = self.folder / "sha256"
         self._scratch = self.folder / "scratch"
-        with _failures_of("object store", self.folder):
+        with failures_of("object store", self.folder):
             for made in (self._objects, self._scratch):
                 if not made.is_dir():
                     made.mkdir(parents=True, exist_ok=True)
@@ -82,7 +91,7 @@ class ObjectStore:
         exists the scratch file is dropped. Raises VerificationError where what exists has another size: it is damaged.
         """
         digest = bare(digest)
-        with _failures_of("object", digest):
+        with failures_of("object", digest):
             file.flush()
             os.fsync(file.fileno())
             if self._is_there(digest, os.fstat(file.fileno()).st_size):
@@ -98,16 +107,18 @@ class ObjectStore:
     def get(self, digest: str) -> bytes:
         """The bytes of an object, hashed before they are returned. Raises NotFound, or VerificationError naming it."""
         digest = bare(digest)
-        with self.open(digest) as file, _failures_of("object", digest):
+        with self.open(digest) as file, failures_of("object", digest):
             data = file.read()
-        found = sha256(data).hexdigest()
-        if found != digest:
-            raise VerificationError(
-                f"object {digest}: expected bytes of this SHA-256, found {found} over {len(data)} bytes", object=digest
-            )
+        _compare(digest, sha256(data).hexdigest(), len(data))
         return data
 
-    def open(self, digest: str) -> BinaryIO:
+    def check(self, digest: str) -> None:
+        """Hash an object of any size where it lies. Raises as `get`."""
+        digest = bare(digest)
+        with self.open(digest) as file, failures_of("object", digest):
+            _compare(digest, file_digest(file, "sha256").hexdigest(), file.tell())
+
+    def open(self, digest: str) -> io.BufferedReader:
         """The object's file, unverified: for `VerifiedFile`, or for a caller who hashes all of it. Raises NotFound."""
         digest = bare(digest)
         try:
@@ -134,16 +145,15 @@ class ObjectStore:
     def list(self) -> Iterator[Listed]:
         """Every object, in order of digest; block hashes are not listed, they go with their object."""
         now = time.time()
-        for folder in sorted(self._objects.iterdir()):
-            for path in sorted(folder.iterdir()):
-                if _HEX.fullmatch(path.name):
-                    with suppress(FileNotFoundError):  # removed by somebody since
-                        yield Listed(path.name, path, max(0.0, now - path.stat().st_mtime))
+        for path in sorted(self._objects.glob("??/*")):
+            if _HEX.fullmatch(path.name):
+                with suppress(FileNotFoundError):  # removed by somebody since
+                    yield Listed(path.name, path, max(0.0, now - path.stat().st_mtime))
 
     def remove(self, digest: str) -> None:
         """Delete an object and its block hashes, durably. Raises NotFound. Whether it may go, the caller must know."""
         path = self.path(digest)
-        with _failures_of("object", path.name):
+        with failures_of("object", path.name):
             path.with_name(path.name + _BLOCKS).unlink(missing_ok=True)
             try:
                 path.unlink()
@@ -154,7 +164,7 @@ class ObjectStore:
     def put_blocks(self, digest: str, leaf_hashes: bytes) -> None:
         """Keep the joined block hashes of an object beside it."""
         path = self.path(digest)
-        with self.scratch() as file, _failures_of("block hashes of object", path.name):
+        with self.scratch() as file, failures_of("block hashes of object", path.name):
             file.write(leaf_hashes)
             file.flush()
             os.fsync(file.fileno())
@@ -173,7 +183,7 @@ class ObjectStore:
             data = None
         if data is not None and len(data) == -(-self.size(digest) // BLOCK) * HASH_BYTES:
             return data
-        with self.open(digest) as file, _failures_of("object", path.name):
+        with self.open(digest) as file, failures_of("object", path.name):
             return join_hashes(block_hashes(file))
 
     def put_lines(self, values: Iterable[Any]) -> ObjectList:
@@ -200,7 +210,7 @@ class ObjectStore:
     @contextmanager
     def scratch(self) -> Iterator[BinaryIO]:
         """A new file, for reading and writing, on the store's file system; gone at the end unless it was put."""
-        with _failures_of("scratch file in", self._scratch):
+        with failures_of("scratch file in", self._scratch):
             path, file = self._new_scratch()
         try:
             yield file
@@ -256,9 +266,8 @@ class ObjectStore:
         return True
 
 
-@contextmanager
-def _failures_of(what: str, name: object) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{what} {name}: {error.strerror or error}") from error
+def _compare(digest: str, found: str, size: int) -> None:
+    if found != digest:
+        raise VerificationError(
+            f"object {digest}: expected bytes of this SHA-256, found {found} over {size} bytes", object=digest
+        )

@@ -103,10 +103,12 @@ class RunRow(SQLModel, table=True):
     """A run: its student, the key that signs for it, and how it ended."""
 
     __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("student", "name"),)
 
     ref: str = Field(primary_key=True)
     seq: int = Field(sa_column=_entry())
     owner: str
+    name: str
     student: str = Field(index=True)
     stage: str
     plan: str
@@ -176,7 +178,7 @@ class ExposureRow(SQLModel, table=True):
     shard: str = Field(index=True)
     first: int
     last: int
-    epoch: int
+    epoch: int | None = None
 
 
 class DecisionRow(SQLModel, table=True):
@@ -190,8 +192,9 @@ class DecisionRow(SQLModel, table=True):
     phase: str
     ask: str | None = Field(default=None, index=True)
     question: str
+    signer: str
     ruling: str | None = None
-    from_: str = Field(default="", alias="from")
+    starts: str = ""
     until: str | None = None
 
 

@@ -9,13 +9,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from inbond.schemas.scalars import Hex32, Moment
+
 MAX_ENTRY = 65_535  # a tlog-tiles entry bundle has 16-bit lengths
 MAX_PAYLOAD = 48_000  # leaves room for base64 and signatures within MAX_ENTRY
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 GENESIS_PREV = "0" * 64
-
-Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry: the envelope, its predicate kind, the leaf hash before it, its index, the operator's clock."""
 
     dsse: Envelope
-    kind: Annotated[str, Meta(pattern="^[a-z_]{1,32}$")]
+    kind: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}(?![\s\S])")]
     prev: Hex32
     seq: Annotated[int, Meta(ge=0)]
     time: Moment

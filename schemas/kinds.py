@@ -59,9 +59,7 @@ def _kind(
     subject: Callable[[Any], str] | None = None,
     narrower: Mapping[type[msgspec.Struct], frozenset[str]] | None = None,
 ) -> tuple[str, Kind]:
-    return name, Kind(
-        name, bodies if isinstance(bodies, tuple) else (bodies,), frozenset(roles), subject, narrower or {}
-    )
+    return name, Kind(name, bodies if isinstance(bodies, tuple) else (bodies,), frozenset(roles), subject, narrower or {})
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(

@@ -67,31 +67,27 @@ Number = (
 Label = Annotated[str, Meta(min_length=1, max_length=512, pattern=rf"^[^\u0000-\u001f\u007f]+{_END}")]
 """A name or short designation of a thing (never of a natural person): one line, no control characters."""
 
-Token = Annotated[str, Meta(pattern=f"^[A-Za-z][A-Za-z0-9_.-]{{0,63}}{_END}")]
+Token = Annotated[str, Meta(pattern=f"^[A-Za-z][A-Za-z0-9_.-]{{0,63}}{_END}", extra={"ascii": True})]
 """An identifier in a vocabulary that is not closed: a column, a split, a reason, the name of a parameter."""
 
 Origin = Annotated[str, Meta(pattern=f"^[!-*,-~]{{1,255}}{_END}")]
 """The name of a registry's log: printable ASCII without space and plus, as C2SP checkpoints want it."""
 
-Vkey = Annotated[
-    str, Meta(pattern=rf"^[!-*,-~]{{1,255}}\+[0-9a-f]{{8}}\+(?:[A-Za-z0-9+/]{{4}})+={{0,2}}{_END}", max_length=4096)
-]
+_BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?"
+
+Vkey = Annotated[str, Meta(pattern=rf"^[!-*,-~]{{1,255}}\+[0-9a-f]{{8}}\+(?=[A-Za-z0-9]){_BASE64}{_END}", max_length=4096)]
 """A verifier key of a signed note: name, key hash and base64 of type and key, joined by plus signs."""
 
 Base64 = Annotated[
     str,
-    Meta(
-        pattern=rf"^(?:[A-Za-z0-9+/]{{4}})*(?:[A-Za-z0-9+/]{{2}}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)?{_END}",
-        min_length=4,
-        max_length=4096,
-    ),
+    Meta(pattern=f"^{_BASE64}{_END}", min_length=4, max_length=4096),
 ]
 """Bytes in canonical padded base64: a raw public key. Its length says its algorithm (32 bytes: Ed25519)."""
 
 Url = Annotated[str, Meta(pattern=f"^[a-z][a-z0-9+.-]*:[!-~]+{_END}", max_length=2048)]
 """An absolute URI."""
 
-MediaType = Annotated[str, Meta(pattern=f"^[a-z]+/[!-~]+(?:; ?[!-~]+)*{_END}", max_length=255)]
+MediaType = Annotated[str, Meta(pattern=f"^[a-z]+/[!-:<-~]+(?:; ?[!-:<-~]+)*{_END}", max_length=255)]
 """A media type, such as `application/pdf`."""
 
 Language = Annotated[str, Meta(pattern=f"^[a-z]{{2,3}}(?:-[A-Za-z0-9]{{2,8}})*{_END}", max_length=35)]
@@ -100,7 +96,10 @@ Language = Annotated[str, Meta(pattern=f"^[a-z]{{2,3}}(?:-[A-Za-z0-9]{{2,8}})*{_
 Territory = Annotated[str, Meta(pattern=f"^[A-Z]{{2}}(?:-[A-Z0-9]{{1,3}})?{_END}")]
 """An ISO 3166 code of a country, of a part of one, or `EU`."""
 
-Parameters = Annotated[dict[Token, bool | int | Annotated[str, Meta(max_length=512)]], Meta(max_length=MAX_LIST)]
+Parameters = Annotated[
+    dict[Token, bool | Annotated[int, Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)] | Annotated[str, Meta(max_length=512)]],
+    Meta(max_length=MAX_LIST),
+]
 """Settings by name; amounts that are not integers are decimal strings."""
 
 Counts = Annotated[dict[Token, Count], Meta(max_length=MAX_LIST)]
@@ -190,6 +189,8 @@ def number(value: int | str | _Decimal) -> int | str:
 def decimal(value: int | str | _Decimal) -> str:
     """The one form of a rate as `Decimal`: a minimal decimal string without exponent. Errors as for `number`."""
     try:
+        if isinstance(value, float):  # typed out, but a float's exact value is never what was meant
+            raise TypeError
         exact = _Decimal(value)
     except (InvalidOperation, ValueError, TypeError):
         raise InvalidInput(f"expected a decimal number, found {value!r}") from None
@@ -197,5 +198,5 @@ def decimal(value: int | str | _Decimal) -> str:
         raise InvalidInput(f"expected a finite number of at least 0, found {value!r}")
     if abs(exact.adjusted()) >= 60 or len(exact.as_tuple().digits) > 60:
         raise InvalidInput(f"expected a number of at most 60 digits, found {value!r}")
-    text = f"{exact:f}"
+    text = f"{exact.copy_abs():f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -25,6 +25,11 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 _PREFIX = b'{"_type":"%s","predicate":' % STATEMENT_TYPE.encode()
 _TYPE_KEY = b',"predicateType":"'
+_BY_TYPE = {kind.predicate_type: kind for kind in KINDS.values()}
+
+
+class _Sha256(Closed, frozen=True, kw_only=True):
+    sha256: Hex32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,7 @@ def make(kind: str, body: msgspec.Struct, header: Header, subject_digest: str | 
         expected = " or ".join(each.__name__ for each in known.bodies)
         raise InvalidInput(f"{kind} statement: expected a body of type {expected}, found {type(body).__name__}")
     predicate = canonical.encode({"body": body, "header": header})
-    digest = subject_digest
-    if digest is None:
-        digest = hashlib.sha256(predicate).hexdigest() if known.subject is None else known.subject(body)[7:]
+    digest = _subject_of(known, body, predicate) if subject_digest is None else subject_digest
     payload = _PREFIX + predicate + _suffix(kind, digest)
     read(payload)
     return payload
@@ -72,16 +75,12 @@ def read(payload: bytes) -> Statement:
     if len(payload) > MAX_PAYLOAD:
         raise InvalidInput(f"statement: expected at most {MAX_PAYLOAD} bytes, found {len(payload)}")
     kind = _peek_kind(payload)
-    wire = canonical.decode(payload, _wire(kind.name), what=f"{kind.name} statement")
+    wire = canonical.decode(payload, wire_type(kind.name), what=f"{kind.name} statement")
     predicate, subject = wire.predicate, wire.subject[0]
     found = subject.digest.sha256
-    if kind.subject is None:
-        expected = hashlib.sha256(payload[len(_PREFIX) : -len(_suffix(kind.name, found))]).hexdigest()
-        what = "the SHA-256 of the predicate"
-    else:
-        expected = kind.subject(predicate.body)[7:]
-        what = "the digest of its object"
+    expected = _subject_of(kind, predicate.body, payload[len(_PREFIX) : -len(_suffix(kind.name, found))])
     if found != expected:
+        what = "the SHA-256 of the predicate" if kind.subject is None else "the digest of its object"
         raise InvalidInput(f"{kind.name} statement: expected subject digest {expected}, {what}, found {found}")
     return Statement(kind.name, predicate.header, predicate.body, found, kind.name)
 
@@ -104,6 +103,38 @@ def digest_of(value: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode(value)).hexdigest()
 
 
+@cache
+def wire_type(name: str) -> Any:
+    """The struct of a whole statement of the kind called `name`, which must exist; JSON Schema is made from it too."""
+    kind = KINDS[name]
+    body: Any = kind.bodies[0]
+    for other in kind.bodies[1:]:
+        body = body | other
+    options: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True, "module": __name__}
+    subject = msgspec.defstruct("Subject", [("digest", _Sha256), ("name", Literal[name])], **options)
+    predicate = msgspec.defstruct("Predicate", [("body", body), ("header", Header)], **options)
+    return msgspec.defstruct(
+        "Statement",
+        [
+            ("type_", Literal[STATEMENT_TYPE]),
+            ("predicate", predicate),
+            ("predicate_type", Literal[kind.predicate_type]),
+            ("subject", tuple[subject]),  # type: ignore[valid-type]
+        ],
+        rename={"type_": "_type", "predicate_type": "predicateType"},
+        **options,
+    )
+
+
+def _subject_of(kind: Kind, body: msgspec.Struct, predicate: bytes) -> str:
+    if kind.subject is None:
+        return hashlib.sha256(predicate).hexdigest()
+    try:
+        return kind.subject(body).removeprefix("sha256:")
+    except AttributeError:
+        return ""  # the field has not its type, and whoever reads the statement back will hear which
+
+
 def _suffix(kind: str, digest: str) -> bytes:
     return (
         f',"predicateType":"urn:inbond:{kind}:v1","subject":[{{"digest":{{"sha256":"{digest}"}},"name":"{kind}"}}]}}'
@@ -124,33 +155,3 @@ def _peek_kind(payload: bytes) -> Kind:
     if kind is None:
         raise InvalidInput(f"statement: expected predicateType urn:inbond:<kind>:v1 of a known kind, found {found!r}")
     return kind
-
-
-_BY_TYPE = {kind.predicate_type: kind for kind in KINDS.values()}
-
-
-class _Sha256(Closed, frozen=True, kw_only=True):
-    sha256: Hex32
-
-
-@cache
-def _wire(name: str) -> Any:
-    """The struct of a whole statement of one kind; JSON Schema is made from it too."""
-    kind = KINDS[name]
-    body: Any = kind.bodies[0]
-    for other in kind.bodies[1:]:
-        body = body | other
-    options: dict[str, Any] = {"frozen": True, "kw_only": True, "forbid_unknown_fields": True, "module": __name__}
-    subject = msgspec.defstruct("Subject", [("digest", _Sha256), ("name", Literal[name])], **options)
-    predicate = msgspec.defstruct("Predicate", [("body", body), ("header", Header)], **options)
-    return msgspec.defstruct(
-        "Statement",
-        [
-            ("type_", Literal[STATEMENT_TYPE]),
-            ("predicate", predicate),
-            ("predicate_type", Literal[kind.predicate_type]),
-            ("subject", tuple[subject]),  # type: ignore[valid-type]
-        ],
-        rename={"type_": "_type", "predicate_type": "predicateType"},
-        **options,
-    )

@@ -54,9 +54,8 @@ class Corpus:
         return tuple(Example(pair.question, pair.answer) for pair in self.pairs)
 
     def texts(self) -> tuple[str, ...]:
-        """Every text that a model may meet, once in a fixed order; what a vocabulary is made from."""
-        told = [text for pair in self.pairs for text in (pair.question, *pair.rewordings, pair.answer)]
-        return (*self.statements, *told)
+        """Every text that the teachers are trained on, in a fixed order; what their vocabulary is made from."""
+        return (*self.statements, *(text for pair in self.pairs for text in (pair.question, pair.answer)))
 
     def prompts(self) -> tuple[Prompt, ...]:
         """Each question, followed at once by its rewordings, in the order of the file; equal texts appear once."""

@@ -42,7 +42,7 @@ class Input:
         self._fingerprints: list[int] = []
         running = sha256()
         with _open(self.path) as file:
-            while block := _read(file, self.name):
+            while block := _read(file, self.name, BLOCK):
                 running.update(block)
                 self._fingerprints.append(_fingerprint(block))
                 self.size += len(block)
@@ -71,17 +71,15 @@ class InputReader:
     def __iter__(self) -> Iterator[bytes]:
         done = 0
         for number, expected in enumerate(self._fingerprints):
-            block = _read(self._file, self.name)
+            block = _read(self._file, self.name, min(BLOCK, self._size - done))
             if _fingerprint(block) != expected:
                 raise InvalidInput(self._changed(number, len(block)), file=self.name)
             done += len(block)
             if self._progress is not None:
                 self._progress(len(block))
             yield block
-        if _read(self._file, self.name):
-            raise InvalidInput(
-                f"{self.name} changed while it was read: expected {done} bytes, found more", file=self.name
-            )
+        if _read(self._file, self.name, 1):
+            raise InvalidInput(f"{self.name} changed while it was read: expected {done} bytes, found more", file=self.name)
 
     def __enter__(self) -> Self:
         return self
@@ -97,9 +95,7 @@ class InputReader:
         start = number * BLOCK
         expected = min(BLOCK, self._size - start)
         if found < expected:
-            return (
-                f"{self.name} changed while it was read: expected {self._size} bytes, found {start + found} (it became shorter)"
-            )
+            return f"{self.name} changed while it was read: expected {self._size} bytes, found only {start + found}"
         return (
             f"{self.name} changed while it was read: expected bytes {start} to {start + expected} "
             "as they were in the first pass, found others"
@@ -132,8 +128,8 @@ def _open(path: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _read(file: BinaryIO, name: str) -> bytes:
+def _read(file: BinaryIO, name: str, size: int) -> bytes:
     try:
-        return file.read(BLOCK)
+        return file.read(size)
     except OSError as error:
         raise StoreError(f"reading {name} failed: {error}", file=name) from error

@@ -16,7 +16,7 @@ import numpy as np
 from inbond.registry.importers.element import WHITE, Element, Pending
 from inbond.schemas.errors import InvalidInput
 
-WINDOW = 32 * 1024
+WINDOW = 16 * 1024
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _GAP = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
@@ -59,13 +59,17 @@ class _Array:
             if quick and not self._pending.size and self._between is not None:
                 quick = False
                 end, raws = self._whole(block, at, self._between)
+                gap = self._between[self._between.index(b",") + 1 :]
                 for raw in raws:
-                    begin = _GAP.match(block, at).end()  # type: ignore[union-attr]
+                    begin = at + len(gap)
+                    if block[begin] != raw[0] or not block.startswith(gap, at):
+                        begin = _GAP.match(block, at).end()  # type: ignore[union-attr]
                     self._line += block.count(b"\n", at, begin)
                     self._number += 1
                     yield Element(raw, self._line, self._number)
                     at = begin + len(raw)
                     self._line += raw.count(b"\n")
+                    gap = self._between
                 self._line += block.count(b"\n", at, end)
                 at = end
                 continue
@@ -74,12 +78,16 @@ class _Array:
             for cut, closing in self._scanner.feed(window):
                 self._pending.add(window[start:cut])
                 start = cut + 1
-                if not closing or self._number or not self._pending.blank:
+                if closing and self._number == 0 and self._pending.blank:
+                    self._line += self._pending.lines
+                else:
                     yield self._take()
                 if closing:
-                    if window[cut : start] != b"]":
+                    if window[cut:start] != b"]":
                         raise InvalidInput(
-                            f"{self._name}, line {self._line}: expected ] to end the array, found }}", file=self._name, line=self._line
+                            f"{self._name}, line {self._line}: expected ] to end the array, found }}",
+                            file=self._name,
+                            line=self._line,
                         )
                     self._done = True
                     break
@@ -107,7 +115,7 @@ class _Array:
         if not end:
             return at, []
         try:
-            raws = _raw_list.decode(b"[" + block[at:end] + b"]")
+            raws = _raw_list.decode(b"".join((b"[", memoryview(block)[at:end], b"]")))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return at, []
         return end + between.index(b",") + 1, [bytes(raw) for raw in raws]

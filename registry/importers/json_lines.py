@@ -6,8 +6,9 @@ from inbond.registry.importers.element import WHITE, Element, Pending
 
 
 def line_elements(blocks: Iterable[bytes], line: int) -> Iterator[Element]:
-    """The lines of `blocks` that are not blank; `line` is the number of the first. A line may lack its line break at the end
-    of the file; the element says so, because a cut-off file ends like that.
+    """The lines of `blocks` that are not blank; `line` is the number of the first.
+
+    The last may lack its line break; the element says so, because a cut-off file ends like that.
     """
     number = 0
     pending = Pending()

@@ -1,18 +1,20 @@
 """Between records and Arrow tables, whole columns at a time (one value at a time is several times slower)."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, repeat
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from inbond.registry.shards.records import KINDS, Message, Record
-from inbond.schemas.columns import TEXT_SCHEMA
+from inbond.schemas.columns import CONTENT_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
 
 MIN_MOMENT = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z in ms
 MAX_MOMENT = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
+_NO_CONTENT: dict[str, Any] = dict.fromkeys(CONTENT_COLUMNS) | {"own_turns": (), "response": "", "refs": ()}
 
 
 def to_table(records: Sequence[Record], ids: Sequence[bytes], salts: bytes, prompts: Sequence[bytes | None]) -> pa.Table:
@@ -39,8 +41,11 @@ def to_table(records: Sequence[Record], ids: Sequence[bytes], salts: bytes, prom
 
 
 def to_records(table: pa.Table) -> list[Record]:
-    """The records of a table that has all columns of `TEXT_SCHEMA`."""
-    columns = [_column(table.column(name)) for name in Record.__struct_fields__]
+    """The records of a table; where it has no content columns the records have no content and serve `others_digest`."""
+    columns = [
+        _column(table.column(name)) if name in table.column_names else repeat(_NO_CONTENT[name], len(table))
+        for name in Record.__struct_fields__
+    ]
     return [Record(*values) for values in zip(*columns, strict=True)]
 
 
@@ -112,7 +117,7 @@ def _list_array(lists: Sequence[Sequence[Any] | None], flat: pa.Array, kind: pa.
     return pa.ListArray.from_arrays(offsets, flat, type=kind, mask=mask)
 
 
-def _column(column: pa.ChunkedArray) -> Iterable[Any]:
+def _column(column: pa.ChunkedArray) -> Any:
     """Python values as `Record` holds them."""
     kind = column.type
     if column.null_count == len(column):
@@ -144,8 +149,7 @@ def _list_values(lists: pa.ListArray) -> Iterable[Any]:
     valid = [True] * len(lists) if not lists.null_count else lists.is_valid().to_pylist()
     starts = [first, *ends[:-1]]
     return [
-        tuple(flat[start - first : end - first]) if there else None
-        for start, end, there in zip(starts, ends, valid, strict=True)
+        tuple(flat[start - first : end - first]) if there else None for start, end, there in zip(starts, ends, valid, strict=True)
     ]
 
 

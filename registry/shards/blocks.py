@@ -54,8 +54,7 @@ def split_hashes(data: bytes, size: int, name: str) -> list[bytes]:
     blocks = -(-size // BLOCK)
     if len(data) != blocks * HASH_BYTES:
         raise VerificationError(
-            f"{name}: expected {blocks} block hashes of {HASH_BYTES} bytes for a file of {size} bytes, "
-            f"found {len(data)} bytes"
+            f"{name}: expected {blocks} block hashes of {HASH_BYTES} bytes for a file of {size} bytes, found {len(data)} bytes"
         )
     return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
 
@@ -101,7 +100,7 @@ class VerifiedFile(io.RawIOBase):
             self._check(view, first, first, last)
         else:
             shares = [(at, min(at + _SHARE, last)) for at in range(first, last, _SHARE)]
-            for done in [_pool().submit(self._check, view, first, *share) for share in shares]:
+            for done in [threads().submit(self._check, view, first, *share) for share in shares]:
                 done.result()
         return view[offset - start : end - start]
 
@@ -144,19 +143,27 @@ class VerifiedFile(io.RawIOBase):
 
     # What io.RawIOBase and pyarrow.PythonFile ask of a file.
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]  # may return a view: no second copy
-        """Verified bytes at the present position; a view of memory that only this read owns."""
+    def read(self, size: int | None = -1) -> bytes:
+        """Verified bytes at the present position."""
+        return bytes(self.read_buffer(size))
+
+    def read_buffer(self, size: int | None = -1) -> memoryview:
+        """As `read`, without a second copy; what pyarrow calls where a file has it."""
         rest = max(self._size - self._position, 0)
         data = self.read_at(self._position, rest if size is None or size < 0 else size)
         self._position += len(data)
-        return data  # type: ignore[return-value]
+        return data
 
     def readinto(self, buffer: object) -> int:
         """Fill `buffer` with verified bytes."""
         target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self.read(len(target))
+        data = self.read_buffer(len(target))
         target[: len(data)] = data
         return len(data)
+
+    def readall(self) -> bytes:
+        """Everything from the present position on."""
+        return self.read()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position, as `io.IOBase.seek`."""
@@ -192,7 +199,7 @@ _SHARE = 8  # blocks that one thread hashes: half a megabyte, far above the cost
 _threads: ThreadPoolExecutor | None = None
 
 
-def _pool() -> ThreadPoolExecutor:
+def threads() -> ThreadPoolExecutor:
     """Threads for hashing (SHA-256 releases the interpreter lock); made anew in a forked data-loader worker."""
     global _threads
     if _threads is None:
@@ -200,12 +207,12 @@ def _pool() -> ThreadPoolExecutor:
     return _threads
 
 
-def _forget_pool() -> None:
+def _forget_threads() -> None:
     global _threads
     _threads = None
 
 
-os.register_at_fork(after_in_child=_forget_pool)
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _leaf(block: bytes | memoryview) -> bytes:

@@ -117,7 +117,7 @@ def others_digest(record: Record, prompt: bytes | None) -> bytes:
                 _number(record.sample),
                 _string(record.kind),
                 _NULL if record.input_ids is None else _numbers(record.input_ids),
-                _NULLS if rest == _NONE_KNOWN else _rest(*rest),
+                _NULLS if rest == _NONE_KNOWN else b"".join(map(_value, rest)),
             )
         )
     except UnicodeEncodeError as error:
@@ -151,30 +151,10 @@ _NONE_KNOWN = (None,) * 9
 _NULLS = _NULL * 9
 
 
-def _rest(
-    finish_reason: str | None,
-    request_id: str | None,
-    requested_model: str | None,
-    served_model: str | None,
-    sampling: str | None,
-    subject_refs: tuple[str, ...] | None,
-    created_at: int | None,
-    prompt_tokens: int | None,
-    response_tokens: int | None,
-) -> bytes:
-    return b"".join(
-        (
-            _string(finish_reason),
-            _string(request_id),
-            _string(requested_model),
-            _string(served_model),
-            _string(sampling),
-            _NULL if subject_refs is None else _strings(subject_refs),
-            _number(created_at),
-            _number(prompt_tokens),
-            _number(response_tokens),
-        )
-    )
+def _value(value: str | int | tuple[str, ...] | None) -> bytes:
+    if isinstance(value, str):
+        return _string(value)
+    return _number(value) if value is None or isinstance(value, int) else _strings(value)
 
 
 def _string(value: str | None) -> bytes:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
-from inbond.registry.objects import ObjectStore
+from inbond.registry.objects import ObjectStore, failures_of
 from inbond.registry.shards import arrow, blocks
 from inbond.registry.shards.records import SALT_BYTES, Record, content_ids, others_digest, record_leaf
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
@@ -30,7 +30,7 @@ ROW_GROUP_BYTES = 32 << 20  # long records end a row group early, so that memory
 MAX_ROWS = 65_536
 MAX_BYTES = 256 << 20
 METADATA_PREFIX = "inbond."
-ZSTD_LEVEL = 3  # bench/shard_write.py: a sixth smaller than level 1, and every byte saved is one less to hash on each read
+ZSTD_LEVEL = 3  # bench/shard_write.py: a seventh smaller than level 1; what is saved is not hashed on each read
 
 _WRITE_BYTES = 4 << 20
 
@@ -64,14 +64,15 @@ def write_shard(
     Raises InvalidInput for no records, or for one that its columns cannot hold; StoreError where the file system fails or
     does not give back what was written. Nothing but scratch is left by a failure.
     """
-    pointers = dict(metadata or {})
+    pointers = dict(sorted((metadata or {}).items()))
     for key in pointers:
         if not key.startswith(METADATA_PREFIX):
             raise InvalidInput(f"shard metadata: expected keys that begin with {METADATA_PREFIX!r}, found {key!r}")
     with store.scratch() as file:
         written = _Writing(file, pointers, salts).write(records)
-        file.flush()
-        found, hashes = _read_again(file)
+        with failures_of("scratch file", file.name):
+            file.flush()
+            found, hashes = _read_again(file)
         if found != written.digest:
             raise StoreError(f"scratch file {file.name}: expected to read {written.digest}, as written, found {found}")
         size = file.tell()
@@ -150,8 +151,9 @@ class _Writing:
     def write(self, records: Iterable[Record]) -> "_Writing":
         # Buffered outside Python: each call of the sink waits for the interpreter lock, and a row group makes a hundred.
         with pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), _WRITE_BYTES) as stream:
-            with _parquet_writer(stream, self._metadata) as writer:
+            with _parquet_writer(stream) as writer:
                 self._write_groups(writer, records)
+                writer.add_key_value_metadata(self._metadata)
             if not self.leaves:
                 raise InvalidInput("expected at least one record for a shard, found none")
         self.digest = self._sink.digest()
@@ -206,10 +208,10 @@ def _encode(
     writer.write_table(arrow.to_table(group, contents, salts, prompts), row_group_size=len(group))
 
 
-def _parquet_writer(sink: pa.NativeFile, metadata: Mapping[str, str]) -> pq.ParquetWriter:
+def _parquet_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
-        TEXT_SCHEMA.with_metadata({key: metadata[key] for key in sorted(metadata)} or None),
+        TEXT_SCHEMA,
         version="2.6",
         use_dictionary=False,
         compression={name: "NONE" if name == "salt" else "ZSTD" for name in _leaf_columns()},
@@ -244,8 +246,9 @@ def _read_again(file: BinaryIO) -> tuple[str, list[bytes]]:
     hashes = []
     file.seek(0)
     while piece := file.read(64 * blocks.BLOCK):  # a buffered file: short only at its end
+        leaves = blocks.threads().submit(blocks.leaves_of, piece)
         whole.update(piece)
-        hashes += blocks.leaves_of(piece)
+        hashes += leaves.result()
     return whole.hexdigest(), hashes
 
 
@@ -260,7 +263,8 @@ class _HashingSink:
 
     def write(self, data: bytes) -> int:
         self._hash.update(data)
-        return self._file.write(data)
+        with failures_of("scratch file", self._file.name):
+            return self._file.write(data)
 
     def digest(self) -> str:
         return self._hash.hexdigest()

@@ -50,9 +50,7 @@ class Genesis(Closed, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.threshold > len(self.admins):
-            raise ValueError(
-                f"expected a threshold of at most {len(self.admins)}, the number of admins, found {self.threshold}"
-            )
+            raise ValueError(f"expected a threshold of at most {len(self.admins)}, the number of admins, found {self.threshold}")
         if len(set(self.admins)) != len(self.admins):
             raise ValueError("expected different admin keys, found one twice")
 

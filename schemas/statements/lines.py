@@ -15,9 +15,7 @@ def _check_rows(rows: tuple[tuple[int, int], ...]) -> int:
     end, total = -1, 0
     for first, last in rows:
         if not end < first < last:
-            raise ValueError(
-                f"expected ascending ranges [first, last) that do not touch, found [{first}, {last}) after {end}"
-            )
+            raise ValueError(f"expected ascending ranges [first, last) that do not touch, found [{first}, {last}) after {end}")
         end, total = last, total + last - first
     return total
 

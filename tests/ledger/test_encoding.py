@@ -5,7 +5,7 @@ from inbond.schemas.errors import VerificationError
 
 
 @pytest.mark.parametrize(
-    "text", ["", "01", "00", "+1", "-1", " 1", "1 ", "1\n", "1_0", "0x1", "1.0", "٣", str(2**63), "9" * 50]
+    "text", ["", "01", "00", "+1", "-1", " 1", "1 ", "1\n", "1_0", "0x1", "1.0", "\u0663", str(2**63), "9" * 50]
 )
 def test_a_number_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(VerificationError, match="decimal number"):

@@ -76,7 +76,7 @@ def test_paths_name_tiles_as_the_format_says(name: TileName, path: str) -> None:
         "tile/0/000\n",
         "tile/0/../0/000",
         "tile/data/000",
-        "tile/0/٠٠٠",
+        "tile/0/\u0660\u0660\u0660",
         "tile/0/x999/x999/x999/x999/x999/x999/999",
         "tile/0/" + "x001/" * 50 + "000",
     ],
@@ -86,9 +86,7 @@ def test_other_paths_are_refused(path: str) -> None:
         parse_path(path)
 
 
-@pytest.mark.parametrize(
-    ("level", "n", "width"), [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257), (0, 2**63, 1)]
-)
+@pytest.mark.parametrize(("level", "n", "width"), [(64, 0, 1), (-1, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257), (0, 2**63, 1)])
 def test_tiles_that_do_not_exist_have_no_path(level: int, n: int, width: int) -> None:
     with pytest.raises(InvalidInput, match="expected a tile"):
         tile_path(level, n, width)
@@ -108,8 +106,8 @@ def test_the_tiles_of_a_log_by_its_size() -> None:
     assert list(tiles_of(0)) == list(bundles_of(0)) == []
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.sampled_from([0, 1, 2, 16, 100, 255, 256, 257, 600]), min_size=1, max_size=12))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2, 16, 100, 255, 256, 257, 600]), min_size=1, max_size=8))
 def test_growing_in_batches_gives_the_tiles_of_one_append(batches: list[int]) -> None:
     grown, compact = Tiles(), CompactRange()
     for batch in batches:

@@ -92,7 +92,7 @@ def sparse(value: msgspec.Struct) -> msgspec.Struct:
 
 
 def _envelope() -> Envelope:
-    request = BODIES_REQUEST
+    request = REQUEST
     return Envelope(
         payload=base64.b64encode(encode(request)).decode(),
         payload_type=s.REQUEST_TYPE,
@@ -100,7 +100,7 @@ def _envelope() -> Envelope:
     )
 
 
-BODIES_REQUEST = s.GrantRequest(
+REQUEST = s.GrantRequest(
     registry=ORIGIN,
     id=hex_id("request"),
     run=ref("run"),
@@ -115,13 +115,9 @@ _CONTENT = s.Content(
     modalities=(Modality.TEXT,), types=("source code",), languages=("en", "zh-Hant"), regions=("Western Europe",)
 )
 _FLAG = known(s.Flag(value=False, tool="scanner 1.2", date=DAY))
-_FLAGS = s.Flags(
-    personal=_FLAG, consumer=_FLAG, copyright=_FLAG, trademark=_FLAG, patent=_FLAG, illegal=_FLAG, ai_label=_FLAG
-)
+_FLAGS = s.Flags(personal=_FLAG, consumer=_FLAG, copyright=_FLAG, trademark=_FLAG, patent=_FLAG, illegal=_FLAG, ai_label=_FLAG)
 _EVALUATED = s.Evaluated(facts_size=40, rules=digest("rules"), at=TIME)
-_POLICY = s.Policy(
-    evaluated=_EVALUATED, verdict=s.Verdict.PERMITTED, reasons=lines("reasons"), decisions=(ref("decision"),)
-)
+_POLICY = s.Policy(evaluated=_EVALUATED, verdict=s.Verdict.PERMITTED, reasons=lines("reasons"), decisions=(ref("decision"),))
 _PLAN = s.ReleasePlan(
     name=known("acme/mini"),
     licence=known("Apache-2.0"),
@@ -151,9 +147,7 @@ BODIES: dict[str, Any] = {
         not_after="2028-02-29",
         revocation=s.Revocation(reason=s.RevocationReason.COMPROMISED, suspect_from_seq=12),
     ),
-    "party": s.Party(
-        legal_name=known("深度求索"), aliases=("deepseek",), domicile=known("CN"), contact=digest("salted contact")
-    ),
+    "party": s.Party(legal_name=known("深度求索"), aliases=("deepseek",), domicile=known("CN"), contact=digest("salted contact")),
     "operator": s.Operator(
         party=ref("party"),
         eu_representative=known(ref("party", "representative")),
@@ -217,9 +211,7 @@ BODIES: dict[str, Any] = {
         eu_market=known(_EU_MARKET),
         summary=known(_SUMMARY),
         training_note=known(digest("note")),
-        ancestry=known(
-            (s.Ancestor(model=ref("teacher", "base"), edge=s.Edge.INITIALISED_FROM, basis=s.Basis.ALLEGED),)
-        ),
+        ancestry=known((s.Ancestor(model=ref("teacher", "base"), edge=s.Edge.INITIALISED_FROM, basis=s.Basis.ALLEGED),)),
         same_as_student=ref("student"),
     ),
     "source": s.Source(
@@ -233,9 +225,7 @@ BODIES: dict[str, Any] = {
         acquired=known(DAY),
         sizes=known((s.Size(modality=Modality.TEXT, amount="9.5", unit="MB"),)),
         content=known(_CONTENT),
-        crawler=known(
-            s.Crawler(name="bot", purpose="research", behaviour="honours robots.txt", domains=digest("domains"))
-        ),
+        crawler=known(s.Crawler(name="bot", purpose="research", behaviour="honours robots.txt", domains=digest("domains"))),
         user_service=known("chat"),
         opt_out_measures=known(digest("measures")),
         flags=known(_FLAGS),
@@ -281,11 +271,7 @@ BODIES: dict[str, Any] = {
         jurisdiction=known("US"),
         acceptances=known((ref("acceptance"),)),
         prompts=known(
-            (
-                s.PromptSource(
-                    source=ref("source"), rows=805, category=s.SourceCategory.PUBLIC, in_training=known(False)
-                ),
-            )
+            (s.PromptSource(source=ref("source"), rows=805, category=s.SourceCategory.PUBLIC, in_training=known(False)),)
         ),
         sampling=known(
             s.Sampling(
@@ -364,9 +350,7 @@ BODIES: dict[str, Any] = {
         stage=s.Stage.SFT,
         use_kind=s.UseKind.SFT,
         loss_on=s.LossOn.RESPONSE,
-        plan=s.Plan(
-            sources=(s.PlanSource(dataset=ref("dataset"), split="train", weight="0.25"),), order="seq-1", seed=42
-        ),
+        plan=s.Plan(sources=(s.PlanSource(dataset=ref("dataset"), split="train", weight="0.25"),), order="seq-1", seed=42),
         run_key=key64("run key"),
         code=known(digest("code")),
         config=known(digest("config")),

@@ -1,0 +1,34 @@
+"""Making the projection again from the entries, in one transaction."""
+
+from collections.abc import Callable
+
+from sqlalchemy import delete
+
+from inbond.ledger.database import translated
+from inbond.ledger.keyring import Keyring
+from inbond.ledger.log import Log
+from inbond.ledger.reader import LedgerReader
+from inbond.ledger.replay import replayed
+from inbond.ledger.rules import Rules
+
+Progress = Callable[[int, int], None]
+
+
+def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
+    """Drop every projected row and fold all entries again; returns their number. Writers wait, readers see old or new.
+
+    The result equals the old rows, row for row, unless those had been altered.
+    """
+    with log.database.writing() as connection, translated(log.database.path):
+        for table in reversed(rules.tables):
+            connection.execute(delete(table))
+        reader = LedgerReader(connection)
+        keyring = Keyring()
+        for seq, data in reader.entries():
+            draft = replayed(connection, rules, keyring, data)
+            rules.project(connection, draft)
+            keyring.apply(draft)
+            if progress and (seq % 256 == 255 or seq + 1 == reader.size):
+                progress(seq + 1, reader.size)
+        connection.exec_driver_sql("COMMIT")
+        return reader.size

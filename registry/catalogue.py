@@ -1,0 +1,178 @@
+"""Who and what: parties, teachers, terms, students, releases put on record, with what is not declared recorded as not known."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
+from sqlalchemy import select
+
+from inbond.registry import names
+from inbond.registry import tables as t
+from inbond.registry.facts import fill
+from inbond.registry.recorder import Recorded, now
+from inbond.schemas.declared import known, unknown
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound
+from inbond.schemas.scalars import EMPTY_LIST, AccessPath, Modality, Role
+from inbond.schemas.statements import (
+    AppliesTo,
+    Effective,
+    InitialisedFrom,
+    Party,
+    Release,
+    ReleasedRun,
+    ReleasePlan,
+    Student,
+    Teacher,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+
+def add_party(registry: "Registry", name: str, facts: Mapping[str, Any]) -> Recorded:
+    """Put a party on record. Raises Conflict when one is called `name` already."""
+    try:
+        found = registry.resolve(name, "party")
+    except NotFound:
+        body = fill(Party, facts, fixed={"aliases": (name,)}, where="party", resolve=_resolver(registry))
+        return registry.record("party", body, Role.COMPLIANCE)
+    raise Conflict(f"party {name} is on record as {found}: expected a new name")
+
+
+def add_teacher(registry: "Registry", spec: str, facts: Mapping[str, Any], create: bool, same_as: str | None) -> Recorded:
+    """Put `party/model@version` on record; the party must be, unless `create` puts it there too.
+
+    A teacher differs from another by its access path as well: the same name may stand for several.
+    """
+    party_name, model, version = split_teacher(spec)
+    party = _party(registry, party_name, create)
+    student: str | UnsetType = UNSET if same_as is None else registry.resolve(same_as, "student")
+    fixed: dict[str, Any] = {
+        "party": known(party),
+        "model": known(model),
+        "version": known(version) if version else unknown(),
+        "same_as_student": student,
+    }
+    body = fill(Teacher, facts, fixed=fixed, where="teacher", resolve=_resolver(registry))
+    return registry.record("teacher", body, Role.PRODUCER)
+
+
+def split_teacher(spec: str) -> tuple[str, str, str]:
+    """The party, model and version in `party/model@version`; the version may be missing."""
+    party, slash, rest = spec.partition("/")
+    model, _, version = rest.partition("@")
+    if not (party and slash and model):
+        raise InvalidInput(f"teacher: expected PARTY/MODEL@VERSION, such as openai/gpt-4o@2024-05-13, found {spec!r}")
+    return party, model, version
+
+
+def teacher_or_new(registry: "Registry", spec: str, create: bool, facts: Mapping[str, Any]) -> str:
+    """The reference of a teacher; with `create` it is put on record where it is missing."""
+    try:
+        return registry.resolve(spec, "teacher")
+    except NotFound:
+        if not create:
+            raise NotFound(
+                f"no teacher is called {spec!r}", hint=f"inbond teacher add {spec}   (or repeat the command with --create)"
+            ) from None
+    return add_teacher(registry, spec, facts, True, None).ref
+
+
+def add_terms(
+    registry: "Registry",
+    text: bytes,
+    *,
+    party: str,
+    title: str,
+    effective: str,
+    version: str | None = None,
+    models: Sequence[str] = ("*",),
+    access_path: str = "api",
+    language: str = "en",
+    facts: Mapping[str, Any] | None = None,
+) -> Recorded:
+    """Archive `text` and put it on record as a document of `party`, in force from the day `effective`.
+
+    `models` are patterns (`*` for any run of characters) over model names and `model@version`.
+    """
+    if not text:
+        raise InvalidInput("terms: expected a text, found an empty file")
+    given = dict(facts or {})
+    until = given.pop("effective_to", None)
+    scope = AppliesTo(models=tuple(models), access_path=AccessPath(access_path))
+    fixed = {
+        "party": registry.resolve(party, "party"),
+        "title": title,
+        "version": version or effective,
+        "applies_to": (scope,),
+        "text": f"sha256:{registry.store.put_bytes(text)}",
+        "language": language,
+        "effective": Effective(from_=effective, to=known(str(until)) if until else unknown()),
+        "retrieved": now(),
+    }
+    return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
+
+
+def add_student(registry: "Registry", name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:
+    """Put the student `name@version` on record; `initialised_from` names models whose weights it starts from."""
+    label, _, version = name.partition("@")
+    origins = []
+    for item in initialised_from:
+        model, _, relation = item.partition(":") if item.count(":") == 1 and "/" in item else (item, "", "")
+        fixed = {"model": registry.resolve(model, "teacher", "student"), "relation": relation or "finetune"}
+        origins.append(fill(InitialisedFrom, {}, fixed=fixed, where="initialised_from", resolve=_resolver(registry)))
+    named: dict[str, Any] = {"id": label, "version": version or "1", "initialised_from": tuple(origins)}
+    body = fill(Student, facts, fixed=named, where="student", resolve=_resolver(registry))
+    return registry.record("student", body, Role.TRAINER)
+
+
+def release(
+    registry: "Registry",
+    student: str,
+    weights: bytes,
+    *,
+    runs: Sequence[str] = (),
+    channels: Sequence[str] = (),
+    released: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Recorded:
+    """Put a release on record: the digest of its weights, and the runs it came from (all closed ones unless given)."""
+    ref = registry.resolve(student, "student")
+    digest = f"sha256:{hashlib.sha256(weights).hexdigest()}"
+    with registry.reading() as reader:
+        wanted = [names.resolve(reader.connection, run, "run") for run in runs]
+        if not wanted:
+            query = select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.closed.is_not(None))
+            wanted = list(reader.connection.execute(query.order_by(t.runs.c.seq)).scalars())
+    registry.store.put_bytes(b"")
+    given = dict(facts or {})
+    fixed = {
+        "student": ref,
+        "weights": digest,
+        "runs": tuple(ReleasedRun(run=run, checkpoint=digest) for run in wanted),
+        "merged_from": (),
+        "released": released or now(),
+        "actual": fill(ReleasePlan, given.pop("actual", {}), fixed={}, where="actual", resolve=_resolver(registry)),
+        "channels": tuple(channels),
+        "modalities": (Modality.TEXT,),
+        "policy": unknown(),
+        "obligations": EMPTY_LIST,
+    }
+    return registry.record(
+        "release", fill(Release, given, fixed=fixed, where="release", resolve=_resolver(registry)), Role.TRAINER
+    )
+
+
+def _party(registry: "Registry", name: str, create: bool) -> str:
+    try:
+        return registry.resolve(name, "party")
+    except NotFound:
+        if not create:
+            raise NotFound(f"no party is called {name!r}", hint=f"inbond party add {name}   (or repeat with --create)") from None
+    return add_party(registry, name, {}).ref
+
+
+def _resolver(registry: "Registry") -> Any:
+    return lambda _path, text: registry.resolve(text)

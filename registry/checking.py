@@ -1,0 +1,143 @@
+"""Verification from the bytes up: of one thing, or of everything that a registry holds."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from inbond.ledger.keys import read_key
+from inbond.registry import names
+from inbond.registry import tables as t
+from inbond.registry.admission import named_objects
+from inbond.registry.reading import shard_reader, statement_of
+from inbond.schemas.errors import InbondError, NotFound, VerificationError
+from inbond.schemas.statements import Shard
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Checked:
+    """What a verification looked at. `problems` says what differs, expected against found; none means all is proved."""
+
+    entries: int = 0
+    signatures: int = 0
+    shards: int = 0
+    records: int = 0
+    objects: int = 0
+    keys: int = 0
+    problems: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """proved, inconclusive or differs."""
+        return "differs" if self.problems else "inconclusive" if self.unchecked else "proved"
+
+
+def verify(registry: "Registry", ref: str | None, progress: Progress | None) -> Checked:
+    """Check `ref` (its statement, and its bytes where it has some), or everything: log, catalogue, shards, objects, keys."""
+    checked = Checked()
+    if ref is None:
+        _everything(registry, checked, progress)
+        return checked
+    with registry.reading() as reader:
+        start = names.resolve(reader.connection, ref)
+    wanted = [start]
+    if start.startswith("dataset:"):
+        with registry.reading() as reader:
+            query = select(t.dataset_parts.c.shard).where(t.dataset_parts.c.dataset == start).distinct()
+            wanted += list(reader.connection.execute(query).scalars())
+    for count, item in enumerate(wanted):
+        _thing(registry, item, checked)
+        if progress:
+            progress("verifying", count + 1, len(wanted))
+    return checked
+
+
+def _everything(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
+    audited = registry.audit((lambda done, total: progress("replaying the log", done, total)) if progress else None)
+    checked.entries, checked.signatures = audited.size, audited.signatures
+    checked.unchecked += audited.unchecked
+    if audited.problem:
+        checked.problems.append(audited.problem)
+    _keys(registry, checked)
+    try:
+        with registry.reading() as reader:
+            refs = list(reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars())
+    except InbondError as error:
+        checked.problems.append(error.message)
+        return
+    for count, ref in enumerate(refs):
+        _thing(registry, ref, checked)
+        if progress:
+            progress("verifying shards", count + 1, len(refs))
+    _objects(registry, checked, progress)
+
+
+def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
+    try:
+        with registry.reading() as reader:
+            found = statement_of(registry, reader, ref)
+        checked.entries += 1
+        if isinstance(found.body, Shard):
+            with shard_reader(registry, ref, found.body) as shard:
+                shard.check_records()
+            checked.shards, checked.records = checked.shards + 1, checked.records + int(found.body.rows)
+        for digest in named_objects(found.body):
+            _object(registry, digest.removeprefix("sha256:"))
+            checked.objects += 1
+    except NotFound as error:
+        checked.problems.append(f"{ref}: {error.message}")
+    except InbondError as error:
+        checked.problems.append(error.message if ref in error.message else f"{ref}: {error.message}")
+
+
+def _objects(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
+    """Every object that a statement names has the bytes of its name; shards were read whole before."""
+    digests = dict.fromkeys(_named(registry))
+    for count, digest in enumerate(digests):
+        try:
+            _object(registry, digest)
+            checked.objects += 1
+        except InbondError as error:
+            checked.problems.append(error.message)
+        if progress:
+            progress("verifying objects", count + 1, len(digests))
+
+
+def _named(registry: "Registry") -> Iterator[str]:
+    with registry.reading() as reader:
+        for ref in list(reader.connection.execute(select(t.things.c.ref).where(t.things.c.kind != "shard")).scalars()):
+            if not ref.startswith(("party:", "genesis:")):
+                body = statement_of(registry, reader, ref).body
+                yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
+
+
+def _object(registry: "Registry", digest: str) -> None:
+    seen = hashlib.sha256()
+    with registry.store.open(digest) as file:
+        while block := file.read(1 << 20):
+            seen.update(block)
+    if seen.hexdigest() != digest:
+        raise VerificationError(f"object {digest}: expected bytes of this SHA-256, found {seen.hexdigest()}")
+
+
+def _keys(registry: "Registry", checked: Checked) -> None:
+    """Every key file at hand is whole and is a key of this log."""
+    known = set(registry.log.keyring.keys) | {hashlib.sha256(key.public).hexdigest() for key in registry.log.keyring.log_keys}
+    with registry.reading() as reader:
+        known.update(reader.connection.execute(select(t.runs.c.keyid)).scalars())
+    for path in sorted(registry.keys.folder.rglob("*.key")):
+        try:
+            key = read_key(path)
+            if key.public.fingerprint not in known:
+                checked.unchecked.append(f"{path}: a key that this log does not know ({key.public.fingerprint[:16]})")
+            checked.keys += 1
+        except InbondError as error:
+            checked.problems.append(error.message if str(path) in error.message else f"{path}: {error.message}")

@@ -1,0 +1,94 @@
+"""Asking the gate, and asking people: a question by one key, a ruling by another that has seen it."""
+
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from inbond.registry import gate, names
+from inbond.registry import tables as t
+from inbond.registry.gate import Ruled
+from inbond.registry.recorder import Recorded, now
+from inbond.schemas import canonical
+from inbond.schemas.declared import known, not_applicable
+from inbond.schemas.errors import PolicyDenied
+from inbond.schemas.scalars import Role
+from inbond.schemas.statements import DecisionAsk, DecisionRule, Question, Ruling, Verdict
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+_SCOPE = "training of the student on outputs under these terms"
+
+
+def ask(registry: "Registry", student: str, terms: str, grounds: str, until: str | None) -> Recorded:
+    """Ask whether `student` may learn under `terms`, with the trainer's key."""
+    subjects = (registry.resolve(student, "student"), registry.resolve(terms, "terms"))
+    body = DecisionAsk(
+        question=Question.AUTHORISATION,
+        subjects=subjects,
+        scope=_SCOPE,
+        from_=now(),
+        until=known(until) if until else not_applicable(),
+        grounds=keep_text(registry, grounds),
+        authoriser=not_applicable(),
+    )
+    return registry.record("decision", body, Role.TRAINER)
+
+
+def rule(registry: "Registry", ask: str, ruling: str, grounds: str, until: str | None) -> Recorded:
+    """Rule on the ask, with the compliance key."""
+    ref = registry.resolve(ask, "decision")
+    with registry.reading() as reader:
+        body = reader.connection.execute(select(t.things.c.body).where(t.things.c.ref == ref)).scalar_one()
+    asked = canonical.decode(bytes(body), DecisionAsk, what=f"ask {ref}")
+    answer = DecisionRule(
+        ask=ref,
+        question=asked.question,
+        subjects=asked.subjects,
+        ruling=Ruling(ruling),
+        scope=asked.scope,
+        from_=now(),
+        until=known(until) if until else asked.until,
+        grounds=keep_text(registry, grounds),
+        authoriser=asked.authoriser,
+    )
+    return registry.record("decision", answer, Role.COMPLIANCE)
+
+
+def check(registry: "Registry", datasets: Sequence[str], student: str) -> Ruled:
+    """What the gate says of `student` and these datasets now; nothing is recorded."""
+    with registry.reading() as reader:
+        connection = reader.connection
+        refs = [names.resolve(connection, dataset, "dataset") for dataset in datasets]
+        who = names.resolve(connection, student, "student")
+        shards = connection.execute(select(t.dataset_parts.c.shard).where(t.dataset_parts.c.dataset.in_(refs)).distinct())
+        return gate.evaluate(connection, who, shards.scalars(), now())
+
+
+def refusal(registry: "Registry", ruled: Ruled, student: str) -> PolicyDenied:
+    """The refusal as an error that names teacher and document, and the commands that would settle it."""
+    shut = [reason for reason in ruled.reasons if reason.verdict is not Verdict.PERMITTED]
+    with registry.reading() as reader:
+        name = names.name_of(reader.connection, student)
+        lines, hints = [], []
+        for reason in shut:
+            teacher = names.name_of(reader.connection, reason.teacher)
+            if reason.terms is None:
+                lines.append(f"{teacher}: {reason.text}")
+                hints.append(f"inbond terms add FILE --teacher {teacher} --effective YYYY-MM-DD")
+            else:
+                terms = names.name_of(reader.connection, reason.terms)
+                lines.append(f"{teacher} under {terms}: {reason.text}")
+                hints.append(f"inbond decide rule --student {name} --terms {terms} permit --grounds TEXT")
+    return PolicyDenied(
+        f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
+        hint="\n".join(dict.fromkeys(hints)),
+        verdict=ruled.verdict.value,
+    )
+
+
+def keep_text(registry: "Registry", text: str) -> str:
+    """Keep free text as an erasable object, salted so that its digest says nothing about it; returns the digest."""
+    return f"sha256:{registry.store.put_bytes(secrets.token_bytes(32) + text.encode())}"

@@ -1,0 +1,55 @@
+"""Keys: enrolled by the admin key, and revoked."""
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET, UnsetType
+
+from inbond.ledger.keys import SigningKey
+from inbond.registry.recorder import Recorded, Said
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound
+from inbond.schemas.scalars import Role
+from inbond.schemas.statements import Custody, Key, Revocation, RevocationReason, Visibility
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+
+def add_key(registry: "Registry", role: Role, party: str | None, file_name: str | None) -> Recorded:
+    """Make a key for `role` of `party` (the operator unless given), enrol it, and keep it as `<file_name or role>.key`."""
+    if role in (Role.LOG, Role.ADMIN):
+        raise InvalidInput(f"expected a role that is enrolled ({', '.join(_ENROLLED)}), found {role.value}")
+    name = file_name or role.value
+    if registry.keys.has(name):
+        raise Conflict(f"{registry.keys.folder / name}.key exists: expected a new name", hint="inbond key add --name NAME")
+    key = SigningKey.generate(f"{registry.origin}/{name}")
+    owner = registry.operator if party is None else registry.resolve(party, "party")
+    admin = registry.keys.role(Role.ADMIN)
+    body = Key(public_key=key.public.base64, fingerprint=key.public.fingerprint, party=owner, roles=(role,), custody=Custody.FILE)
+    registry.keys.keep(name, key)
+    return registry.recorder.record(
+        Said("key", body, [admin, key], visibility=Visibility.PUBLIC, party=registry.recorder.party_of(admin))
+    )
+
+
+def revoke_key(registry: "Registry", fingerprint: str, reason: str, suspect_from: int | None) -> Recorded:
+    """Revoke the key whose fingerprint begins with `fingerprint`."""
+    states = registry.log.keyring.keys
+    found = [keyid for keyid in states if keyid.startswith(fingerprint)]
+    if len(found) != 1 or len(fingerprint) < 6:
+        raise NotFound(
+            f"expected the beginning of one key's fingerprint, found {len(found)} for {fingerprint!r}", hint="inbond key list"
+        )
+    state = states[found[0]]
+    suspect: int | UnsetType = UNSET if suspect_from is None else suspect_from
+    body = Key(
+        public_key=state.public.base64,
+        fingerprint=found[0],
+        party=state.party,
+        roles=tuple(Role(role) for role in sorted(state.roles)),
+        custody=Custody(state.custody),
+        revocation=Revocation(reason=RevocationReason(reason), suspect_from_seq=suspect),
+    )
+    return registry.recorder.record(Said("key", body, [registry.keys.role(Role.ADMIN)], visibility=Visibility.PUBLIC))
+
+
+_ENROLLED = [role.value for role in Role if role not in (Role.LOG, Role.ADMIN)]

@@ -1,0 +1,131 @@
+"""The gate: may this student learn from these rows? One rule for now, and what it cannot decide stays shut.
+
+Terms attach to the party, the model and the way it was reached. For every teacher with at least one row, every document
+that applies must be permitted for the student by a compliance decision that is in force. There is no override.
+The table of rules is named by digest in every grant, so that a reader knows which rules were asked.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sqlalchemy import Connection, or_, select
+
+from inbond.registry import tables as t
+from inbond.schemas.statement import digest_of
+from inbond.schemas.statements import Verdict
+
+RULES = {
+    "id": "urn:inbond:rules:decision-1",
+    "version": 1,
+    "rules": [
+        {
+            "id": "decision-1",
+            "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them, "
+            "compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
+        }
+    ],
+}
+RULES_DIGEST = digest_of(RULES)
+
+_SEVERITY = [Verdict.PERMITTED, Verdict.NEEDS_AUTHORISATION, Verdict.UNDETERMINED, Verdict.PROHIBITED]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the gate is open or shut for one teacher under one document."""
+
+    teacher: str
+    terms: str | None
+    verdict: Verdict
+    decision: str | None
+    text: str
+
+    def line(self) -> dict[str, Any]:
+        """The reason as a line of the grant's reasons object."""
+        line: dict[str, Any] = {"rule": "decision-1", "teacher": self.teacher, "verdict": self.verdict.value, "text": self.text}
+        if self.terms:
+            line["terms"] = self.terms
+        if self.decision:
+            line["decision"] = self.decision
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The gate's answer, with a reason for each teacher and document."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+
+    @property
+    def decisions(self) -> tuple[str, ...]:
+        """The rulings that the answer rests on."""
+        return tuple(sorted({reason.decision for reason in self.reasons if reason.decision}))
+
+
+def evaluate(connection: Connection, student: str, shards: Iterable[str], at: str, size: int | None = None) -> Ruled:
+    """Ask for `student` and the teachers behind `shards`, at time `at`, from the facts of the first `size` entries."""
+    limit = 2**62 if size is None else size
+    teachers: set[str] = set()
+    wanted = sorted(set(shards))
+    for start in range(0, len(wanted), 500):
+        query = select(t.edges.c.dst).where(t.edges.c.src.in_(wanted[start : start + 500]), t.edges.c.relation.like("model:%"))
+        teachers.update(connection.execute(query.distinct()).scalars())
+    reasons = [reason for teacher in sorted(teachers) for reason in _teacher(connection, student, teacher, at, limit)]
+    if not reasons:
+        return Ruled(Verdict.UNDETERMINED, (Reason("", None, Verdict.UNDETERMINED, None, "no teacher is on record"),))
+    worst = max((reason.verdict for reason in reasons), key=_SEVERITY.index)
+    return Ruled(worst, tuple(reasons))
+
+
+def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:
+    """The documents that govern a teacher's outputs: same party, a model pattern that matches, the same access path.
+
+    A path that is not known on either side matches any: what is not known must not hide a document.
+    """
+    row = connection.execute(select(t.teachers).where(t.teachers.c.ref == teacher)).one_or_none()
+    if row is None or row.party is None:
+        return []
+    names = {row.model or "", f"{row.model}@{row.version}"}
+    query = select(t.terms_scopes).where(t.terms_scopes.c.party == row.party, t.terms_scopes.c.seq < limit)
+    found = []
+    for scope in connection.execute(query.order_by(t.terms_scopes.c.seq, t.terms_scopes.c.position)):
+        path_fits = row.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"
+        model_fits = row.model is None or any(fnmatchcase(name, scope.models) for name in names)
+        if path_fits and model_fits and scope.ref not in found:
+            found.append(scope.ref)
+    return found
+
+
+def ruling(connection: Connection, student: str, terms: str, at: str, limit: int = 2**62) -> tuple[str, str] | None:
+    """The newest ruling in force for student and terms: (decision reference, permit or refuse), None when there is none."""
+    d = t.decisions.alias()
+    query = (
+        select(t.decisions.c.ref, t.decisions.c.ruling)
+        .join(d, d.c.ref == t.decisions.c.ref)
+        .where(t.decisions.c.subject == student, d.c.subject == terms, t.decisions.c.phase == "rule", t.decisions.c.seq < limit)
+        .where(t.decisions.c.starts <= at, or_(t.decisions.c.until.is_(None), t.decisions.c.until > at))
+        .order_by(t.decisions.c.seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.ref, row.ruling)
+
+
+def _teacher(connection: Connection, student: str, teacher: str, at: str, limit: int) -> list[Reason]:
+    documents = applicable_terms(connection, teacher, limit)
+    if not documents:
+        return [Reason(teacher, None, Verdict.UNDETERMINED, None, "no terms are on record that apply to this teacher")]
+    reasons = []
+    for terms in documents:
+        found = ruling(connection, student, terms, at, limit)
+        if found is None:
+            verdict, text = Verdict.NEEDS_AUTHORISATION, "no decision of compliance is in force for this student and these terms"
+        elif found[1] == "permit":
+            verdict, text = Verdict.PERMITTED, "compliance has ruled: permit"
+        else:
+            verdict, text = Verdict.PROHIBITED, f"compliance has ruled: {found[1]}"
+        reasons.append(Reason(teacher, terms, verdict, found[0] if found else None, text))
+    return reasons

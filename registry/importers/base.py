@@ -1,0 +1,147 @@
+"""What an importer is: a name, options, and a way from one record of its format to records of ours.
+
+A record that cannot be imported comes out as `Rejected`, in its place among the others, and the reader goes on; whether
+one rejected record fails the import is for the caller to say. What makes the rest of a file unreadable raises.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from inbond.registry.importers.element import MAX_RECORD, Element
+from inbond.registry.importers.fields import Fault, Fields, explain
+from inbond.registry.importers.inputs import Input, Progress
+from inbond.registry.importers.streaming import elements
+from inbond.registry.shards.records import Record
+from inbond.schemas.errors import InvalidInput
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """One record of a file that was not imported, and why.
+
+    `line` is where the record begins, `number` its place among the file's records (both from 1). `field` is a path such as
+    `messages[2].content`, empty for the record as a whole. `reason_code` is stable: malformed-json, truncated, not-utf8,
+    unpaired-surrogate, too-deep, too-large, duplicate-field, missing-field, wrong-type, wrong-value.
+    """
+
+    file: str
+    line: int
+    number: int
+    field: str
+    expected: str
+    found: str
+    reason_code: str
+
+    def message(self) -> str:
+        """One line for people."""
+        field = f", field {self.field}" if self.field else ""
+        return f"{self.file}, line {self.line}, record {self.number}{field}: expected {self.expected}, found {self.found}"
+
+    def error(self) -> InvalidInput:
+        """The same as an error, for an import that stops at the first one."""
+        return InvalidInput(self.message(), **msgspec.structs.asdict(self))
+
+
+class StopImport(Exception):
+    """Raised by a converter when no further record can be right: the import ends with InvalidInput at this record."""
+
+    def __init__(self, field: str, expected: str, found: str, hint: str) -> None:
+        super().__init__(field, expected, found, hint)
+        self.field = field
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+
+
+class Converter:
+    """Makes records of one format; made anew for each import, so it may remember what it has seen."""
+
+    def convert(self, fields: Fields) -> Sequence[Record]:
+        """The records that one record of the source holds. Raises Fault, or StopImport."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Called after the last input. Raises InvalidInput where the inputs as a whole were not what the options say."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of an importer. `values` are those allowed; empty: any text. `default` None: not set."""
+
+    name: str
+    describes: str
+    values: tuple[str, ...] = ()
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A format that can be imported. `version` changes whenever the same bytes would give other records."""
+
+    name: str
+    version: str
+    describes: str
+    example: str
+    converter: Callable[[Mapping[str, str]], Converter]
+    options: tuple[Option, ...] = ()
+
+    def check_options(self, options: Mapping[str, str]) -> dict[str, str]:
+        """The options that say something, sorted.
+
+        Those left at their default are dropped, so that naming a default changes no import identity. Raises
+        InvalidInput for an option or value that this importer does not have.
+        """
+        known = {option.name: option for option in self.options}
+        for name, value in options.items():
+            option = known.get(name)
+            if option is None:
+                valid = ", ".join(known) or "none"
+                raise InvalidInput(f"importer {self.name}: expected an option of its own ({valid}), found {name!r}")
+            if option.values and value not in option.values:
+                raise InvalidInput(f"importer {self.name}, option {name}: expected {' or '.join(option.values)}, found {value!r}")
+            if not value:
+                raise InvalidInput(f"importer {self.name}, option {name}: expected a value, found none")
+        return {name: options[name] for name in sorted(options) if options[name] != known[name].default}
+
+    def records(
+        self, inputs: Iterable[Input], options: Mapping[str, str] | None = None, progress: Progress | None = None
+    ) -> Iterator[Record | Rejected]:
+        """The records of the inputs, in order, read in bounded memory; `progress` hears of the bytes read.
+
+        Raises InvalidInput for wrong options, for an input that changed since its first pass, and for one that cannot be
+        read on (an array that does not end).
+        """
+        converter = self.converter(self.check_options(options or {}))
+        return self._records(inputs, converter, progress)
+
+    def _records(self, inputs: Iterable[Input], converter: Converter, progress: Progress | None) -> Iterator[Record | Rejected]:
+        for source in inputs:
+            with source.open(progress) as blocks:
+                for element in elements(blocks, source.name):
+                    try:
+                        if element.too_large:
+                            raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
+                        records = converter.convert(Fields(element.raw))
+                    except Fault as fault:
+                        yield _rejected(fault, source.name, element)
+                    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                        yield _rejected(explain(element.raw, error), source.name, element)
+                    except StopImport as stop:
+                        raise InvalidInput(
+                            f"{source.name}, line {element.line}, record {element.number}, field {stop.field}: "
+                            f"expected {stop.expected}, found {stop.found}",
+                            hint=stop.hint,
+                            file=source.name,
+                            line=element.line,
+                        ) from None
+                    else:
+                        yield from records
+        converter.finish()
+
+
+def _rejected(fault: Fault, file: str, element: Element) -> Rejected:
+    reason, found = fault.reason, fault.found
+    if reason == "malformed-json" and element.at_end:
+        reason, found = "truncated", f"a last line that breaks off, {found}"
+    return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason)

@@ -1,0 +1,57 @@
+"""Conversations: one object a line with `messages`, the last of them the teacher's answer.
+
+The turns before the last are the prompt. Fields of a turn beside role and text stay in `extra` under `messages`, one object
+a turn (empty where there is nothing), and fields of the record beside `messages`, such as `tools`, stay as they stand.
+"""
+
+from collections.abc import Mapping
+
+from inbond.registry.importers.base import Converter, Importer, Option
+from inbond.registry.importers.fields import Fields, join_array
+from inbond.registry.importers.turns import answer, prompt_turn
+from inbond.registry.shards.records import Record
+
+
+class MessagesConverter(Converter):
+    """One record for each conversation. With `own_turns`, the earlier assistant turns count as this teacher's as well."""
+
+    def __init__(self, own_turns: bool) -> None:
+        self._own_turns = own_turns
+
+    def convert(self, fields: Fields) -> tuple[Record, ...]:
+        """Raises Fault for a conversation without turns, or whose last turn is not the assistant's."""
+        turns = fields.objects("messages")
+        if not turns:
+            fields.refuse("messages", "at least one turn", "an empty array", "wrong-value")
+        prompt = tuple([prompt_turn(turn) for turn in turns[:-1]])
+        last = turns[-1]
+        role = last.text("role")
+        if role != "assistant":
+            last.refuse("role", "'assistant' in the last turn", repr(role[:40]), "wrong-value")
+        response, reasoning = answer(last)
+        own = [index for index, turn in enumerate(prompt) if turn.role == "assistant"] if self._own_turns else ()
+        beside = [turn.rest() for turn in turns]
+        nested = join_array([item or "{}" for item in beside]) if any(beside) else None
+        return (
+            Record(
+                prompt=prompt,
+                own_turns=tuple(own),
+                response=response,
+                reasoning=reasoning,
+                extra=fields.rest(messages=nested),
+            ),
+        )
+
+
+def _converter(options: Mapping[str, str]) -> Converter:
+    return MessagesConverter(options.get("own_turns") == "all")
+
+
+MESSAGES = Importer(
+    name="messages",
+    version="1",
+    describes="conversations that end with the teacher's answer; JSON Lines or a JSON array",
+    example='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}',
+    converter=_converter,
+    options=(Option("own_turns", "which earlier assistant turns this teacher wrote as well", ("none", "all"), "none"),),
+)

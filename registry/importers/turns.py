@@ -1,0 +1,66 @@
+"""Turns of a conversation, in the shape that chat interfaces share.
+
+The text of a turn becomes its content. Whatever else a turn has (a name, tool calls, parts, a null) stays verbatim in
+what is left of its fields.
+"""
+
+from typing import NoReturn
+
+from inbond.registry.importers.fields import Fields
+from inbond.registry.shards.records import Message
+
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+_INSTEAD_OF_TEXT = ("tool_calls", "function_call", "refusal", "audio")
+_NOTHING = (None, b"null", b'""', b"[]", b"{}")
+
+
+def prompt_turn(turn: Fields) -> Message:
+    """A turn before the last. A model's own may lack text (it may have called a tool); its content is then empty."""
+    role = turn.text("role")
+    if not role:
+        turn.refuse("role", "a role", "an empty string", "wrong-value")
+    text = _content(turn)
+    if text is None:
+        if role != "assistant":
+            _refuse_absent(turn, "a string or an array of parts")
+        text = ""
+    return Message(role, text)
+
+
+def answer(turn: Fields) -> tuple[str, str | None]:
+    """(response, reasoning) of the turn that the teacher wrote last.
+
+    An empty string is an answer. Null is one only beside something else that the model said: tool calls, a refusal, audio
+    or reasoning. Reasoning is `reasoning_content` or `reasoning`, whichever is there first as a string.
+    """
+    text = _content(turn)
+    reasoning = None
+    for name in ("reasoning_content", "reasoning"):
+        if (turn.peek(name) or b"").startswith(b'"'):
+            reasoning = turn.text(name)
+            break
+    if text is None:
+        if reasoning is None and all(turn.peek(name) in _NOTHING for name in _INSTEAD_OF_TEXT):
+            _refuse_absent(turn, "a string, an array of parts, or tool calls")
+        text = ""
+    return text, reasoning
+
+
+def _refuse_absent(turn: Fields, expected: str) -> NoReturn:
+    if turn.peek("content") is None:
+        turn.refuse("content", expected, "no such field", "missing-field")
+    turn.refuse("content", expected, "null")
+
+
+def _content(turn: Fields) -> str | None:
+    """The text of a turn, None where it is null or absent. Parts stay among the fields; their texts are joined as they are."""
+    value = turn.peek("content")
+    if value is None or value == b"null":
+        return None
+    if not value.startswith(b"["):
+        return turn.text("content")
+    texts = []
+    for part in turn.objects("content", keep=True):
+        if part.peek("type") is None or part.text("type") in _TEXT_PARTS:
+            texts.append(part.text("text"))
+    return "".join(texts)

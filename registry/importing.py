@@ -1,0 +1,331 @@
+"""Files of outputs become shards on record, and last a dataset version.
+
+An import is known by its identity: importer and version, digests of the inputs, options, declared facts, teacher. Each of
+its shards has an ordinal, unique in the log, so the same import again changes nothing, and one that was interrupted goes
+on with the first shard that is missing: shard borders depend on the records alone. The dataset statement comes last, so
+an import that fails leaves no dataset version.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from sqlalchemy import select
+
+from inbond.registry import catalogue
+from inbond.registry import tables as t
+from inbond.registry.facts import fill, undeclared
+from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
+from inbond.registry.recorder import Said
+from inbond.registry.shards.records import Record
+from inbond.registry.shards.writer import ShardBatcher, WrittenShard, write_shard
+from inbond.schemas.columns import SCHEMA_ID
+from inbond.schemas.declared import Declared, Reason, known, unknown
+from inbond.schemas.errors import InvalidInput
+from inbond.schemas.scalars import EMPTY_LIST, Role
+from inbond.schemas.statement import digest_of
+from inbond.schemas.statements import (
+    Basis,
+    Dataset,
+    DatasetCounts,
+    InputLine,
+    ModelRole,
+    PartLine,
+    Shard,
+    ShardCounts,
+    ShardKind,
+    ShardModel,
+    Tokens,
+)
+from inbond.schemas.statements import Importer as ImporterId
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+Progress = Callable[[str, int, int], None]
+"""Told (what, done, total) as work goes on; units are bytes for files."""
+
+SPLIT = "train"
+
+
+@dataclass
+class ImportResult:
+    """What an import did. `unchanged` says that all of it was on record before; counts are those of this pass."""
+
+    dataset: str
+    name: str
+    shards: list[str] = field(default_factory=list)
+    written: int = 0
+    records: int = 0
+    empty: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    duplicate_ids: int = 0
+    not_known: list[str] = field(default_factory=list)
+    unchanged: bool = False
+
+
+def import_files(
+    registry: "Registry",
+    format: str,
+    files: Sequence[str | Path],
+    *,
+    teacher: str,
+    dataset: str,
+    create: bool = False,
+    facts: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
+    on_reject: Callable[[Rejected], None] | None = None,
+    progress: Progress | None = None,
+) -> ImportResult:
+    """Import `files` of one teacher's outputs and put them into `dataset`.
+
+    A dataset that exists gets a new version, which extends the last by the new shards. `facts` are declared facts (see
+    `facts.fill`), `options` the importer's. A record that cannot be read fails the import, unless `on_reject` takes it.
+    With `create` the teacher and its party are put on record where they are missing.
+    """
+    if not files:
+        raise InvalidInput("expected at least one file to import, found none")
+    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress)
+    given = dict(facts or {})
+    with_teacher = given.pop("teacher", {})
+    work.teacher = catalogue.teacher_or_new(registry, teacher, create, with_teacher)
+    work.declare(given)
+    work.read_inputs(files)
+    return work.run()
+
+
+class _Import:
+    """One import as it goes on."""
+
+    def __init__(
+        self,
+        registry: "Registry",
+        format: Importer,
+        options: Mapping[str, str],
+        dataset: str,
+        on_reject: Callable[[Rejected], None] | None,
+        progress: Progress | None,
+    ) -> None:
+        self.registry, self.format, self.dataset = registry, format, dataset
+        self.options = format.check_options(options)
+        self.on_reject, self.progress = on_reject, progress
+        self.teacher = ""
+        self.facts: dict[str, Any] = {}
+        self.not_known: list[str] = []
+        self.inputs: list[Input] = []
+        self.identity = ""
+        self.tally = Tally()
+        self._starts: list[int] = []  # records that came before each input
+
+    def declare(self, given: Mapping[str, Any]) -> None:
+        """Turn declared facts into fields of the shard statement, checked before anything is read."""
+        draft = fill(Shard, given, fixed=_PLACEHOLDER | self._models(given, 0), where="facts", resolve=self._resolve)
+        names = [name for name in Shard.__struct_fields__ if name not in _PLACEHOLDER and name != "models"]
+        self.facts = {name: getattr(draft, name) for name in names}
+        self.not_known = [path for path in undeclared(draft) if path.partition(".")[0] in self.facts]
+
+    def read_inputs(self, files: Sequence[str | Path]) -> None:
+        """Hash every input once; what is parsed later is compared with this pass."""
+        for path in files:
+            total = Path(path).stat().st_size if Path(path).is_file() else 0
+            self.inputs.append(Input(path, self._ticker(f"hashing {Path(path).name}", total)))
+        self.identity = digest_of(
+            {
+                "importer": [self.format.name, self.format.version],
+                "inputs": [f"sha256:{source.digest.removeprefix('sha256:')}" for source in self.inputs],
+                "options": self.options | ({"on_error": "skip"} if self.on_reject else {}),
+                "facts": {name: msgspec.to_builtins(value) for name, value in self.facts.items()},
+                "teacher": self.teacher,
+            }
+        )
+
+    def run(self) -> ImportResult:
+        """Write what is missing, and last the dataset version."""
+        found = self._on_record()
+        refs: list[tuple[str, int]] = []
+        written = 0
+        rejected: dict[str, int] = {}
+        size = sum(source.size for source in self.inputs)
+        stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
+        for ordinal, part in enumerate(ShardBatcher().split(self.tally.over(stream, self.on_reject))):
+            if ordinal in found:
+                ref, rows = found[ordinal]
+                self._skip(part, ref, rows)
+            else:
+                first = sum(rows for _, rows in refs)
+                shard = write_shard(self.registry.store, part, metadata={"inbond.origin": self.registry.origin})
+                seen = dict(self.tally.rejected)
+                here = {
+                    reason: count - rejected.get(reason, 0) for reason, count in seen.items() if count > rejected.get(reason, 0)
+                }
+                ref, rows = self._record(shard, ordinal, first, here), shard.rows
+                written += 1
+            rejected = dict(self.tally.rejected)
+            refs.append((ref, rows))
+        if not refs:
+            raise InvalidInput(f"{', '.join(source.name for source in self.inputs)}: expected at least one record, found none")
+        return self._finish(refs, written)
+
+    def _on_record(self) -> dict[int, tuple[str, int]]:
+        with self.registry.reading() as reader:
+            query = select(t.shards.c.ordinal, t.shards.c.ref, t.shards.c.rows)
+            rows = reader.connection.execute(query.where(t.shards.c.import_identity == self.identity))
+            return {row.ordinal: (row.ref, row.rows) for row in rows}
+
+    def _counted(self) -> Iterator[Input]:
+        for source in self.inputs:
+            self._starts.append(self.tally.records)
+            yield source
+
+    def _skip(self, part: Iterable[Record], ref: str, rows: int) -> None:
+        found = sum(1 for _ in part)
+        if found != rows:
+            raise InvalidInput(f"{ref} is on record with {rows} rows: expected the same from the same inputs, found {found}")
+
+    def _record(self, shard: WrittenShard, ordinal: int, first: int, rejected: Mapping[str, int]) -> str:
+        fixed = self.facts | self._models({}, shard.rows) | {
+            "kind": ShardKind.TEXT,
+            "file": shard.digest,
+            "size": shard.size,
+            "block_root": shard.block_root,
+            "record_root": shard.record_root,
+            "rows": shard.rows,
+            "tokens": _tokens(shard),
+            "schema_id": SCHEMA_ID,
+            "importer": ImporterId(id=self.format.name, version=self.format.version),
+            "import_identity": self.identity,
+            "ordinal": ordinal,
+            "inputs": self.registry.store.put_lines(self._input_lines(first, first + shard.rows)),
+            "counts": ShardCounts(
+                received=shard.rows + sum(rejected.values()), kept=shard.rows, empty=shard.empty, rejected=dict(rejected)
+            ),
+            "derived_from": self.registry.store.put_lines([]),
+        }  # fmt: skip
+        said = Said("shard", Shard(**fixed), [self.registry.keys.role(Role.PRODUCER)], basis=Basis.OBSERVED)
+        return self.registry.recorder.record(said).ref
+
+    def _models(self, given: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        return {"models": (ShardModel(teacher=self.teacher, role=ModelRole.RESPONSE, rows=known(rows)),)}
+
+    def _input_lines(self, first: int, last: int) -> list[InputLine]:
+        """Which inputs the records [first, last) of the import came from."""
+        ends = [*self._starts[1:], 2**62]
+        lines = []
+        for source, start, end in zip(self.inputs, self._starts, ends, strict=False):
+            rows = min(end, last) - max(start, first)
+            if rows > 0:
+                lines.append(InputLine(digest=f"sha256:{source.digest.removeprefix('sha256:')}", rows=rows, retained=False))
+        return lines
+
+    def _finish(self, refs: list[tuple[str, int]], written: int) -> ImportResult:
+        result = ImportResult("", "", [ref for ref, _ in refs], written)
+        result.records, result.empty = self.tally.records, self.tally.empty_responses
+        result.rejected, result.duplicate_ids = dict(self.tally.rejected), self.tally.duplicate_ids
+        result.not_known = self.not_known
+        found = extend_dataset(self.registry, self.dataset, refs)
+        result.dataset, result.name, result.unchanged = found.ref, found.name, not found.is_new and not written
+        return result
+
+    def _ticker(self, what: str, total: int) -> Callable[[int], None] | None:
+        if self.progress is None:
+            return None
+        tell, done = self.progress, 0
+
+        def tick(count: int) -> None:
+            nonlocal done
+            done += count
+            tell(what, done, total)
+
+        return tick
+
+    def _resolve(self, _path: str, text: str) -> str:
+        return self.registry.resolve(text)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A dataset version: its reference, its name with version, and whether it was put on record just now."""
+
+    ref: str
+    name: str
+    is_new: bool
+
+
+def extend_dataset(registry: "Registry", name: str, shards: Sequence[tuple[str, int]]) -> Version:
+    """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
+
+    Where the newest version has all of them already, it is returned as it is.
+    """
+    label, _, wanted = name.partition("@")
+    with registry.reading() as reader:
+        d, p = t.datasets.c, t.dataset_parts.c
+        newest = reader.connection.execute(
+            select(t.datasets).where(d.name == label).order_by(d.seq.desc()).limit(1)
+        ).one_or_none()
+        rows = [] if newest is None else reader.connection.execute(
+            select(t.dataset_parts).where(p.dataset == newest.ref).order_by(p.position)
+        ).all()  # fmt: skip
+        count = len(reader.connection.execute(select(d.ref).where(d.name == label)).all())
+    present = {row.shard for row in rows}
+    added = [(ref, size) for ref, size in shards if ref not in present]
+    if newest is not None and not added:
+        return Version(newest.ref, f"{label}@{newest.version}", is_new=False)
+    lines = [
+        PartLine(shard=row.shard, rows=((row.first, row.last),), split=row.split, count=row.last - row.first) for row in rows
+    ]
+    lines += [PartLine(shard=ref, rows=((0, size),), split=SPLIT, count=size) for ref, size in added]
+    splits: dict[str, int] = {}
+    for line in lines:
+        splits[line.split] = splits.get(line.split, 0) + line.count
+    previous: str | UnsetType = UNSET if newest is None else newest.ref
+    version = wanted or str(count + 1)
+    body = Dataset(
+        policy=unknown(Reason.NOT_YET),
+        name=label,
+        version=version,
+        parts=registry.store.put_lines(lines),
+        counts=DatasetCounts(
+            shards=len({line.shard for line in lines}), rows=sum(splits.values()), tokens=unknown(Reason.NOT_YET), splits=splits
+        ),
+        purpose=unknown(),
+        licence=unknown(),
+        previous=previous,
+    )
+    recorded = registry.record("dataset", body, Role.PRODUCER)
+    return Version(recorded.ref, f"{label}@{version}", is_new=True)
+
+
+def _tokens(shard: WrittenShard) -> Declared[Tokens]:
+    if shard.prompt_tokens is None and shard.response_tokens is None:
+        return unknown(Reason.NOT_RECORDED_BY_SOURCE)
+    sums = [
+        unknown(Reason.NOT_RECORDED_BY_SOURCE) if n is None else known(n) for n in (shard.prompt_tokens, shard.response_tokens)
+    ]
+    return known(Tokens(tokenizer=unknown(Reason.NOT_RECORDED_BY_SOURCE), prompt=sums[0], response=sums[1]))
+
+
+_NO_DIGEST = "sha256:" + "0" * 64
+_PLACEHOLDER: dict[str, Any] = {
+    "kind": ShardKind.TEXT,
+    "file": _NO_DIGEST,
+    "size": 0,
+    "block_root": _NO_DIGEST,
+    "record_root": _NO_DIGEST,
+    "rows": 0,
+    "tokens": unknown(),
+    "schema_id": SCHEMA_ID,
+    "codec": UNSET,
+    "text_shard": UNSET,
+    "signal": UNSET,
+    "importer": ImporterId(id="none", version="none"),
+    "import_identity": _NO_DIGEST,
+    "ordinal": 0,
+    "inputs": EMPTY_LIST,
+    "counts": ShardCounts(received=0, kept=0, empty=0, rejected={}),
+    "derived_from": EMPTY_LIST,
+    "derivation": UNSET,
+}
+"""What is measured: not for anyone to declare, and not part of the identity."""

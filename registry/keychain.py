@@ -1,0 +1,60 @@
+"""The signing keys at hand: files of mode 0600 in one folder, named after the role, and one for each open run."""
+
+from pathlib import Path
+
+from inbond.ledger.keys import SigningKey, read_key, write_key
+from inbond.schemas.errors import NotFound, NotPermitted
+
+
+class Keychain:
+    """A folder of key files: `<role>.key`, and `runs/<run id>.key`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> "Keychain":
+        """Make the folder, closed to others."""
+        folder.mkdir(mode=0o700)
+        (folder / "runs").mkdir(mode=0o700)
+        return cls(folder)
+
+    def generate(self, role: str, name: str) -> SigningKey:
+        """Make and keep the key of a role."""
+        key = SigningKey.generate(name)
+        self.keep(role, key)
+        return key
+
+    def keep(self, role: str, key: SigningKey) -> None:
+        """Keep the key of a role."""
+        write_key(self.folder / f"{role}.key", key)
+
+    def role(self, role: str) -> SigningKey:
+        """The key of a role; NotPermitted when it is not at hand."""
+        try:
+            return read_key(self.folder / f"{role}.key")
+        except NotFound:
+            raise NotPermitted(
+                f"no {role} key at hand: expected {self.folder / f'{role}.key'}",
+                hint=f"inbond key add --role {role} (with the admin key), or put the key file there",
+            ) from None
+
+    def has(self, role: str) -> bool:
+        """Whether the key of a role is at hand."""
+        return (self.folder / f"{role}.key").is_file()
+
+    def keep_run(self, run_id: str, key: SigningKey) -> None:
+        """Keep the key of a run; it must be on disk before the run is."""
+        write_key(self.folder / "runs" / f"{run_id}.key", key)
+
+    def run(self, ref: str) -> SigningKey:
+        """The key of a run, by reference; NotPermitted when it is not at hand."""
+        path = self.folder / "runs" / f"{ref.partition(':')[2]}.key"
+        try:
+            return read_key(path)
+        except NotFound:
+            raise NotPermitted(f"the key of {ref} is not at hand: expected {path}", hint="open a run of another name") from None
+
+    def drop_run(self, ref: str) -> None:
+        """Forget the key of a run that is closed: it signs nothing any more."""
+        (self.folder / "runs" / f"{ref.partition(':')[2]}.key").unlink(missing_ok=True)

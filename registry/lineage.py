@@ -1,0 +1,329 @@
+"""What a model, shard or dataset came from, and what it led to: both kinds of edge, every hop labelled.
+
+*trained_on_outputs_of* follows from what runs were given: student ← run ← rows of shards ← teacher. *initialised_from*
+is about weights and is declared. *same_as* says that a teacher is a student of this registry. A walk goes breadth first,
+one query a level, and names the tree size that it is about; an answer that was cut off says so.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from inbond.ledger.entries import parse_entry
+from inbond.ledger.reader import LedgerReader
+from inbond.registry import tables as t
+from inbond.registry.gate import applicable_terms
+from inbond.registry.training.layout import merged
+
+MAX_HOPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One edge of a walk. `src` came from, or learned from, `dst`.
+
+    `relation` is trained_on_outputs_of, initialised_from, same_as, made_by or consumed_by; `basis` recorded (the ledger's
+    entries say so) or claimed (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's
+    reporting time has passed without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
+    """
+
+    src: str
+    dst: str
+    relation: str
+    depth: int
+    basis: str
+    rows: int | None = None
+    rows_at_most: int | None = None
+    role: str | None = None
+    shards: int | None = None
+    datasets: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
+
+
+@dataclass
+class Answer:
+    """A walk's answer: about `start`, as of `tree_size`. `names` gives what people call each reference."""
+
+    start: str
+    direction: str
+    tree_size: int
+    hops: list[Hop] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    truncated: bool = False
+
+    def reached(self, kind: str) -> list[str]:
+        """The references of a kind that the walk met, nearest first."""
+        ends = [hop.dst if self.direction == "up" else hop.src for hop in self.hops]
+        return list(dict.fromkeys(ref for ref in ends if ref.startswith(f"{kind}:")))
+
+
+def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, size: int | None) -> Answer:
+    """Walk `up` (what it came from) or `down` (what it led to) from `start`, at most `depth` levels."""
+    size = reader.size if size is None else size
+    view = _View(reader.connection, size, parse_entry(reader.entry(size - 1)).time)
+    answer = Answer(start, direction, size)
+    level, seen = 0, {start}
+    frontier = [start]
+    while frontier:
+        if depth is not None and level == depth:
+            answer.truncated = any(view.hops(ref, direction, level + 1) for ref in frontier)
+            break
+        level += 1
+        found = [hop for ref in frontier for hop in view.hops(ref, direction, level)]
+        if len(answer.hops) + len(found) > MAX_HOPS:
+            answer.truncated = True
+            found = found[: MAX_HOPS - len(answer.hops)]
+        answer.hops.extend(found)
+        ends = [hop.dst if direction == "up" else hop.src for hop in found]
+        frontier = [ref for ref in dict.fromkeys(ends) if ref not in seen]
+        seen.update(frontier)
+        if len(answer.hops) >= MAX_HOPS:
+            break
+    answer.names = view.names({start, *(ref for hop in answer.hops for ref in (hop.src, hop.dst, *hop.runs, *hop.datasets))})
+    return answer
+
+
+class _View:
+    """The catalogue as of a tree size; `time` is the time of its last entry."""
+
+    def __init__(self, connection: Connection, size: int, time: str) -> None:
+        self.connection, self.size, self.time = connection, size, time
+
+    def hops(self, ref: str, direction: str, depth: int) -> list[Hop]:
+        kind = ref.partition(":")[0]
+        if direction == "up":
+            found = {"student": self._student_up, "run": self._run_up, "dataset": self._dataset_up, "shard": self._shard_up}
+            hops = found.get(kind, self._nothing)(ref, depth)
+            return hops + self._edges_up(ref, depth)
+        found = {
+            "party": self._party_down, "teacher": self._teacher_down, "shard": self._shard_down, "dataset": self._dataset_down,
+            "terms": self._terms_down, "run": self._run_down,
+        }  # fmt: skip
+        return found.get(kind, self._nothing)(ref, depth) + self._edges_down(ref, depth)
+
+    def names(self, refs: Iterable[str]) -> dict[str, str]:
+        named: dict[str, str] = {}
+        for chunk in _chunks(sorted(refs)):
+            query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(chunk))
+            named.update({row.ref: row.name or row.ref for row in self.connection.execute(query)})
+        return named
+
+    # -- up ----------------------------------------------------------------------------------------------------------------
+
+    def _student_up(self, ref: str, depth: int) -> list[Hop]:
+        runs = self._column(select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.seq < self.size))
+        return self._learned(ref, runs, depth)
+
+    def _run_up(self, ref: str, depth: int) -> list[Hop]:
+        return self._learned(ref, [ref], depth)
+
+    def _learned(self, src: str, runs: list[str], depth: int) -> list[Hop]:
+        """What `runs` read, teacher by teacher and role by role."""
+        exposed = self._exposed(runs)
+        at_most = self._granted_without_report(runs)
+        shards = sorted({shard for shard, _ in (*exposed, *at_most)})
+        models = self._models(shards)
+        hops = []
+        for teacher, role in sorted({pair for pairs in models.values() for pair in pairs}):
+            mine = [shard for shard in shards if (teacher, role) in models.get(shard, ())]
+            rows = sum(_rows([r for run in runs for r in exposed.get((shard, run), ())]) for shard in mine)
+            most = sum(
+                _rows([r for run in runs for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
+                for shard in mine
+            )
+            by = tuple(run for run in runs if any((shard, run) in exposed or (shard, run) in at_most for shard in mine))
+            hops.append(
+                Hop(
+                    src, teacher, "trained_on_outputs_of", depth, "recorded", rows, most if most > rows else None, role,
+                    len(mine), self._datasets(by, mine), by, tuple(mine[:20]),
+                )
+            )  # fmt: skip
+        return hops
+
+    def _dataset_up(self, ref: str, depth: int) -> list[Hop]:
+        p = t.dataset_parts.c
+        query = select(p.shard, p.first, p.last).where(p.dataset == ref, p.seq < self.size)
+        ranges: dict[str, list[tuple[int, int]]] = {}
+        for row in self.connection.execute(query):
+            ranges.setdefault(row.shard, []).append((row.first, row.last))
+        models = self._models(sorted(ranges))
+        return [
+            Hop(
+                ref,
+                teacher,
+                "made_by",
+                depth,
+                "recorded",
+                sum(_rows(ranges[s]) for s in mine),
+                None,
+                role,
+                len(mine),
+                via=tuple(mine[:20]),
+            )
+            for teacher, role in sorted({pair for pairs in models.values() for pair in pairs})
+            if (mine := [shard for shard in ranges if (teacher, role) in models.get(shard, ())])
+        ]
+
+    def _shard_up(self, ref: str, depth: int) -> list[Hop]:
+        rows = self.connection.execute(select(t.shards.c.rows).where(t.shards.c.ref == ref)).scalar()
+        return [
+            Hop(ref, teacher, "made_by", depth, "recorded", rows, None, role)
+            for teacher, role in sorted(self._models([ref]).get(ref, ()))
+        ]
+
+    def _edges_up(self, ref: str, depth: int) -> list[Hop]:
+        e = t.edges.c
+        query = select(e.dst, e.relation, e.detail).where(e.src == ref, e.seq < self.size, e.relation.not_like("model:%"))
+        return [
+            Hop(ref, row.dst, row.relation, depth, "recorded" if row.relation == "same_as" else "claimed")
+            for row in self.connection.execute(query.order_by(e.seq, e.dst))
+        ]
+
+    # -- down --------------------------------------------------------------------------------------------------------------
+
+    def _party_down(self, ref: str, depth: int) -> list[Hop]:
+        query = select(t.teachers.c.ref).where(t.teachers.c.party == ref, t.teachers.c.seq < self.size)
+        return [Hop(teacher, ref, "provided_by", depth, "claimed") for teacher in self._column(query)]
+
+    def _terms_down(self, ref: str, depth: int) -> list[Hop]:
+        query = select(t.teachers.c.ref).where(t.teachers.c.seq < self.size)
+        return [
+            Hop(teacher, ref, "governed_by", depth, "recorded")
+            for teacher in self._column(query)
+            if ref in applicable_terms(self.connection, teacher, self.size)
+        ]
+
+    def _teacher_down(self, ref: str, depth: int) -> list[Hop]:
+        e = t.edges.c
+        shards = self._column(select(e.src).where(e.dst == ref, e.relation.like("model:%"), e.seq < self.size).distinct())
+        return self._readers(ref, shards, depth)
+
+    def _shard_down(self, ref: str, depth: int) -> list[Hop]:
+        return self._readers(ref, [ref], depth)
+
+    def _dataset_down(self, ref: str, depth: int) -> list[Hop]:
+        r = t.run_sources.c
+        runs = self._column(select(r.run).where(r.dataset == ref, r.seq < self.size).distinct())
+        p = t.dataset_parts.c
+        shards = self._column(select(p.shard).where(p.dataset == ref, p.seq < self.size).distinct())
+        return self._readers(ref, shards, depth, set(runs))
+
+    def _run_down(self, ref: str, depth: int) -> list[Hop]:
+        student = self.connection.execute(select(t.runs.c.student).where(t.runs.c.ref == ref, t.runs.c.seq < self.size)).scalar()
+        return [Hop(student, ref, "trained_by", depth, "recorded")] if student else []
+
+    def _readers(self, ref: str, shards: list[str], depth: int, only: set[str] | None = None) -> list[Hop]:
+        """The students whose runs read any of `shards`."""
+        x, g = t.exposures.c, t.grants.c
+        runs: set[str] = set()
+        for chunk in _chunks(shards):
+            runs.update(self._column(select(x.run).where(x.shard.in_(chunk), x.seq < self.size).distinct()))
+        overdue = self._column(select(g.run).where(g.seq < self.size, g.report_by < self.time).distinct())
+        runs.update(overdue)
+        if only is not None:
+            runs &= only
+        students: dict[str, list[str]] = {}
+        for chunk in _chunks(sorted(runs)):
+            query = select(t.runs.c.ref, t.runs.c.student).where(t.runs.c.ref.in_(chunk)).order_by(t.runs.c.seq)
+            for row in self.connection.execute(query):
+                students.setdefault(row.student, []).append(row.ref)
+        hops = []
+        relation = "trained_on_outputs_of" if ref.startswith("teacher:") else "trained_on"
+        for student, mine in students.items():
+            exposed, at_most = self._exposed(mine, set(shards)), self._granted_without_report(mine, set(shards))
+            touched = sorted({shard for shard, _ in (*exposed, *at_most)})
+            if not touched:
+                continue
+            rows = sum(_rows([r for run in mine for r in exposed.get((shard, run), [])]) for shard in touched)
+            most = sum(
+                _rows([r for run in mine for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
+                for shard in touched
+            )
+            by = tuple(run for run in mine if any((shard, run) in exposed or (shard, run) in at_most for shard in touched))
+            hops.append(
+                Hop(
+                    student, ref, relation, depth, "recorded", rows, most if most > rows else None, None, len(touched),
+                    self._datasets(by, touched), by, tuple(touched[:20]),
+                )
+            )  # fmt: skip
+        return hops
+
+    def _edges_down(self, ref: str, depth: int) -> list[Hop]:
+        e = t.edges.c
+        query = select(e.src, e.relation).where(e.dst == ref, e.seq < self.size, e.relation.not_like("model:%"))
+        return [
+            Hop(row.src, ref, row.relation, depth, "recorded" if row.relation == "same_as" else "claimed")
+            for row in self.connection.execute(query.order_by(e.seq, e.src))
+        ]
+
+    # -- what runs were given ----------------------------------------------------------------------------------------------
+
+    def _exposed(self, runs: list[str], shards: set[str] | None = None) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """Ranges of rows that reached each run, by (shard, run)."""
+        x = t.exposures.c
+        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for chunk in _chunks(runs):
+            query = select(x.shard, x.run, x.first, x.last).where(x.run.in_(chunk), x.seq < self.size)
+            for row in self.connection.execute(query):
+                if shards is None or row.shard in shards:
+                    found.setdefault((row.shard, row.run), []).append((row.first, row.last))
+        return found
+
+    def _granted_without_report(
+        self, runs: list[str], shards: set[str] | None = None
+    ) -> dict[tuple[str, str], list[tuple[int, int]]]:
+        """All that was granted to runs whose grant is past its report_by and that are not closed: the upper bound."""
+        g, r, s, p = t.grants.c, t.runs.c, t.run_sources.c, t.dataset_parts.c
+        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for chunk in _chunks(runs):
+            query = (
+                select(p.shard, s.run, p.first, p.last)
+                .join_from(t.run_sources, t.dataset_parts, (p.dataset == s.dataset) & (p.split == s.split))
+                .join(t.runs, r.ref == s.run)
+                .where(s.run.in_(chunk), (r.closed.is_(None)) | (r.closed >= self.size))
+                .where(s.run.in_(select(g.run).where(g.seq < self.size, g.report_by < self.time)))
+            )
+            for row in self.connection.execute(query):
+                if shards is None or row.shard in shards:
+                    found.setdefault((row.shard, row.run), []).append((row.first, row.last))
+        return found
+
+    def _models(self, shards: list[str]) -> dict[str, set[tuple[str, str]]]:
+        e = t.edges.c
+        found: dict[str, set[tuple[str, str]]] = {}
+        for chunk in _chunks(shards):
+            query = select(e.src, e.dst, e.relation).where(e.src.in_(chunk), e.relation.like("model:%"), e.seq < self.size)
+            for row in self.connection.execute(query):
+                found.setdefault(row.src, set()).add((row.dst, row.relation.removeprefix("model:")))
+        return found
+
+    def _datasets(self, runs: Iterable[str], shards: list[str]) -> tuple[str, ...]:
+        s, p = t.run_sources.c, t.dataset_parts.c
+        found: dict[str, None] = {}
+        for run in runs:
+            for chunk in _chunks(shards):
+                query = (
+                    select(s.dataset)
+                    .join_from(t.run_sources, t.dataset_parts, p.dataset == s.dataset)
+                    .where(s.run == run, p.shard.in_(chunk))
+                    .distinct()
+                )
+                found.update(dict.fromkeys(self._column(query)))
+        return tuple(found)
+
+    def _column(self, query: Any) -> list[str]:
+        return list(self.connection.execute(query).scalars())
+
+    def _nothing(self, ref: str, depth: int) -> list[Hop]:
+        return []
+
+
+def _rows(ranges: Iterable[tuple[int, int]]) -> int:
+    return sum(last - first for first, last in merged(ranges))
+
+
+def _chunks(items: list[str], size: int = 500) -> Iterable[list[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,61 @@
+"""Lists that statements name by digest, read from the store; and what a plan's sources amount to."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from inbond.registry import tables as t
+from inbond.registry.objects import ObjectStore
+from inbond.registry.training.layout import Layout, Span
+from inbond.schemas.errors import InvalidInput
+from inbond.schemas.scalars import ObjectList
+from inbond.schemas.statements import PartLine
+
+
+class Lists:
+    """The store as admission and projection see it. Lists are immutable, so the newest few are kept."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._read = lru_cache(maxsize=64)(self._read_parts)
+
+    def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
+        """The parts of a dataset version or grant, verified."""
+        return self._read(named)
+
+    def expect(self, digest: str, kind: str) -> None:
+        """Raise InvalidInput unless an object is in the store: a statement never names bytes that are not there."""
+        if not self._store.has(digest):
+            raise InvalidInput(f"{kind} statement: expected object {digest} in the store, found none", hint="store it first")
+
+    def expect_size(self, digest: str, size: int) -> None:
+        """Raise InvalidInput unless the object has `size` bytes."""
+        found = self._store.size(digest)
+        if found != size:
+            raise InvalidInput(f"object {digest}: expected {size} bytes as the statement says, found {found}")
+
+    def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:
+        lines = self._store.read_lines(named.digest, named.root, int(named.count))
+        try:
+            return tuple(msgspec.convert(line, PartLine) for line in lines)
+        except msgspec.ValidationError as error:
+            raise InvalidInput(f"parts {named.digest}: {error}") from None
+
+
+def layout_of(connection: Connection, sources: Iterable[Any]) -> Layout:
+    """The samples of one epoch over `sources` (anything with dataset and split), in order."""
+    p = t.dataset_parts.c
+    spans: list[Span] = []
+    for source in sources:
+        query = select(p.shard, p.first, p.last).where(p.dataset == source.dataset, p.split == source.split)
+        spans.extend(Span(row.shard, row.first, row.last) for row in connection.execute(query.order_by(p.position)))
+    return Layout(spans)
+
+
+def sources_of(connection: Connection, run: str) -> list[Any]:
+    """The sources of a run's plan, in order."""
+    query = select(t.run_sources).where(t.run_sources.c.run == run).order_by(t.run_sources.c.position)
+    return list(connection.execute(query))

@@ -1,0 +1,296 @@
+"""The catalogue as a fold over the ledger: which rows follow from a statement, kind by kind.
+
+`project` is a function of the entries so far and of the lists they name; `inbond rebuild` runs it again over everything
+and gets the same rows. It decides nothing: what may stand is admission's matter.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UnsetType
+from sqlalchemy import Connection, insert, select
+
+from inbond.ledger.rules import Draft
+from inbond.registry import tables as t
+from inbond.registry.lists import Lists, layout_of, sources_of
+from inbond.registry.signers import authorised, requested
+from inbond.registry.training.layout import Span
+from inbond.schemas import canonical
+from inbond.schemas.declared import Declared
+from inbond.schemas.errors import NotPermitted
+from inbond.schemas.statements import (
+    Consume,
+    Dataset,
+    DecisionRule,
+    Delivery,
+    Genesis,
+    Grant,
+    Party,
+    RunOpen,
+    Shard,
+    Student,
+    Teacher,
+    Terms,
+)
+from inbond.schemas.statements import DecisionAsk as Ask
+
+
+def project(connection: Connection, draft: Draft, lists: Lists) -> None:
+    """Write the catalogue rows of one statement."""
+    for ref, kind, name, digest in _things(connection, draft):
+        row = {"ref": ref, "kind": kind, "seq": draft.seq, "owner": _owner(draft), "name": name, "digest": digest}
+        amends = draft.statement.header.amends
+        row["amends"] = None if isinstance(amends, UnsetType) else amends
+        row["body"] = canonical.encode(draft.body)
+        connection.execute(insert(t.things), row)
+    write = _ROWS.get(type(draft.body))
+    if write is not None:
+        write(connection, draft, draft.body, lists)
+
+
+def teacher_name(connection: Connection, body: Teacher) -> str | None:
+    """What people type for a teacher: `party/model@version`, as far as it is known."""
+    model = body.model.value_or("")
+    if not model:
+        return None
+    version = body.version.value_or("")
+    party = connection.execute(select(t.things.c.name).where(t.things.c.ref == body.party.value_or(""))).scalar()
+    name = f"{party}/{model}" if party else model
+    return f"{name}@{version}" if version else name
+
+
+def _things(connection: Connection, draft: Draft) -> list[tuple[str, str, str | None, str | None]]:
+    """(ref, kind, name, digest) of what the statement makes; genesis makes the first party too."""
+    body, kind = draft.body, draft.kind
+    name: str | None = None
+    digest: str | None = None
+    if isinstance(body, Genesis):
+        party = f"party:{draft.statement.header.id}"
+        return [(draft.ref, "genesis", None, None), (party, "party", body.operator.name, None)]
+    if isinstance(body, Party):
+        name = body.aliases[0] if body.aliases else body.legal_name.value_or("") or None
+    elif isinstance(body, Teacher):
+        name = teacher_name(connection, body)
+    elif isinstance(body, Student):
+        name = f"{body.id}@{body.version}"
+    elif isinstance(body, Dataset):
+        name, digest = f"{body.name}@{body.version}", body.parts.digest
+    elif isinstance(body, Terms):
+        name, digest = f"{body.title}@{body.version}", body.text
+    elif isinstance(body, Shard):
+        digest = body.file
+    elif isinstance(body, RunOpen) or kind == "source":
+        name = body.name
+    elif kind == "release":
+        digest = body.weights
+    return [(draft.ref, kind, name, digest)]
+
+
+def _owner(draft: Draft) -> str:
+    if draft.kind == "genesis":
+        return f"party:{draft.statement.header.id}"
+    try:
+        return authorised(draft).party
+    except NotPermitted:
+        return draft.signers[0].party  # a key statement by an admin
+
+
+def _value(fact: Declared[Any]) -> Any:
+    return fact.known if fact.is_known else None
+
+
+def _edge(connection: Connection, draft: Draft, src: str, dst: str, relation: str, detail: str | None = None) -> None:
+    row = {"src": src, "dst": dst, "relation": relation, "seq": draft.seq, "detail": detail}
+    connection.execute(insert(t.edges), row)
+
+
+def _teacher(connection: Connection, draft: Draft, body: Teacher, lists: Lists) -> None:
+    same_as = None if isinstance(body.same_as_student, UnsetType) else body.same_as_student
+    row = {
+        "ref": draft.ref,
+        "seq": draft.seq,
+        "party": _value(body.party),
+        "model": _value(body.model),
+        "version": _value(body.version),
+        "access_path": _value(body.access_path),
+        "same_as": same_as,
+    }
+    connection.execute(insert(t.teachers), row)
+    if same_as:
+        _edge(connection, draft, draft.ref, same_as, "same_as")
+    for ancestor in body.ancestry.value_or(()):
+        _edge(connection, draft, draft.ref, ancestor.model, ancestor.edge.value, ancestor.basis.value)
+
+
+def _terms(connection: Connection, draft: Draft, body: Terms, lists: Lists) -> None:
+    rows = [
+        {"party": body.party, "models": models, "access_path": scope.access_path.value}
+        for scope in body.applies_to
+        for models in scope.models
+    ]
+    connection.execute(
+        insert(t.terms_scopes), [{"ref": draft.ref, "seq": draft.seq, "position": i, **row} for i, row in enumerate(rows)]
+    )
+
+
+def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
+    row = {
+        "ref": draft.ref,
+        "seq": draft.seq,
+        "kind": body.kind.value,
+        "file": body.file,
+        "size": body.size,
+        "block_root": body.block_root,
+        "record_root": body.record_root,
+        "rows": body.rows,
+        "import_identity": body.import_identity,
+        "ordinal": body.ordinal,
+    }
+    connection.execute(insert(t.shards), row)
+    for teacher, role in {(model.teacher, model.role.value): None for model in body.models}:
+        _edge(connection, draft, draft.ref, teacher, f"model:{role}")
+
+
+def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) -> None:
+    connection.execute(
+        insert(t.datasets),
+        {
+            "ref": draft.ref,
+            "seq": draft.seq,
+            "owner": _owner(draft),
+            "name": body.name,
+            "version": body.version,
+            "rows": body.counts.rows,
+        },
+    )
+    spans = [(part, first, last) for part in lists.parts(body.parts) for first, last in part.rows]
+    connection.execute(
+        insert(t.dataset_parts),
+        [
+            {
+                "dataset": draft.ref,
+                "position": position,
+                "seq": draft.seq,
+                "shard": part.shard,
+                "first": first,
+                "last": last,
+                "split": part.split,
+            }
+            for position, (part, first, last) in enumerate(spans)
+        ],
+    )
+
+
+def _student(connection: Connection, draft: Draft, body: Student, lists: Lists) -> None:
+    for model, relation in {(origin.model, origin.relation.value): None for origin in body.initialised_from}:
+        _edge(connection, draft, draft.ref, model, "initialised_from", relation)
+
+
+def _run_open(connection: Connection, draft: Draft, body: RunOpen, lists: Lists) -> None:
+    connection.execute(
+        insert(t.run_sources),
+        [
+            {
+                "run": draft.ref,
+                "position": position,
+                "seq": draft.seq,
+                "dataset": source.dataset,
+                "split": source.split,
+                "weight": source.weight,
+            }
+            for position, source in enumerate(body.plan.sources)
+        ],
+    )
+
+
+def _grant(connection: Connection, draft: Draft, body: Grant, lists: Lists) -> None:
+    connection.execute(
+        insert(t.grants),
+        {
+            "ref": draft.ref,
+            "seq": draft.seq,
+            "run": body.run,
+            "student": body.student,
+            "request": requested(body.request).id,
+            "mode": body.mode.value,
+            "verdict": body.verdict.value,
+            "expires": body.expires,
+            "report_by": body.report_by,
+        },
+    )
+
+
+def _consume(connection: Connection, draft: Draft, body: Consume, lists: Lists) -> None:
+    connection.execute(
+        insert(t.consumptions),
+        {
+            "ref": draft.ref,
+            "seq": draft.seq,
+            "run": body.run,
+            "grant": None if isinstance(body.grant, UnsetType) else body.grant,
+            "sequence": body.sequence,
+            "epoch": body.epoch,
+            "first": body.first,
+            "last": body.last,
+            "rows": body.rows,
+            "state": body.state.value,
+        },
+    )
+    layout = layout_of(connection, sources_of(connection, body.run))
+    _expose(connection, draft, body.run, list(layout.between(body.first, body.last)), body.epoch)
+
+
+def _delivery(connection: Connection, draft: Draft, body: Delivery, lists: Lists) -> None:
+    if isinstance(body.grant, UnsetType):
+        return
+    run = connection.execute(select(t.grants.c.run).where(t.grants.c.ref == body.grant)).scalar_one()
+    _expose(connection, draft, run, layout_of(connection, sources_of(connection, run)).spans, None)
+
+
+def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], epoch: int | None) -> None:
+    rows = [
+        {
+            "by": draft.ref,
+            "position": position,
+            "seq": draft.seq,
+            "run": run,
+            "shard": span.shard,
+            "first": span.first,
+            "last": span.last,
+            "epoch": epoch,
+        }
+        for position, span in enumerate(spans)
+    ]
+    if rows:
+        connection.execute(insert(t.exposures), rows)
+
+
+def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, lists: Lists) -> None:
+    rule = body if isinstance(body, DecisionRule) else None
+    row = {
+        "ref": draft.ref,
+        "seq": draft.seq,
+        "phase": "rule" if rule else "ask",
+        "ask": rule.ask if rule else None,
+        "question": body.question.value,
+        "signer": authorised(draft).keyid,
+        "ruling": rule.ruling.value if rule else None,
+        "starts": body.from_,
+        "until": _value(body.until),
+    }
+    connection.execute(insert(t.decisions), [{**row, "subject": subject} for subject in sorted(set(body.subjects))])
+
+
+_ROWS: dict[type, Callable[[Connection, Draft, Any, Lists], None]] = {
+    Teacher: _teacher,
+    Terms: _terms,
+    Shard: _shard,
+    Dataset: _dataset,
+    Student: _student,
+    RunOpen: _run_open,
+    Grant: _grant,
+    Consume: _consume,
+    Delivery: _delivery,
+    Ask: _decision,
+    DecisionRule: _decision,
+}

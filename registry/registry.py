@@ -1,0 +1,226 @@
+"""The one object that people hold: a registry, opened, with everything that can be asked of it and put into it.
+
+with Registry.open("warehouse") as registry:
+for record in registry.pull("chat@1", student="acme/mini", run="first"):
+train(record.prompt, record.response)
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from msgspec import UNSET, UnsetType
+
+from inbond.ledger import audit
+from inbond.ledger.export import Progress as LogProgress
+from inbond.ledger.export import export
+from inbond.ledger.keys import SigningKey
+from inbond.ledger.log import Log
+from inbond.ledger.reader import LedgerReader
+from inbond.ledger.rebuild import rebuild
+from inbond.registry import catalogue, checking, deciding, delivering, enrolling, importing, lineage, names
+from inbond.registry.home import OPERATOR_ROLES, Home, create
+from inbond.registry.importing import ImportResult, Progress
+from inbond.registry.keychain import Keychain
+from inbond.registry.lineage import Answer
+from inbond.registry.objects import ObjectStore
+from inbond.registry.recorder import Recorded, Recorder, Said
+from inbond.registry.rules import RegistryRules
+from inbond.registry.training import pulling, runs
+from inbond.registry.training.pulling import Pull
+from inbond.schemas.errors import InvalidInput, NotPermitted
+from inbond.schemas.scalars import Role
+from inbond.schemas.statement import split_ref
+
+
+class Registry:
+    """A registry in a folder. Methods that write need the keys of the roles they sign as; reading needs none."""
+
+    def __init__(self, home: Home, *, accept_clock: bool = False) -> None:
+        self.home = home
+        self.folder = home.folder
+        self.origin = home.origin
+        self.keys = Keychain(home.folder / "keys")
+        self.store = ObjectStore(home.folder / "objects")
+        self.rules = RegistryRules(self.store)
+        log_key = self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
+        self.log = Log(home.folder, self.rules, log_key, accept_clock=accept_clock, genesis=home.genesis)
+        self.recorder = Recorder(self.log)
+
+    @classmethod
+    def open(cls, place: str | Path, *, accept_clock: bool = False) -> "Registry":
+        """Open the registry in a folder. Raises NotFound when there is none."""
+        return cls(Home.read(Path(place)), accept_clock=accept_clock)
+
+    @classmethod
+    def init(cls, folder: str | Path, origin: str, operator: str | None = None) -> "Registry":
+        """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator."""
+        home = create(Path(folder), origin, operator or origin.partition("/")[0])
+        registry = cls(home)
+        for role in OPERATOR_ROLES:
+            registry.add_key(role)
+        return registry
+
+    def close(self) -> None:
+        """Close the log."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def operator(self) -> str:
+        """The reference of the operator's party."""
+        return self.home.operator
+
+    @cached_property
+    def policy_text(self) -> str:
+        """The trust policy that this registry publishes for outsiders."""
+        return (self.folder / "policy.txt").read_text()
+
+    @contextmanager
+    def reading(self) -> Iterator[LedgerReader]:
+        """One snapshot of the log and the catalogue."""
+        with self.log.reading() as reader:
+            yield reader
+
+    def resolve(self, text: str, *kinds: str, size: int | None = None) -> str:
+        """The reference of what `text` names; see `names.resolve`."""
+        with self.reading() as reader:
+            return names.resolve(reader.connection, text, *kinds, size=size)
+
+    def size_at(self, as_of: int | None) -> int | None:
+        """`as_of`, checked to be a size of this log."""
+        if as_of is None:
+            return None
+        with self.reading() as reader:
+            if not 0 < as_of <= reader.size:
+                raise InvalidInput(f"--as-of: expected a size from 1 to {reader.size}, found {as_of}")
+        return as_of
+
+    def record(self, kind: str, body: Any, role: str | SigningKey, *more: SigningKey, amends: str | None = None) -> Recorded:
+        """Sign a statement with the key of `role` (and `more` keys) and put it on record."""
+        key = role if isinstance(role, SigningKey) else self.keys.role(role)
+        named: str | UnsetType = UNSET if amends is None else amends
+        return self.recorder.record(Said(kind, body, [key, *more], amends=named))
+
+    # -- who and what ------------------------------------------------------------------------------------------------------
+
+    def add_key(self, role: str, party: str | None = None, public_name: str | None = None) -> Recorded:
+        """Make a key for `role`, enrol it with the admin key, and keep it under that role."""
+        return enrolling.add_key(self, Role(role), party, public_name)
+
+    def revoke_key(self, fingerprint: str, reason: str, suspect_from: int | None = None) -> Recorded:
+        """Revoke a key, named by its fingerprint or the beginning of it."""
+        return enrolling.revoke_key(self, fingerprint, reason, suspect_from)
+
+    def add_party(self, name: str, facts: Mapping[str, Any] | None = None) -> Recorded:
+        """Put a party on record, called `name`."""
+        return catalogue.add_party(self, name, facts or {})
+
+    def add_teacher(
+        self, spec: str, *, facts: Mapping[str, Any] | None = None, create: bool = False, same_as: str | None = None
+    ) -> Recorded:
+        """Put the teacher `party/model@version` on record; `create` makes the party too where it is missing."""
+        return catalogue.add_teacher(self, spec, facts or {}, create, same_as)
+
+    def add_terms(self, text: bytes, *, party: str, title: str, effective: str, **options: Any) -> Recorded:
+        """Archive a text of terms and put the document on record."""
+        return catalogue.add_terms(self, text, party=party, title=title, effective=effective, **options)
+
+    def add_student(self, name: str, *, initialised_from: Sequence[str] = (), facts: Mapping[str, Any] | None = None) -> Recorded:
+        """Put the student `name@version` on record (version 1 unless given)."""
+        return catalogue.add_student(self, name, initialised_from, facts or {})
+
+    def release(self, student: str, weights: bytes, **options: Any) -> Recorded:
+        """Put the release of a student's weights on record; `weights` are hashed, not kept."""
+        return catalogue.release(self, student, weights, **options)
+
+    def ask(self, student: str, terms: str, grounds: str, until: str | None = None) -> Recorded:
+        """Ask compliance whether `student` may learn from outputs under `terms`."""
+        return deciding.ask(self, student, terms, grounds, until)
+
+    def rule(self, ask: str, ruling: str, grounds: str, until: str | None = None) -> Recorded:
+        """Rule on an ask, with the compliance key."""
+        return deciding.rule(self, ask, ruling, grounds, until)
+
+    # -- data --------------------------------------------------------------------------------------------------------------
+
+    def import_files(
+        self,
+        format: str,
+        files: Sequence[str | Path],
+        *,
+        teacher: str,
+        dataset: str,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> ImportResult:
+        """Import files of outputs of one teacher as shards and a dataset version; see `importing.import_files`."""
+        return importing.import_files(self, format, files, teacher=teacher, dataset=dataset, progress=progress, **options)
+
+    def check(self, datasets: Sequence[str], student: str) -> Any:
+        """Ask the gate without recording anything."""
+        return deciding.check(self, datasets, student)
+
+    def pull(self, *datasets: str, student: str, run: str, **options: Any) -> Pull:
+        """Read datasets into a run: an iterator of records, on record before they are yielded; see `pulling.Pull`."""
+        return pulling.pull(self, datasets, student=student, run=run, **options)
+
+    def deliver(self, *datasets: str, student: str, run: str, folder: Path, **options: Any) -> delivering.Delivered:
+        """Write datasets to a folder for a run, with receipts, as a bundle that `inbond-verify` accepts."""
+        return delivering.deliver_to_run(self, datasets, student=student, run=run, folder=folder, **options)
+
+    def export_dataset(self, dataset: str, folder: Path, **options: Any) -> delivering.Delivered:
+        """Write one dataset version to a folder as a bundle; the delivery is on record first."""
+        return delivering.export_dataset(self, dataset, folder, **options)
+
+    def close_run(self, run: str, outcome: str) -> Recorded:
+        """Close a run with its totals; its key signs nothing any more."""
+        return runs.close(self, run, outcome)
+
+    # -- questions ---------------------------------------------------------------------------------------------------------
+
+    def lineage(self, ref: str, *, direction: str = "up", depth: int | None = None, as_of: int | None = None) -> Answer:
+        """What a thing came from (`up`) or led to (`down`), over weights and outputs, as of a tree size."""
+        size = self.size_at(as_of)
+        with self.reading() as reader:
+            start = names.resolve(reader.connection, ref, size=size)
+            return lineage.walk(reader, start, direction, depth, size)
+
+    def verify(self, ref: str | None = None, progress: Progress | None = None) -> checking.Checked:
+        """Check one thing, or everything, against signatures and digests, from the bytes up."""
+        return checking.verify(self, ref, progress)
+
+    def audit(self, progress: LogProgress | None = None) -> audit.AuditReport:
+        """Replay the whole log and compare everything that was stored."""
+        return audit.audit_log(self.log, RegistryRules(self.store), progress)
+
+    def export_log(self, folder: Path, progress: LogProgress | None = None) -> int:
+        """Write checkpoint, tiles and entry bundles as static files; returns how many."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.reading() as reader:
+            return export(reader, folder, progress)
+
+    def rebuild(self, progress: LogProgress | None = None) -> int:
+        """Make the catalogue again from the entries; returns how many were read."""
+        return rebuild(self.log, self.rules, progress)
+
+    def owner_key(self, ref: str, *roles: Role) -> SigningKey:
+        """The key at hand, among `roles`, whose party made `ref`."""
+        with self.reading() as reader:
+            owner = names.owner_of(reader.connection, ref)
+        for role in roles:
+            if self.keys.has(role) and self.recorder.party_of(self.keys.role(role)) == owner:
+                return self.keys.role(role)
+        raise NotPermitted(f"{ref} belongs to {owner}: expected a key of that party in the role {' or '.join(roles)}, found none")
+
+
+def kind_of(ref: str) -> str:
+    """The kind in a reference."""
+    return split_ref(ref)[0]

@@ -1,0 +1,30 @@
+"""The subject's rules, as the ledger asks for them: admission, projection, and run keys."""
+
+from sqlalchemy import Connection, Table
+
+from inbond.ledger.rules import Draft
+from inbond.registry import tables as t
+from inbond.registry.admission import admit
+from inbond.registry.lists import Lists
+from inbond.registry.objects import ObjectStore
+from inbond.registry.projection import project
+from inbond.registry.signers import SignerRules
+
+
+class RegistryRules(SignerRules):
+    """All rules; they read the lists that statements name from `store`."""
+
+    tables: list[Table] = t.TABLES
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._lists = Lists(store)
+
+    def admit(self, connection: Connection, draft: Draft) -> None:
+        """Raise the InbondError that keeps `draft` out."""
+        super().admit(connection, draft)
+        admit(connection, draft, self._lists)
+
+    def project(self, connection: Connection, draft: Draft) -> None:
+        """Write the catalogue rows of `draft`."""
+        super().project(connection, draft)
+        project(connection, draft, self._lists)

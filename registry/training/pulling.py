@@ -1,0 +1,132 @@
+"""A pull: verified records for a run, as an ordinary iterator, each segment on record before its first sample is yielded."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from msgspec import UNSET, UnsetType
+from sqlalchemy import select
+
+from inbond.registry import tables as t
+from inbond.registry.reading import open_shard
+from inbond.registry.recorder import Said
+from inbond.registry.shards.reader import ShardReader
+from inbond.registry.shards.records import Record
+from inbond.registry.training import runs
+from inbond.registry.training.layout import Span
+from inbond.registry.training.runs import OpenRun
+from inbond.schemas.columns import TEXT_SCHEMA
+from inbond.schemas.declared import unknown
+from inbond.schemas.errors import InvalidInput
+from inbond.schemas.statements import Basis, Consume, ConsumedColumns, ConsumeState, GrantMode
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+SEGMENT = 4096
+
+
+def pull(
+    registry: "Registry",
+    datasets: Sequence[str],
+    *,
+    student: str,
+    run: str,
+    epochs: int = 1,
+    segment: int = SEGMENT,
+    columns: Sequence[str] | None = None,
+    **options: Any,
+) -> "Pull":
+    """Open or continue the run, get a grant, and return what iterates over its samples; see `Pull`.
+
+    `segment` is how many samples one entry covers; `options` go to `runs.open_run`. Raises PolicyDenied, with the commands
+    that would settle it, when the gate is shut.
+    """
+    if not datasets or epochs < 1 or segment < 1:
+        raise InvalidInput("pull: expected at least one dataset, one epoch and one sample a segment")
+    opened = runs.open_run(registry, datasets, student=student, name=run, **options)
+    wanted = tuple(columns) if columns else tuple(TEXT_SCHEMA.names)
+    granted = runs.grant(registry, opened, GrantMode.STREAM, wanted)
+    return Pull(registry, opened, granted.ref, epochs, segment, wanted)
+
+
+class Pull:
+    """The samples of a run from where its last segment ended, up to `epochs` in all.
+
+    Iterating gives `Record`s; `tables()` gives pyarrow tables of the granted columns, one or more a segment. A segment is
+    an entry in the ledger before its first sample is handed out, so after a crash the ledger may say more than was read,
+    never less. Every byte is verified before it is parsed.
+    """
+
+    def __init__(
+        self, registry: "Registry", run: OpenRun, grant: str, epochs: int, segment: int, columns: tuple[str, ...]
+    ) -> None:
+        self.run, self.grant, self.columns = run, grant, columns
+        self._registry, self._epochs, self._segment = registry, epochs, segment
+        self._readers: dict[str, ShardReader] = {}
+
+    def __iter__(self) -> Iterator[Record]:
+        for span in self._spans():
+            yield from self._reader(span.shard).records([range(span.first, span.last)])
+
+    def __len__(self) -> int:
+        """The number of samples in an epoch."""
+        return self.run.layout.length
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Tables of the granted columns, in order."""
+        for span in self._spans():
+            yield from self._reader(span.shard).batches(self.columns, [range(span.first, span.last)])
+
+    def _spans(self) -> Iterator[Span]:
+        length = self.run.layout.length
+        epoch, first, sequence, previous = self._position()
+        try:
+            while epoch < self._epochs:
+                if first >= length:
+                    epoch, first = epoch + 1, 0
+                    continue
+                last = min(length, first + self._segment)
+                previous = self._record(sequence, previous, epoch, first, last)
+                sequence += 1
+                yield from self.run.layout.between(first, last)
+                first = last
+        finally:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
+
+    def _position(self) -> tuple[int, int, int, str | None]:
+        """(epoch, next sample, next sequence, newest segment) as the ledger says."""
+        c = t.consumptions.c
+        with self._registry.reading() as reader:
+            query = select(t.consumptions).where(c.run == self.run.ref).order_by(c.sequence.desc()).limit(1)
+            newest = reader.connection.execute(query).one_or_none()
+        return (0, 0, 0, None) if newest is None else (newest.epoch, newest.last, newest.sequence + 1, newest.ref)
+
+    def _record(self, sequence: int, previous: str | None, epoch: int, first: int, last: int) -> str:
+        before: str | UnsetType = UNSET if previous is None else previous
+        body = Consume(
+            grant=self.grant,
+            run=self.run.ref,
+            sequence=sequence,
+            previous=before,
+            epoch=epoch,
+            first=first,
+            last=last,
+            columns=ConsumedColumns.TEXT,
+            rows=last - first,
+            tokens=unknown(),
+            loss_tokens=unknown(),
+            dropped=0,
+            state=ConsumeState.DELIVERED,
+        )
+        said = Said("consume", body, [self.run.key], basis=Basis.OBSERVED, party=self.run.owner)
+        return self._registry.recorder.record(said).ref
+
+    def _reader(self, shard: str) -> ShardReader:
+        if shard not in self._readers:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers = {shard: open_shard(self._registry, shard)}
+        return self._readers[shard]
