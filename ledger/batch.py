@@ -14,7 +14,6 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from inbond.ledger import merkle, tables
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring
-from inbond.ledger.keys import PublicKey
 from inbond.ledger.reader import stored_tile
 from inbond.ledger.replay import resolve_signer
 from inbond.ledger.rules import Draft, Rules
@@ -22,7 +21,6 @@ from inbond.ledger.submission import Submission
 from inbond.ledger.tiles import node_reader, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV
 from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
-from inbond.schemas.statement import Statement
 
 RootAt = Callable[[int], bytes]
 
@@ -89,11 +87,11 @@ class Batch:
                 )
             return Appended(seq, duplicate=True)
         self._check_seen(connection, sent, root_at)
-        sent.check(lambda wanted, keyid: self._public_key(connection, rules, wanted, keyid))
         signers = tuple(
             resolve_signer(connection, rules, self.keyring, statement, signature.keyid, self.time)
             for signature in sent.envelope.signatures
         )
+        sent.check({signer.keyid: signer.public for signer in signers})
         draft = Draft(self.next_seq, self.time, statement, sent.envelope, signers)
         self.keyring.admit(draft)
         rules.admit(connection, draft)
@@ -178,11 +176,6 @@ class Batch:
         query = select(tables.signers.c.keyid).where(tables.signers.c.keyid.in_(keyids)).distinct()
         used = set(connection.execute(query).scalars()) | {row["keyid"] for row in self._signers}
         return not keyids <= used
-
-    def _public_key(self, connection: Connection, rules: Rules, statement: Statement, keyid: str) -> PublicKey | None:
-        state = self.keyring.keys.get(keyid)
-        other = None if state else rules.key_at(connection, statement, keyid)
-        return state.public if state else other.public if other else None
 
 
 def _project(connection: Connection, rules: Rules, draft: Draft) -> None:

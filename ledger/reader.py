@@ -102,6 +102,7 @@ class LedgerReader:
     def receipt(self, seq: int, size: int | None = None, *, with_entry: bool = True) -> Receipt:
         """A receipt (`tlog-proof`) of entry `seq` under the checkpoint at `size`, the newest unless given."""
         size = self.size if size is None else size
+        self._check_size(size)
         if not 0 <= seq < size:
             raise NotFound(f"entry {seq} is not in a log of size {size}")
         proof = merkle.inclusion_proof(seq, size, self.node)

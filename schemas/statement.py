@@ -8,7 +8,6 @@ the predicate by position, and the full typed decode then proves that the positi
 """
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -32,8 +31,7 @@ class _Sha256(Closed, frozen=True, kw_only=True):
     sha256: Hex32
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """A statement that has been read: `body` is one of the structs of its kind, `subject_digest` bare hex."""
 
     kind: str

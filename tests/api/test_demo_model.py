@@ -149,7 +149,7 @@ def test_a_fresh_model_holds_all_words_for_equally_likely_and_training_changes_t
     vocabulary = base.vocabulary
     fresh = LanguageModel(vocabulary, seed=1, shape=STUDENT)
     assert fresh.loss(corpus.running_text()) == pytest.approx(math.log(len(vocabulary)), rel=0.02)
-    assert base.loss(corpus.running_text()) < 3
+    assert base.loss(corpus.running_text()) < 4
     assert aligned.loss(corpus.dialogue()) < 0.8 < 2 < base.loss(corpus.dialogue())
 
 

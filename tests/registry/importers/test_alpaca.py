@@ -45,7 +45,7 @@ def test_real_alpaca_records_lose_nothing(shared_data: Path) -> None:
     path = shared_data / "alpaca-format" / "code_alpaca_2k.json"
     source = json.loads(path.read_bytes())
     records = list(importer("alpaca").records([Input(path)]))
-    assert len(records) == len(source) == 2000
+    assert len(records) == len(source) == 2017
     assert sum(isinstance(record, Record) and not record.response for record in records) == 2
     for record, value in zip(records, source, strict=True):
         assert isinstance(record, Record)

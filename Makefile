@@ -1,0 +1,50 @@
+# Two pip calls make the environment: everything from the lock with hashes, then this project without dependencies.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DIR ?= demo-registry
+NEEDS_STRACE := command -v strace >/dev/null || (apt-get update -qq && apt-get install -y -qq strace)
+
+.PHONY: demo test test-all lint serve bench faults lock clean
+
+demo: $(READY)  ## the whole story, in DIR (demo-registry)
+	rm -rf "$(DIR)"
+	$(BIN)/inbond demo "$(DIR)"
+
+test: $(READY)  ## every test that needs no long run
+	$(BIN)/pytest -n 2
+
+test-all: $(READY)  ## and the long fault runs
+	$(NEEDS_STRACE)
+	$(BIN)/pytest -n 2 -m ""
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict -p inbond
+
+faults: $(READY)  ## kills and un-synced writes, many times
+	$(NEEDS_STRACE)
+	INBOND_FAULTS=200 $(BIN)/pytest -m "faults or not faults" -k "fault or kill" tests
+
+bench: $(READY)  ## every measurement, as ratios within one run
+	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+serve: $(READY)  ## the log of the registry in DIR as static files (tlog-tiles) on a loopback port
+	$(BIN)/inbond --registry "$(DIR)" log export "$(DIR)/published"
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$(DIR)/published" 8420
+
+lock:  ## make requirements.lock again from pyproject.toml; needs uv on the PATH
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --group dev \
+	  --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"expected Python 3.11 or newer, found {sys.version}"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)

@@ -1,0 +1,125 @@
+"""Does an import's memory stay flat, whatever the input's size?
+
+    python bench/import_memory.py --size 2GB                  reads a generated JSON Lines file through the importer
+    python bench/import_memory.py --size 2GB --registry DIR   imports it into the registry at DIR
+    python bench/import_memory.py --size 2GB --array          the same records as one pretty-printed JSON array
+
+Prints the resident memory at each tenth of the way and the highest at the end, beside the 400 MB that are allowed. The
+ratio it is about is highest / allowed.
+"""
+
+import argparse
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from inbond.registry.importers import Input, Tally, importer
+
+ALLOWED = 400_000_000
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", default="2GB", help="of the input, such as 200MB (default: %(default)s)")
+    parser.add_argument("--array", action="store_true", help="one JSON array instead of JSON Lines")
+    parser.add_argument("--registry", metavar="DIR", help="import into this registry instead of only reading")
+    arguments = parser.parse_args()
+    size = int(float(arguments.size[:-2]) * UNITS[arguments.size[-2:].upper()])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generated.jsonl"
+        generate(path, size, arguments.array)
+        print(f"input          {path.stat().st_size / 1e6:12,.0f} MB")
+        meter = Meter(path.stat().st_size)
+        if arguments.registry:
+            import_into(arguments.registry, path, meter)
+        else:
+            read(path, meter)
+    meter.report()
+    return 0 if meter.highest() <= ALLOWED else 1
+
+
+def read(path: Path, meter: "Meter") -> None:
+    """The first pass and a full streaming parse; the records are counted and let go."""
+    source = Input(path)
+    print(f"first pass     {time.monotonic() - meter.began:12.1f} s")
+    tally = Tally()
+    for _ in tally.over(importer("messages").records([source], progress=meter)):
+        pass
+    print(f"records        {tally.records:12,}")
+
+
+def import_into(registry: str, path: Path, meter: "Meter") -> None:
+    raise SystemExit(f"a whole import into {registry} is not wired up yet")
+
+
+def generate(path: Path, size: int, array: bool) -> None:
+    """Conversations of 0.2 to 8 KB, a long one now and then, no two alike."""
+    chance = random.Random(7)
+    words = [f"w{number:x}" for number in range(5000)]
+    texts = [" ".join(chance.choices(words, k=chance.randrange(20, 1500))) + " “é” \n" for _ in range(500)]
+    texts[0] *= 100
+    indent, joint = (2, ",\n") if array else (None, "\n")
+    templates = [
+        json.dumps({"messages": [{"role": "user", "content": "@@"}, {"role": "assistant", "content": text}]}, indent=indent)
+        for text in texts
+    ]
+    parts = [template.partition("@@")[::2] for template in templates]
+
+    def pieces() -> Iterator[bytes]:
+        written = number = 0
+        while written < size:
+            before, after = parts[number % len(parts)]
+            piece = f"{joint if number else ''}{before}question {number}{after}".encode()
+            yield piece
+            written += len(piece)
+            number += 1
+
+    with path.open("wb") as file:
+        file.write(b"[\n" if array else b"")
+        file.writelines(pieces())
+        file.write(b"\n]\n" if array else b"\n")
+
+
+class Meter:
+    """Prints resident memory at each tenth of `size` bytes that it is told of."""
+
+    def __init__(self, size: int) -> None:
+        self.began = time.monotonic()
+        self._before = self.highest()
+        self._size = size
+        self._done = 0
+
+    def __call__(self, read: int) -> None:
+        tenth = self._done * 10 // self._size
+        self._done += read
+        if self._done * 10 // self._size > tenth:
+            print(f"at {100 * self._done // self._size:3} %       {resident() / 1e6:12.1f} MB resident")
+
+    def highest(self) -> int:
+        """The most memory that was resident so far, in bytes."""
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024
+
+    def report(self) -> None:
+        seconds, highest = time.monotonic() - self.began, self.highest()
+        print(f"time           {seconds:12.1f} s, {self._size / seconds / 1e6:.0f} MB/s")
+        print(f"before         {self._before / 1e6:12.1f} MB")
+        print(f"highest        {highest / 1e6:12.1f} MB, {highest / ALLOWED:.2f} of the {ALLOWED / 1e6:.0f} MB allowed")
+
+
+def resident() -> int:
+    """Memory resident now, in bytes; the highest so far where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    sys.exit(main())
