@@ -1,4 +1,4 @@
-"""Does an import's memory stay flat, whatever the input's size?
+"""How much memory an import takes, whatever the size of its input.
 
     python bench/import_memory.py --size 2GB                  reads a generated JSON Lines file through the importer
     python bench/import_memory.py --size 2GB --registry DIR   imports it into the registry at DIR
@@ -96,6 +96,7 @@ class Meter:
         self._done = 0
 
     def __call__(self, read: int) -> None:
+        """Count bytes that were read."""
         tenth = self._done * 10 // self._size
         self._done += read
         if self._done * 10 // self._size > tenth:
@@ -107,6 +108,7 @@ class Meter:
         return most if sys.platform == "darwin" else most * 1024
 
     def report(self) -> None:
+        """Print the time taken and the highest memory."""
         seconds, highest = time.monotonic() - self.began, self.highest()
         print(f"time           {seconds:12.1f} s, {self._size / seconds / 1e6:.0f} MB/s")
         print(f"before         {self._before / 1e6:12.1f} MB")

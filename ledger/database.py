@@ -32,6 +32,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TypeDecorator,
     create_engine,
     event,
 )
@@ -114,9 +115,9 @@ class Database:
                     writer.close()
 
     def close(self) -> None:
-        """Close every connection."""
-        self.drop_writer()
+        """Close every connection, the writing one last: then SQLite moves the WAL into the file and removes it."""
         self._read_engine.dispose()
+        self.drop_writer()
 
     def integrity(self) -> None:
         """Ask SQLite to check every page, row and index; raise VerificationError with its first findings."""
@@ -162,7 +163,8 @@ def create_tables(connection: Connection, tables: list[Table]) -> None:
     for table in tables:
         copy = table.to_metadata(metadata)
         for column in copy.columns:
-            storage = next((name for type, name in _STORAGE.items() if isinstance(column.type, type)), None)
+            declared = column.type.impl if isinstance(column.type, TypeDecorator) else column.type
+            storage = next((name for type, name in _STORAGE.items() if isinstance(declared, type)), None)
             if storage is not None:
                 allowed = f"'{storage}', 'null'" if column.nullable else f"'{storage}'"
                 copy.append_constraint(CheckConstraint(f'typeof("{column.name}") IN ({allowed})'))

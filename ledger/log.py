@@ -116,8 +116,10 @@ class Log:
         path = folder / "ledger.db"
         batch = Batch.first(sent.statement.header.registry, _text(clock()))
         with locked(path.with_suffix(".lock")), TemporaryDirectory(prefix=".ledger-", dir=folder) as building:
-            if path.exists():
-                raise Conflict(f"{path}: expected no ledger there yet, found one")
+            # A WAL that a deleted ledger has left behind would be replayed into the new one.
+            for there in (path, path.with_name("ledger.db-wal"), path.with_name("ledger.db-shm")):
+                if there.exists():
+                    raise Conflict(f"{there}: expected no ledger there yet, found one or what is left of it")
             database = Database.create(Path(building) / path.name, [*tables.TABLES, *rules.tables])
             try:
                 with database.writing() as connection:

@@ -1,7 +1,9 @@
 """Who and what: parties, teachers, terms, students, releases put on record, with what is not declared recorded as not known."""
 
+import glob
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
@@ -80,6 +82,17 @@ def teacher_or_new(registry: "Registry", spec: str, create: bool, facts: Mapping
     return add_teacher(registry, spec, facts, True, None).ref
 
 
+def scope_of(registry: "Registry", teacher: str) -> dict[str, Any]:
+    """What terms for a teacher's outputs apply to, as arguments of `add_terms`: its party, its model, its access path."""
+    ref = registry.resolve(teacher, "teacher")
+    with registry.reading() as reader:
+        row = reader.connection.execute(select(t.teachers).where(t.teachers.c.ref == ref)).one()
+    if row.party is None:
+        raise InvalidInput(f"teacher {teacher}: expected one whose party is known, as terms are a party's", hint="--party PARTY")
+    models = (glob.escape(row.model),) if row.model else ("*",)
+    return {"party": row.party, "models": models, "access_path": row.access_path or AccessPath.UNKNOWN.value}
+
+
 def add_terms(
     registry: "Registry",
     text: bytes,
@@ -131,22 +144,24 @@ def add_student(registry: "Registry", name: str, initialised_from: Sequence[str]
 def release(
     registry: "Registry",
     student: str,
-    weights: bytes,
+    weights: bytes | Path,
     *,
     runs: Sequence[str] = (),
     channels: Sequence[str] = (),
     released: str | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Recorded:
-    """Put a release on record: the digest of its weights, and the runs it came from (all closed ones unless given)."""
+    """Put a release on record: the digest of its weights, and the runs it came from (all closed ones unless given).
+
+    `weights` are bytes or a file of them; they are hashed, not kept.
+    """
     ref = registry.resolve(student, "student")
-    digest = f"sha256:{hashlib.sha256(weights).hexdigest()}"
+    digest = f"sha256:{_sha256(weights)}"
     with registry.reading() as reader:
         wanted = [names.resolve(reader.connection, run, "run") for run in runs]
         if not wanted:
             query = select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.closed.is_not(None))
             wanted = list(reader.connection.execute(query.order_by(t.runs.c.seq)).scalars())
-    registry.store.put_bytes(b"")
     given = dict(facts or {})
     fixed = {
         "student": ref,
@@ -163,6 +178,18 @@ def release(
     return registry.record(
         "release", fill(Release, given, fixed=fixed, where="release", resolve=_resolver(registry)), Role.TRAINER
     )
+
+
+def _sha256(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    try:
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise NotFound(f"expected a file of weights, found nothing at {content}") from None
+    except OSError as error:
+        raise InvalidInput(f"expected a file of weights, found {content}: {error.strerror}") from None
 
 
 def _party(registry: "Registry", name: str, create: bool) -> str:

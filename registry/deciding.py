@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from inbond.registry import gate, names
 from inbond.registry import tables as t
@@ -55,6 +55,35 @@ def rule(registry: "Registry", ask: str, ruling: str, grounds: str, until: str |
         authoriser=asked.authoriser,
     )
     return registry.record("decision", answer, Role.COMPLIANCE)
+
+
+def settle(
+    registry: "Registry", student: str, terms: str, ruling: str, grounds: str, until: str | None = None
+) -> tuple[Recorded | None, Recorded]:
+    """Rule on the open ask about `student` and `terms`; where there is none, ask first. Returns (ask or None, ruling)."""
+    found, asked = open_ask(registry, student, terms), None
+    if found is None:
+        asked = ask(registry, student, terms, grounds, until)
+        found = asked.ref
+    return asked, rule(registry, found, ruling, grounds, until)
+
+
+def open_ask(registry: "Registry", student: str, terms: str) -> str | None:
+    """The newest ask about exactly these two that nobody has ruled on."""
+    d, ruled, other = t.decisions.c, t.decisions.alias(), t.decisions.alias()
+    with registry.reading() as reader:
+        wanted = {names.resolve(reader.connection, student, "student"), names.resolve(reader.connection, terms, "terms")}
+        query = (
+            select(d.ref)
+            .where(d.phase == "ask", d.question == Question.AUTHORISATION.value, d.subject.in_(wanted))
+            .where(d.ref.not_in(select(ruled.c.ask).where(ruled.c.ask.is_not(None))))
+            .where(d.ref.not_in(select(other.c.ref).where(other.c.subject.not_in(wanted))))
+            .group_by(d.ref, d.seq)
+            .having(func.count() == len(wanted))
+            .order_by(d.seq.desc())
+            .limit(1)
+        )
+        return reader.connection.execute(query).scalar()
 
 
 def check(registry: "Registry", datasets: Sequence[str], student: str) -> Ruled:

@@ -102,7 +102,9 @@ def _fill(folder: Path, origin: str, operator: str) -> Home:
         evidence=(),
         visibility=Visibility.PUBLIC,
     )
-    rules = RegistryRules(ObjectStore(folder / "objects"))
+    store = ObjectStore(folder / "objects")
+    store.put_bytes(b"")  # the empty list, which statements name again and again
+    rules = RegistryRules(store)
     log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), [admin]), log_key, rules)
     log.close()
     config = f'origin = "{origin}"\ngenesis = "{log.genesis_leaf.hex()}"\noperator = "party:{header_id}"\n'

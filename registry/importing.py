@@ -8,6 +8,7 @@ an import that fails leaves no dataset version.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ from sqlalchemy import select
 
 from inbond.registry import catalogue
 from inbond.registry import tables as t
-from inbond.registry.facts import fill, undeclared
+from inbond.registry.facts import fill, template, undeclared
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
 from inbond.registry.recorder import Said
 from inbond.registry.shards.records import Record
 from inbond.registry.shards.writer import ShardBatcher, WrittenShard, write_shard
 from inbond.schemas.columns import SCHEMA_ID
 from inbond.schemas.declared import Declared, Reason, known, unknown
-from inbond.schemas.errors import InvalidInput
+from inbond.schemas.errors import Conflict, InvalidInput
 from inbond.schemas.scalars import EMPTY_LIST, Role
 from inbond.schemas.statement import digest_of
 from inbond.schemas.statements import (
@@ -38,6 +39,7 @@ from inbond.schemas.statements import (
     ShardCounts,
     ShardKind,
     ShardModel,
+    Teacher,
     Tokens,
 )
 from inbond.schemas.statements import Importer as ImporterId
@@ -147,6 +149,7 @@ class _Import:
         found = self._on_record()
         refs: list[tuple[str, int]] = []
         written = 0
+        last: list[Said] = []  # goes on record with the dataset version: one transaction less
         rejected: dict[str, int] = {}
         size = sum(source.size for source in self.inputs)
         stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
@@ -161,13 +164,15 @@ class _Import:
                 here = {
                     reason: count - rejected.get(reason, 0) for reason, count in seen.items() if count > rejected.get(reason, 0)
                 }
-                ref, rows = self._record(shard, ordinal, first, here), shard.rows
+                self._record(last)
+                last = [self._said(shard, ordinal, first, here)]
+                ref, rows = last[0].ref, shard.rows
                 written += 1
             rejected = dict(self.tally.rejected)
             refs.append((ref, rows))
         if not refs:
             raise InvalidInput(f"{', '.join(source.name for source in self.inputs)}: expected at least one record, found none")
-        return self._finish(refs, written)
+        return self._finish(refs, written, last)
 
     def _on_record(self) -> dict[int, tuple[str, int]]:
         with self.registry.reading() as reader:
@@ -185,7 +190,11 @@ class _Import:
         if found != rows:
             raise InvalidInput(f"{ref} is on record with {rows} rows: expected the same from the same inputs, found {found}")
 
-    def _record(self, shard: WrittenShard, ordinal: int, first: int, rejected: Mapping[str, int]) -> str:
+    def _record(self, said: list[Said]) -> None:
+        if said:
+            self.registry.recorder.record_all(said)
+
+    def _said(self, shard: WrittenShard, ordinal: int, first: int, rejected: Mapping[str, int]) -> Said:
         fixed = self.facts | self._models({}, shard.rows) | {
             "kind": ShardKind.TEXT,
             "file": shard.digest,
@@ -202,10 +211,9 @@ class _Import:
             "counts": ShardCounts(
                 received=shard.rows + sum(rejected.values()), kept=shard.rows, empty=shard.empty, rejected=dict(rejected)
             ),
-            "derived_from": self.registry.store.put_lines([]),
+            "derived_from": EMPTY_LIST,
         }  # fmt: skip
-        said = Said("shard", Shard(**fixed), [self.registry.keys.role(Role.PRODUCER)], basis=Basis.OBSERVED)
-        return self.registry.recorder.record(said).ref
+        return Said("shard", Shard(**fixed), [self.registry.keys.role(Role.PRODUCER)], basis=Basis.OBSERVED)
 
     def _models(self, given: Mapping[str, Any], rows: int) -> dict[str, Any]:
         return {"models": (ShardModel(teacher=self.teacher, role=ModelRole.RESPONSE, rows=known(rows)),)}
@@ -220,12 +228,12 @@ class _Import:
                 lines.append(InputLine(digest=f"sha256:{source.digest.removeprefix('sha256:')}", rows=rows, retained=False))
         return lines
 
-    def _finish(self, refs: list[tuple[str, int]], written: int) -> ImportResult:
+    def _finish(self, refs: list[tuple[str, int]], written: int, last: list[Said]) -> ImportResult:
         result = ImportResult("", "", [ref for ref, _ in refs], written)
         result.records, result.empty = self.tally.records, self.tally.empty_responses
         result.rejected, result.duplicate_ids = dict(self.tally.rejected), self.tally.duplicate_ids
         result.not_known = self.not_known
-        found = extend_dataset(self.registry, self.dataset, refs)
+        found = extend_dataset(self.registry, self.dataset, refs, last)
         result.dataset, result.name, result.unchanged = found.ref, found.name, not found.is_new and not written
         return result
 
@@ -245,6 +253,16 @@ class _Import:
         return self.registry.resolve(text)
 
 
+def facts_template() -> str:
+    """A TOML file of what can be declared about an import and, in the table `teacher`, about a teacher it creates."""
+    about_teacher = template(Teacher, ("party", "model", "version", "same_as_student"))
+    return (
+        template(Shard, {*_PLACEHOLDER, "models"})
+        + "\n# For a teacher that the import creates (--create); take the # before [teacher] away as well.\n#[teacher]\n"
+        + about_teacher
+    )
+
+
 @dataclass(frozen=True)
 class Version:
     """A dataset version: its reference, its name with version, and whether it was put on record just now."""
@@ -254,25 +272,49 @@ class Version:
     is_new: bool
 
 
-def extend_dataset(registry: "Registry", name: str, shards: Sequence[tuple[str, int]]) -> Version:
+def extend_dataset(
+    registry: "Registry", name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()
+) -> Version:
     """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
 
-    Where the newest version has all of them already, it is returned as it is.
+    Where the newest version has all of them already, it is returned as it is. `first` are statements that go on record
+    with it, before it. When another process takes the version's name in between, the next one is tried.
     """
     label, _, wanted = name.partition("@")
+    for attempt in range(_ATTEMPTS):
+        body, found = _next_version(registry, label, wanted, shards)
+        said = list(first if attempt == 0 else ())
+        if body is None:
+            registry.recorder.record_all(said)
+            return found
+        said.append(Said("dataset", body, [registry.keys.role(Role.PRODUCER)]))
+        try:
+            recorded = registry.recorder.record_all(said)[-1]
+        except Conflict as error:
+            if wanted or attempt + 1 == _ATTEMPTS or not error.message.startswith("dataset "):
+                raise
+        else:
+            return Version(recorded.ref, f"{label}@{body.version}", is_new=True)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+_ATTEMPTS = 5
+
+
+def _next_version(
+    registry: "Registry", label: str, wanted: str, shards: Sequence[tuple[str, int]]
+) -> tuple[Dataset | None, Version]:
+    """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
     with registry.reading() as reader:
         d, p = t.datasets.c, t.dataset_parts.c
-        newest = reader.connection.execute(
-            select(t.datasets).where(d.name == label).order_by(d.seq.desc()).limit(1)
-        ).one_or_none()
-        rows = [] if newest is None else reader.connection.execute(
-            select(t.dataset_parts).where(p.dataset == newest.ref).order_by(p.position)
-        ).all()  # fmt: skip
-        count = len(reader.connection.execute(select(d.ref).where(d.name == label)).all())
+        every = reader.connection.execute(select(t.datasets).where(d.name == label).order_by(d.seq)).all()
+        newest = every[-1] if every else None
+        query = select(t.dataset_parts).where(p.dataset == (newest.ref if newest else "")).order_by(p.position)
+        rows = reader.connection.execute(query).all()
     present = {row.shard for row in rows}
     added = [(ref, size) for ref, size in shards if ref not in present]
     if newest is not None and not added:
-        return Version(newest.ref, f"{label}@{newest.version}", is_new=False)
+        return None, Version(newest.ref, f"{label}@{newest.version}", is_new=False)
     lines = [
         PartLine(shard=row.shard, rows=((row.first, row.last),), split=row.split, count=row.last - row.first) for row in rows
     ]
@@ -280,22 +322,24 @@ def extend_dataset(registry: "Registry", name: str, shards: Sequence[tuple[str, 
     splits: dict[str, int] = {}
     for line in lines:
         splits[line.split] = splits.get(line.split, 0) + line.count
+    taken = {row.version for row in every}
     previous: str | UnsetType = UNSET if newest is None else newest.ref
-    version = wanted or str(count + 1)
     body = Dataset(
         policy=unknown(Reason.NOT_YET),
         name=label,
-        version=version,
+        version=wanted or next(str(n) for n in count(len(every) + 1) if str(n) not in taken),
         parts=registry.store.put_lines(lines),
         counts=DatasetCounts(
-            shards=len({line.shard for line in lines}), rows=sum(splits.values()), tokens=unknown(Reason.NOT_YET), splits=splits
+            shards=len({line.shard for line in lines}),
+            rows=sum(splits.values()),
+            tokens=unknown(Reason.NOT_YET),
+            splits=splits,
         ),
         purpose=unknown(),
         licence=unknown(),
         previous=previous,
     )
-    recorded = registry.record("dataset", body, Role.PRODUCER)
-    return Version(recorded.ref, f"{label}@{version}", is_new=True)
+    return body, Version("", "", is_new=True)
 
 
 def _tokens(shard: WrittenShard) -> Declared[Tokens]:

@@ -137,7 +137,7 @@ class Registry:
         """Put the student `name@version` on record (version 1 unless given)."""
         return catalogue.add_student(self, name, initialised_from, facts or {})
 
-    def release(self, student: str, weights: bytes, **options: Any) -> Recorded:
+    def release(self, student: str, weights: bytes | Path, **options: Any) -> Recorded:
         """Put the release of a student's weights on record; `weights` are hashed, not kept."""
         return catalogue.release(self, student, weights, **options)
 

@@ -33,10 +33,11 @@ class Declared(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=Tr
     unknown: Reason | UnsetType = UNSET
 
     def __post_init__(self) -> None:
+        if (self.known is UNSET) + (self.na is UNSET) + (self.unknown is UNSET) == 2:
+            return
         given = [name for name in ("known", "na", "unknown") if getattr(self, name) is not UNSET]
-        if len(given) != 1:
-            found = "none of them" if not given else " and ".join(given)
-            raise ValueError(f"expected exactly one of known, na, unknown, found {found}")
+        found = "none of them" if not given else " and ".join(given)
+        raise ValueError(f"expected exactly one of known, na, unknown, found {found}")
 
     @property
     def is_known(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from inbond.schemas.scalars import Hex32, Moment
+from inbond.schemas.scalars import Count, Hex32, Moment
 
 MAX_ENTRY = 65_535  # a tlog-tiles entry bundle has 16-bit lengths
 MAX_PAYLOAD = 48_000  # leaves room for base64 and signatures within MAX_ENTRY
@@ -38,6 +38,6 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dsse: Envelope
     kind: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}(?![\s\S])")]
     prev: Hex32
-    seq: Annotated[int, Meta(ge=0)]
+    seq: Count
     time: Moment
     v: Annotated[int, Meta(ge=1, le=1)]

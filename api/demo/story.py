@@ -211,8 +211,7 @@ class _Story:
         facts: dict[str, Any] = {
             "created_by": "operator",
             "produced_for": "training",
-            "sampling": {"temperature": 0, "max_tokens": 24},
-            "flags": {},
+            "sampling": {"temperature": 0, "max_tokens": 24, "other": {}},
         }
         found = self.registry.import_files("messages", [path], teacher=spec, dataset=dataset, facts=facts)
         self.show(f"{found.name}: {found.records} records of {spec}, {len(found.not_known)} facts recorded as not known")

@@ -122,7 +122,7 @@ class Importer:
                     try:
                         if element.too_large:
                             raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
-                        records = converter.convert(Fields(element.raw))
+                        records = converter.convert(Fields(element.raw, values=element.values))
                     except Fault as fault:
                         yield _rejected(fault, source.name, element)
                     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

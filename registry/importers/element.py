@@ -2,15 +2,22 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 MAX_RECORD = 64 * 1024 * 1024
 WHITE = b" \t\r\n"
+
+
+Values = dict[str, msgspec.Raw]
+"""The fields of a JSON object, values not parsed further."""
 
 
 class Element(NamedTuple):
     """One record as it stands in the file.
 
     `line` is the 1-based line of its first byte, `number` its 1-based position among the records. `too_large` says that it
-    is longer than MAX_RECORD and was left out (`raw` is empty), `at_end` that the file ends with it without a line break.
+    is longer than MAX_RECORD and was left out (`raw` is empty), `at_end` that the file ends with it without a line break. `values` are
+    its fields where the reader has parsed it already and found no name twice.
     """
 
     raw: bytes
@@ -18,6 +25,7 @@ class Element(NamedTuple):
     number: int
     too_large: bool = False
     at_end: bool = False
+    values: Values | None = None
 
 
 class Pending:

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from inbond.registry.importers.layout import Layouts
+from inbond.registry.importers.element import Values
+from inbond.registry.importers.layout import first_twice, text_of
 
 MAX_DEPTH = 64
 
@@ -23,7 +24,6 @@ _text = msgspec.json.Decoder(str)
 _text_or_null = msgspec.json.Decoder(str | None)
 _encode = msgspec.json.Encoder().encode
 _plain = json.JSONDecoder(parse_int=str, parse_float=str)
-_layouts = Layouts()
 
 _NULL = msgspec.Raw(b"null")
 _STRING = re.compile(rb'"[^"]*"')
@@ -58,15 +58,19 @@ class Fields:
 
     __slots__ = ("_depth", "_values", "path")
 
-    def __init__(self, raw: bytes | msgspec.Raw, path: str = "", depth: int = 1) -> None:
+    def __init__(self, raw: bytes | msgspec.Raw, path: str = "", depth: int = 1, values: Values | None = None) -> None:
+        """`values` may be what a reader made of `raw` already, having seen that no name stands there twice."""
         self.path = path
         self._depth = depth
+        if values is not None:
+            self._values = values
+            return
         try:
             self._values = _object.decode(raw)
         except msgspec.ValidationError:
             raise Fault("wrong-type", path, "a JSON object", describe(raw)) from None
-        name = _layouts.twice(bytes(raw), self._values)
-        if name is not None:
+        text = bytes(raw)
+        if text_of(text, 0, self._values) is None and (name := first_twice(text)) is not None:
             self.refuse(name, "one field of this name", "two", "duplicate-field")
 
     def text(self, name: str, *, keep: bool = False) -> str:
@@ -121,6 +125,10 @@ class Fields:
         """The raw text of a field, left in place; None where it is absent."""
         value = self._values.get(name)
         return None if value is None else bytes(value)
+
+    def drop(self, name: str) -> None:
+        """Take out a field that was read by other means."""
+        del self._values[name]
 
     def known(self, name: str) -> bool:
         """Whether the field is there and not null."""

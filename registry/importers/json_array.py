@@ -13,12 +13,14 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import numpy as np
 
-from inbond.registry.importers.element import WHITE, Element, Pending
+from inbond.registry.importers.element import WHITE, Element, Pending, Values
+from inbond.registry.importers.layout import text_of
 from inbond.schemas.errors import InvalidInput
 
 WINDOW = 16 * 1024
 
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_objects = msgspec.json.Decoder(list[Values])
+_BRACE = ord("{")
 _GAP = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
 
 
@@ -58,20 +60,29 @@ class _Array:
                 return
             if quick and not self._pending.size and self._between is not None:
                 quick = False
-                end, raws = self._whole(block, at, self._between)
+                end, objects = self._whole(block, at, self._between)
                 gap = self._between[self._between.index(b",") + 1 :]
-                for raw in raws:
+                for values in objects:
                     begin = at + len(gap)
-                    if block[begin] != raw[0] or not block.startswith(gap, at):
+                    if block[begin] != _BRACE or not block.startswith(gap, at):
                         begin = _GAP.match(block, at).end()  # type: ignore[union-attr]
+                    raw = text_of(block, begin, values)
+                    if raw is None:
+                        break  # a name twice, which only the importer may refuse
                     self._line += block.count(b"\n", at, begin)
                     self._number += 1
-                    yield Element(raw, self._line, self._number)
+                    yield Element(raw, self._line, self._number, values=values)
                     at = begin + len(raw)
                     self._line += raw.count(b"\n")
                     gap = self._between
-                self._line += block.count(b"\n", at, end)
-                at = end
+                else:
+                    self._line += block.count(b"\n", at, end)
+                    at = end
+                    continue
+                if gap is self._between:  # after at least one element: go on behind its comma
+                    begin = block.index(b",", at) + 1
+                    self._line += block.count(b"\n", at, begin)
+                    at = begin
                 continue
             window = block[at : at + WINDOW]
             start = 0
@@ -109,16 +120,16 @@ class _Array:
                 record=self._number + 1,
             )
 
-    def _whole(self, block: bytes, at: int, between: bytes) -> tuple[int, list[bytes]]:
-        """Where the boundary after the whole elements from `at` on lies, and those elements; (at, []) if that is not plain."""
+    def _whole(self, block: bytes, at: int, between: bytes) -> tuple[int, list[Values]]:
+        """Where the boundary after the whole objects from `at` on lies, and those objects; (at, []) if that is not plain."""
         end = block.rfind(b"}" + between + b"{", at) + 1
         if not end:
             return at, []
         try:
-            raws = _raw_list.decode(b"".join((b"[", memoryview(block)[at:end], b"]")))
+            objects = _objects.decode(b"".join((b"[", memoryview(block)[at:end], b"]")))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return at, []
-        return end + between.index(b",") + 1, [bytes(raw) for raw in raws]
+        return end + between.index(b",") + 1, objects
 
     def _take(self) -> Element:
         pending = self._pending

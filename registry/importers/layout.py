@@ -16,50 +16,33 @@ _MOST_LAYOUTS = 1024
 
 _OPEN = re.compile(rb"[ \t\r\n]*\{")
 _NAME = re.compile(rb'[ \t\r\n]*,?[ \t\r\n]*"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_CLOSE = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*")
+_CLOSE = re.compile(rb"[ \t\r\n]*\}")
 # Numbers stay text here, so that none is too long to be converted.
 _pairs = json.JSONDecoder(object_pairs_hook=lambda pairs: pairs, parse_int=str, parse_float=str)
 
+_known: dict[tuple[str, ...], bytes] = {}
 
-class Layouts:
-    """The layouts met so far; keeps a bounded number."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], bytes] = {}
+def text_of(text: bytes, at: int, values: Mapping[str, msgspec.Raw]) -> bytes | None:
+    """The object that begins at `at` in `text`; `values` is what a parser made of it.
 
-    def twice(self, raw: bytes, values: Mapping[str, msgspec.Raw]) -> str | None:
-        """The name that the object `raw` has twice, or None; `values` is what a parser made of it."""
-        names = tuple(values)
-        layout = self._known.get(names)
-        if layout is not None and layout % tuple(values.values()) == raw:
-            return None
-        layout = _layout(raw, values)
-        if layout is None:
-            return _first_twice(raw)
-        if len(self._known) == _MOST_LAYOUTS:
-            self._known.clear()
-        self._known[names] = layout
+    None unless that object is exactly these names with these values, in their order: then it has a name twice.
+    """
+    names = tuple(values)
+    layout = _known.get(names)
+    if layout is not None and text.startswith(raw := layout % tuple(values.values()), at):
+        return raw
+    layout = _layout(text, at, values)
+    if layout is None:
         return None
+    if len(_known) >= _MOST_LAYOUTS:
+        _known.clear()
+    _known[names] = layout
+    return layout % tuple(values.values())
 
 
-def _layout(raw: bytes, values: Mapping[str, msgspec.Raw]) -> bytes | None:
-    """The text of `raw` with %b for each value; None unless it is exactly these names with these values, in their order."""
-    opening = _OPEN.match(raw)
-    if opening is None:
-        return None
-    text = opening.group()
-    at = opening.end()
-    for value in values.values():
-        name = _NAME.match(raw, at)
-        if name is None or not raw.startswith(bytes(value), name.end()):
-            return None
-        text += name.group().replace(b"%", b"%%") + b"%b"
-        at = name.end() + len(value)
-    closing = _CLOSE.fullmatch(raw, at)
-    return None if closing is None else text + closing.group()
-
-
-def _first_twice(raw: bytes) -> str | None:
+def first_twice(raw: bytes) -> str | None:
+    """The first name that an object has twice."""
     pairs: list[tuple[str, Any]] = _pairs.decode(raw.decode())
     seen: set[str] = set()
     for name, _ in pairs:
@@ -67,3 +50,20 @@ def _first_twice(raw: bytes) -> str | None:
             return name
         seen.add(name)
     return None
+
+
+def _layout(text: bytes, at: int, values: Mapping[str, msgspec.Raw]) -> bytes | None:
+    """The object at `at` with %b for each value."""
+    opening = _OPEN.match(text, at)
+    if opening is None:
+        return None
+    layout = opening.group()
+    at = opening.end()
+    for value in values.values():
+        name = _NAME.match(text, at)
+        if name is None or not text.startswith(bytes(value), name.end()):
+            return None
+        layout += name.group().replace(b"%", b"%%") + b"%b"
+        at = name.end() + len(value)
+    closing = _CLOSE.match(text, at)
+    return None if closing is None else layout + closing.group()

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from inbond.registry.importers.base import Converter, Importer, Option
 from inbond.registry.importers.fields import Fields, join_array
-from inbond.registry.importers.turns import answer, prompt_turn
-from inbond.registry.shards.records import Record
+from inbond.registry.importers.turns import answer, plain_turns, prompt_turn
+from inbond.registry.shards.records import Message, Record
 
 
 class MessagesConverter(Converter):
@@ -20,6 +20,9 @@ class MessagesConverter(Converter):
 
     def convert(self, fields: Fields) -> tuple[Record, ...]:
         """Raises Fault for a conversation without turns, or whose last turn is not the assistant's."""
+        plain = plain_turns(fields, "messages")
+        if plain is not None:
+            return (self._record(plain[:-1], plain[-1].content, None, fields.rest()),)
         turns = fields.objects("messages")
         if not turns:
             fields.refuse("messages", "at least one turn", "an empty array", "wrong-value")
@@ -29,18 +32,13 @@ class MessagesConverter(Converter):
         if role != "assistant":
             last.refuse("role", "'assistant' in the last turn", repr(role[:40]), "wrong-value")
         response, reasoning = answer(last)
-        own = [index for index, turn in enumerate(prompt) if turn.role == "assistant"] if self._own_turns else ()
         beside = [turn.rest() for turn in turns]
         nested = join_array([item or "{}" for item in beside]) if any(beside) else None
-        return (
-            Record(
-                prompt=prompt,
-                own_turns=tuple(own),
-                response=response,
-                reasoning=reasoning,
-                extra=fields.rest(messages=nested),
-            ),
-        )
+        return (self._record(prompt, response, reasoning, fields.rest(messages=nested)),)
+
+    def _record(self, prompt: tuple[Message, ...], response: str, reasoning: str | None, extra: str | None) -> Record:
+        own_turns = [index for index, turn in enumerate(prompt) if turn.role == "assistant"] if self._own_turns else ()
+        return Record(prompt=prompt, own_turns=tuple(own_turns), response=response, reasoning=reasoning, extra=extra)
 
 
 def _converter(options: Mapping[str, str]) -> Converter:

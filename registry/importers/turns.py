@@ -6,12 +6,37 @@ what is left of its fields.
 
 from typing import NoReturn
 
+import msgspec
+
 from inbond.registry.importers.fields import Fields
 from inbond.registry.shards.records import Message
 
+_plain = msgspec.json.Decoder(tuple[Message, ...])
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 _INSTEAD_OF_TEXT = ("tool_calls", "function_call", "refusal", "audio")
 _NOTHING = (None, b"null", b'""', b"[]", b"{}")
+
+
+def plain_turns(fields: Fields, name: str) -> tuple[Message, ...] | None:
+    """The turns of a conversation of nothing but roles and texts that ends with the assistant's; None for every other one.
+
+    They are taken out. A shorter way to what `prompt_turn` and `answer` make of such turns. Each turn has one role and one
+    content at least, so as many of the names as turns means that no turn names one twice; a text cannot hold the name with
+    its quotes.
+    """
+    raw = fields.peek(name)
+    if raw is None:
+        return None
+    try:
+        turns: tuple[Message, ...] = _plain.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    if not turns or raw.count(b'"role"') != len(turns) or raw.count(b'"content"') != len(turns):
+        return None
+    if turns[-1].role != "assistant" or not all([turn.role for turn in turns]):
+        return None
+    fields.drop(name)
+    return turns
 
 
 def prompt_turn(turn: Fields) -> Message:

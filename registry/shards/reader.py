@@ -47,7 +47,7 @@ class ShardReader:
         self.name = name or f"shard sha256:{self.digest}"
         root = bytes.fromhex(bare(block_root))
         if isinstance(source, ObjectStore):
-            raw = source.open(self.digest)
+            raw: BinaryIO = source.open(self.digest)
             joined = source.get_blocks(self.digest)
         else:
             raw = source

@@ -17,7 +17,7 @@ from inbond.registry.training.layout import ORDER, Layout, merged
 from inbond.schemas import canonical
 from inbond.schemas.declared import unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
-from inbond.schemas.scalars import Role
+from inbond.schemas.scalars import EMPTY_LIST, Role
 from inbond.schemas.statement import digest_of
 from inbond.schemas.statements import (
     REQUEST_TYPE,
@@ -151,7 +151,7 @@ def grant(registry: "Registry", run: OpenRun, mode: GrantMode, columns: tuple[st
         evaluated=Evaluated(facts_size=size, rules=gate.RULES_DIGEST, at=at),
         verdict=ruled.verdict,
         reasons=registry.store.put_lines([reason.line() for reason in ruled.reasons]),
-        obligations=registry.store.put_lines([]),
+        obligations=EMPTY_LIST,
         decisions=ruled.decisions,
         expires=_later(moment, GRANT_DAYS),
         report_by=_later(moment, REPORT_DAYS),

@@ -430,13 +430,17 @@ def test_a_clock_an_hour_back_is_refused(make_world: Callable[..., World]) -> No
     assert world.log.append_one(world.party("b")) == Appended(3, False)
 
 
-def test_a_statement_may_not_have_seen_its_own_batch(make_world: Callable[..., World]) -> None:
-    one, two = make_world("one", clock=Clock()), make_world("two", clock=Clock())
+def test_a_statement_may_not_have_seen_its_own_batch(
+    make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = make_world("one", clock=Clock())
+    monkeypatch.setenv("INBOND_STATE", str(tmp_path / "state of another machine"))
+    two = make_world("two", clock=Clock())
     first = one.party("a")
     one.log.append_one(first)
     ahead = one.seen()
     assert seqs(two.log.append([first, two.party("b", seen=ahead)])) == [2, None]
-    assert two.seen() == ahead
+    assert two.seen() == ahead, "one log twice: same seed, same clock"
     assert seqs(two.log.append([two.party("b", seen=ahead)])) == [3]
 
 
@@ -478,6 +482,18 @@ def test_a_log_is_made_once(world: World) -> None:
     with pytest.raises(Conflict, match=r"ledger\.db"):
         Log.create(world.folder, world.genesis, world.log_key, world.rules)
     assert world.entries() == before
+
+
+def test_a_log_is_not_made_on_the_remains_of_another(world: World, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "ledger.db-wal").write_bytes(b"frames")
+    with pytest.raises(Conflict, match=r"ledger\.db-wal.*what is left of it"):
+        Log.create(tmp_path / "new", world.genesis, world.log_key, world.rules)
+
+
+def test_a_closed_log_is_one_file(world: World) -> None:
+    world.log.close()
+    assert sorted(path.name for path in world.folder.iterdir()) == ["ledger.db", "ledger.lock"]
 
 
 def test_a_refused_genesis_leaves_nothing(world: World, tmp_path: Path) -> None:

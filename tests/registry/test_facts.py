@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from inbond.registry import fact_types, facts
+from inbond.registry import facts
 from inbond.schemas import canonical
 from inbond.schemas import statements as s
 from inbond.schemas.declared import Declared, Reason, known, not_applicable, unknown
@@ -49,6 +49,10 @@ def load(tmp_path: Path, text: str | bytes) -> dict[str, Any]:
     path = tmp_path / "facts.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return facts.load_facts(path)
+
+
+def uncommented(template: str) -> str:
+    return re.sub(r"^#(?=\S)", "", template, flags=re.MULTILINE)
 
 
 def shard(given: dict[str, Any], **options: Any) -> s.Shard:
@@ -247,7 +251,7 @@ ALTERNATIVES = {s.Key, s.TermsFact}
 def test_a_template_is_nothing_until_uncommented_and_then_everything(tmp_path: Path, body: type[msgspec.Struct]) -> None:
     text = facts.template(body, ())
     assert load(tmp_path, text) == {}
-    stated = load(tmp_path, re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE))
+    stated = load(tmp_path, uncommented(text))
     assert set(stated) == {field.encode_name for field in msgspec.structs.fields(body)}
     filled = facts.fill(body, stated, fixed={}, where="template")
     assert facts.undeclared(filled) == []
@@ -255,7 +259,7 @@ def test_a_template_is_nothing_until_uncommented_and_then_everything(tmp_path: P
 
 def test_a_template_leaves_out_what_the_program_fills(tmp_path: Path) -> None:
     text = facts.template(s.Shard, MEASURED)
-    stated = load(tmp_path, re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE))
+    stated = load(tmp_path, uncommented(text))
     assert not set(MEASURED) & set(stated)
     assert facts.undeclared(shard(stated)) == []
     for line in ("#created_by = ", "#sampling.temperature = 0.7", "#   Who made the outputs.", "third_party", "withheld"):
@@ -284,31 +288,33 @@ VALUES = st.recursive(
 )
 
 
-def of_type(kind: Any) -> st.SearchStrategy[Any]:
-    """Mostly values that fit `kind` in TOML's forms, at times anything."""
-    return st.one_of(*[_fitting(kind)] * 5, VALUES)
+def places(tree: Any) -> list[tuple[Any, Any]]:
+    """Every (table or list, key) in a tree of facts."""
+    keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
+    return [(tree, key) for key in keys] + [place for key in keys for place in places(tree[key])]
 
 
-def _fitting(kind: Any) -> st.SearchStrategy[Any]:
-    kind = fact_types.plain(kind)
-    if getattr(kind, "__origin__", None) is Declared:
-        stated = of_type(kind.__args__[0])
-        reason = st.sampled_from(Reason).map(str)
-        return stated | st.one_of(
-            st.fixed_dictionaries({"known": stated}),
-            st.fixed_dictionaries({"unknown": reason}),
-            st.fixed_dictionaries({}, optional={"na": reason, "unknown": reason}),
-        )
-    if fact_types.is_struct(kind):
-        members = {field.encode_name: of_type(field.type) for field in msgspec.structs.fields(kind)}
-        return st.fixed_dictionaries(members) | st.fixed_dictionaries({}, optional=members)
-    if item := fact_types.item_of(kind):
-        return st.lists(of_type(item), max_size=2)
-    if isinstance(kind, type) and issubclass(kind, str):
-        return st.sampled_from([member.value for member in kind]) if hasattr(kind, "__members__") else st.text()
-    if kind is bool:
-        return st.booleans()
-    return LEAVES | st.integers(0, 1000) | st.decimals(0, 5, places=3)
+def spoil(data: st.DataObject, tree: dict[str, Any]) -> None:
+    """Change `tree` in up to three places, to facts as good as others or to anything."""
+    for _ in range(data.draw(st.integers(0, 3))):
+        if not (at := places(tree)):
+            return
+        inside, key = data.draw(st.sampled_from(at))
+        match data.draw(st.sampled_from(["drop", "reason", "known", "leaf", "any", "add"])):
+            case "drop":
+                del inside[key]
+            case "reason":
+                inside[key] = {data.draw(st.sampled_from(["na", "unknown"])): data.draw(st.sampled_from(Reason)).value}
+            case "known":
+                inside[key] = {"known": inside[key]}
+            case "leaf":
+                inside[key] = data.draw(LEAVES)
+            case "any":
+                inside[key] = data.draw(VALUES)
+            case "add" if isinstance(inside, dict):
+                inside[data.draw(NAMES)] = data.draw(LEAVES)
+            case "add":
+                inside.extend(inside[:1] * data.draw(st.integers(1, 70)))
 
 
 @contextmanager
@@ -324,15 +330,16 @@ def refused() -> Iterator[list[str]]:
 @pytest.mark.parametrize("body", [s.Teacher, s.Student, s.Source, s.Sampling, s.Shard])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_any_facts_make_a_body_or_are_refused(body: type[msgspec.Struct], data: st.DataObject) -> None:
-    members = {
-        field.encode_name: of_type(field.type)
-        for field in msgspec.structs.fields(body)
-        if body is not s.Shard or field.name not in MEASURED
-    }
-    given = data.draw(st.fixed_dictionaries({}, optional=members) | st.dictionaries(NAMES, VALUES, max_size=5))
+def test_any_facts_make_a_body_or_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, body: type[msgspec.Struct], data: st.DataObject
+) -> None:
+    fixed = MEASURED if body is s.Shard else {}
+    path = tmp_path_factory.getbasetemp() / "template.toml"
+    path.write_text(uncommented(facts.template(body, fixed)))
+    given = facts.load_facts(path)
+    spoil(data, given)
     with refused() as message:
-        filled = facts.fill(body, given, fixed=MEASURED if body is s.Shard else {}, where="facts.toml")
+        filled = facts.fill(body, given, fixed=fixed, where="facts.toml")
     if message:
         assert message[0].startswith("facts.toml: ")
         return

@@ -2,7 +2,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inbond.registry.importers import Rejected
 from inbond.registry.shards.records import Message, Record
@@ -92,6 +95,26 @@ def test_what_is_no_conversation_is_rejected(run_import: Import, value: object, 
     (rejected,) = run_import("messages", [value])
     assert isinstance(rejected, Rejected)
     assert (rejected.field, rejected.reason_code) == (field, reason)
+
+
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "role", ""]),
+            "content": st.text('"\\é:a', max_size=4) | st.just("content"),
+        }
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TURNS)
+def test_plain_turns_give_the_records_of_turns_with_something_beside(run_import: Import, turns: list[dict[str, str]]) -> None:
+    plain, full = run_import("messages", [{"messages": turns}, {"messages": [{**turn, "name": "n"} for turn in turns]}])
+    assert isinstance(plain, Record) == isinstance(full, Record)
+    if isinstance(plain, Record) and isinstance(full, Record):
+        assert msgspec.structs.replace(full, extra=None) == plain
 
 
 def test_a_turn_that_names_a_field_twice_is_rejected(run_import: Import) -> None:

@@ -1,0 +1,128 @@
+"""How a command is declared: a docstring, an example, and --registry and --json in any place of the line.
+
+Nothing here or in the modules of commands imports the registry before a command runs, so that `--help` is quick.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich_click import RichCommand, RichGroup, RichHelpConfiguration
+
+from inbond.api.cli.home import find_home
+from inbond.api.cli.output import Output
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HELP = RichHelpConfiguration(
+    max_width=100,
+    show_arguments=True,
+    text_markup="ansi",
+    style_options_panel_border="dim",
+    style_commands_panel_border="dim",
+    style_helptext="",
+    style_epilog_text="",
+)
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "rich_help_config": HELP}
+
+
+@dataclass
+class Session:
+    """What one line of the shell asks for beside its command: which registry, and which form of answer."""
+
+    registry: Path | None = None
+    accept_clock: bool = False
+    output: Output = field(default_factory=Output)
+
+    @contextmanager
+    def open(self) -> Iterator["Registry"]:
+        """The registry that the line means, closed at the end. Raises NotFound when there is none."""
+        from inbond.registry.registry import Registry
+
+        with Registry.open(find_home(self.registry), accept_clock=self.accept_clock) as registry:
+            yield registry
+
+
+class _Everywhere:
+    """Adds the options that every command and group takes."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        params: list[click.Parameter] = super().get_params(ctx)  # type: ignore[misc]
+        *own, helping = params if params and params[-1].name == "help" else (*params, None)
+        return [*own, *_options(), *([helping] if helping else [])]
+
+
+class Command(_Everywhere, RichCommand):
+    """A command."""
+
+
+class Group(_Everywhere, RichGroup):
+    """A noun with commands."""
+
+    command_class = Command
+    group_class = type
+
+
+def command(group: click.Group, name: str, example: str) -> Callable[[F], click.Command]:
+    """Declare a command of `group`: its docstring is the help, `example` one or more lines of a shell below it.
+
+    The function gets the Session first, then its parameters.
+    """
+
+    def declare(function: F) -> click.Command:
+        made = group.command(name, cls=Command, epilog=shown(example), context_settings=CONTEXT)
+        return made(click.pass_obj(function))
+
+    return declare
+
+
+def noun(parent: click.Group, name: str, example: str) -> Callable[[Callable[[], None]], click.Group]:
+    """Declare a group of commands."""
+
+    def declare(function: Callable[[], None]) -> click.Group:
+        return parent.group(name, cls=Group, epilog=shown(example), context_settings=CONTEXT)(function)
+
+    return declare
+
+
+def shown(example: str) -> str:
+    """An example as an epilog whose lines stay as they are."""
+    lines = [line.strip() for line in example.strip().splitlines()]
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--registry"],
+            metavar="DIR",
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_set_registry,
+            help="The registry's folder (INBOND_REGISTRY; else the nearest folder above with registry.toml).",
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_json,
+            help="Answer with one JSON object on stdout.",
+        ),
+    ]
+
+
+def _set_registry(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    session = ctx.ensure_object(Session)
+    if value is not None:
+        session.registry = value
+
+
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    session = ctx.ensure_object(Session)
+    session.output.json = session.output.json or value

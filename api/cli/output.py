@@ -1,0 +1,186 @@
+"""What commands print: answers to stdout, messages to stderr, the same facts as one JSON object with --json.
+
+Whatever comes from a statement or a file is shown with its control characters escaped: a name cannot move the cursor.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import click
+
+from inbond.schemas.errors import InbondError
+
+SHORT = 12
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass
+class Output:
+    """Where a command's answer and messages go; `json` says in which form."""
+
+    json: bool = False
+
+    def answer(self, data: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """Print an answer: `data` as one JSON object that names its schema, or `lines` for people."""
+        if self.json:
+            import msgspec
+
+            path = click.get_current_context().command_path.split()[1:]
+            whole = {"schema": f"urn:inbond:cli:{'-'.join(path)}:v1", **data}
+            echo(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+            return
+        for line in lines:
+            echo(line)
+
+    def say(self, message: str) -> None:
+        """Tell people something beside the answer; silent with --json."""
+        if not self.json:
+            echo(message, err=True)
+
+
+def error_lines(error: InbondError) -> list[str]:
+    """An error for people: what is wrong, then what to try."""
+    first, *more = error.message.split("\n")
+    lines = [f"{style('error:', 'red', err=True)} {first}", *(f"  {line}" for line in more)]
+    return lines + [f"  {style('try:', 'cyan', err=True)} {line}" for line in (error.hint or "").splitlines()]
+
+
+def problem(error: InbondError) -> dict[str, Any]:
+    """An error as an RFC 9457 problem."""
+    own = {"type": error.type, "title": error.title, "status": error.status, "detail": error.message}
+    hint = {"hint": error.hint} if error.hint else {}
+    return {**{name: _plain(value) for name, value in error.members.items()}, **own, **hint}
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line, with what a terminal might obey escaped. Styles come from `style` alone."""
+    stream: IO[str] = sys.stderr if err else sys.stdout
+    pieces = re.split(r"(\x1b\[[0-9;]*m)", text) if coloured(err=err) else [text]
+    clean = "".join(piece if at % 2 else _CONTROLS.sub(_escaped, piece) for at, piece in enumerate(pieces))
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(clean.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def coloured(*, err: bool = False) -> bool:
+    """Whether styles are shown: on a terminal that has them, unless NO_COLOR says no."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def style(text: str, colour: str | None = None, *, bold: bool = False, dim: bool = False, err: bool = False) -> str:
+    """`text` in a colour, where colours are shown."""
+    text = _CONTROLS.sub(_escaped, text)
+    return click.style(text, fg=colour, bold=bold or None, dim=dim or None) if coloured(err=err) else text
+
+
+def short(value: str) -> str:
+    """A reference, digest or other hex, cut to what people can compare: its first 12 digits."""
+    kind, colon, rest = value.rpartition(":")
+    if not re.fullmatch("[0-9a-f]{32,64}", rest):
+        return value
+    return f"{kind}{colon}{rest[:SHORT]}"
+
+
+def when(moment: str) -> str:
+    """A time of a statement, to the minute."""
+    return f"{moment[:10]} {moment[11:16]} UTC" if len(moment) > 10 else moment
+
+
+def plural(count: int, word: str, many: str | None = None) -> str:
+    """`1 record`, `2,000 records`."""
+    return f"{count:,} {word if count == 1 else many or word + 's'}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, wide: int | None = None) -> list[str]:
+    """Columns as lines; numbers to the right. On a terminal too narrow, column `wide` (the widest unless given) is cut."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        return [style(empty, dim=True)]
+    right = [all(isinstance(value, int) for value in column) for column in zip(*rows_of(rows, cells), strict=True)]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    if sys.stdout.isatty():
+        wide = widths.index(max(widths)) if wide is None else wide
+        room = shutil.get_terminal_size().columns - sum(widths) - 2 * (len(widths) - 1)
+        widths[wide] = max(8, widths[wide] + min(room, 0))
+    lines = [style(_row([head.upper() for head in heads], widths, right), dim=True)]
+    return lines + [_row(row, widths, right) for row in cells]
+
+
+def rows_of(rows: Iterable[Sequence[object]], cells: list[list[str]]) -> Iterable[Sequence[object]]:
+    """The rows again where they can be read twice, else their cells."""
+    return rows if isinstance(rows, Sequence) else cells
+
+
+def pairs(items: Iterable[tuple[str, object]]) -> list[str]:
+    """Names and values, one pair a line; None and empty values are left out."""
+    shown = [(name, _cell(value)) for name, value in items if value is not None and value not in ("", ())]
+    width = max((len(name) for name, _ in shown), default=0)
+    return [f"{style(name.ljust(width), dim=True)}  {value}" for name, value in shown]
+
+
+def facts(body: Any) -> list[str]:
+    """A statement's body for people: what is known, a line each; then what is not."""
+    stated: list[tuple[str, object]] = []
+    missing: list[str] = []
+    _facts(body, "", stated, missing)
+    lines = pairs(stated)
+    if missing:
+        import textwrap
+
+        text = f"not known ({len(missing)}): " + ", ".join(missing)
+        columns = min(shutil.get_terminal_size().columns, 100)
+        lines += [style(line, dim=True) for line in textwrap.wrap(text, columns, subsequent_indent="  ")]
+    return lines
+
+
+def _facts(value: Any, path: str, stated: list[tuple[str, object]], missing: list[str]) -> None:
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("known", "na", "unknown"):
+        name, inner = next(iter(value.items()))
+        if name == "known":
+            _facts(inner, path, stated, missing)
+        elif name == "unknown":
+            missing.append(path if inner == "not_declared" else f"{path} ({inner.replace('_', ' ')})")
+        else:
+            stated.append((path, f"not applicable ({inner.replace('_', ' ')})"))
+    elif isinstance(value, dict) and set(value) == {"digest", "root", "count"}:
+        stated.append((path, f"{value['count']:,} in list {short(value['digest'])}"))
+    elif isinstance(value, dict) and value:
+        for name, inner in value.items():
+            _facts(inner, f"{path}.{name}" if path else name, stated, missing)
+    elif isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
+        for at, each in enumerate(value):
+            _facts(each, f"{path}[{at}]", stated, missing)
+    elif value not in ([], {}, ()):
+        stated.append((path, value))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_cell(each) for each in value) or "–"
+    return short(str(value)).replace("\n", " ")
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    cut = [cell if len(cell) <= width else cell[: width - 1] + "…" for cell, width in zip(cells, widths, strict=True)]
+    padded = [cell.rjust(width) if number else cell.ljust(width) for cell, width, number in zip(cut, widths, right, strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
