@@ -233,12 +233,15 @@ class _State:
 def _check_note(note: bytes, keyring: Keyring, what: str) -> checkpoints.Checkpoint:
     """The checkpoint of a note all of whose signature lines verify under this log's keys."""
     known = {(key.name, key.key_id) for key in keyring.log_keys}
-    for line in notes.parse(note).signatures:
-        if (line.name, line.key_id) not in known:
-            raise VerificationError(
-                f"{what}: expected signatures by this log's keys only, found one by {line.name}+{line.key_id.hex()}"
-            )
-    return checkpoints.open_checkpoint(note, keyring.log_keys, keyring.origin)
+    try:
+        for line in notes.parse(note).signatures:
+            if (line.name, line.key_id) not in known:
+                raise VerificationError(
+                    f"expected signatures by this log's keys only, found one by {line.name}+{line.key_id.hex()}"
+                )
+        return checkpoints.open_checkpoint(note, keyring.log_keys, keyring.origin)
+    except VerificationError as error:
+        raise VerificationError(f"{what}: {error.message}") from None
 
 
 def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring, report: AuditReport) -> None:
@@ -291,8 +294,12 @@ def compare_table(table: Table, live: Connection, again: Connection) -> None:
     for found, expected in zip_longest(*rows):
         if found == expected:
             continue
-        if found is None or expected is None:
-            row, word = (expected, "is missing") if found is None else (found, "follows from no entry")
+        extra = expected is None
+        if found is not None and expected is not None:  # in order, so the lesser key is the one that the other side lacks
+            keys = [tuple(row._mapping[column] for column in order) for row in (found, expected)]
+            extra = keys[0] < keys[1]
+        if found is None or expected is None or keys[0] != keys[1]:
+            row, word = (found, "follows from no entry") if extra else (expected, "is missing")
             raise VerificationError(f"table {table.name}: row {_key(order, row)} {word}")
         for column in table.columns:
             a, b = found._mapping[column], expected._mapping[column]

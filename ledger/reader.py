@@ -30,6 +30,8 @@ class LedgerReader:
         if len(rows) != 1:
             raise VerificationError(f"the ledger's table head: expected one row, found {'none' if not rows else 'more'}")
         [row] = rows
+        if row.id != 1:
+            raise VerificationError(f"the ledger's table head: expected the row 1, found row {row.id}")
         self.size: int = row.size
         self.root: bytes = row.root
         self.leaf: bytes = row.leaf
@@ -55,6 +57,8 @@ class LedgerReader:
         data = self.connection.execute(
             select(tables.entries.c.data).where(tables.entries.c.seq == seq)
         ).scalar_one_or_none()
+        if data is None and 0 <= seq < self.size:
+            raise VerificationError(f"entry {seq} is missing: expected it in a log of size {self.size}")
         if data is None:
             raise NotFound(f"entry {seq} does not exist: expected 0 to {self.size - 1}")
         return bytes(data)

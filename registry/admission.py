@@ -18,9 +18,10 @@ from inbond.ledger.keys import PublicKey
 from inbond.ledger.rules import Draft
 from inbond.registry import gate
 from inbond.registry import tables as t
-from inbond.registry.lists import Lists, layout_of, sources_of
+from inbond.registry.lists import Lists, delivered_spans, layout_of, sources_of
 from inbond.registry.signers import authorised, requested
 from inbond.registry.training.layout import ORDER
+from inbond.schemas.declared import Declared
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, PolicyDenied
 from inbond.schemas.statement import split_ref
 from inbond.schemas.statements import (
@@ -38,6 +39,7 @@ from inbond.schemas.statements import (
     RunClose,
     RunOpen,
     Shard,
+    ShardKind,
     Student,
     Teacher,
     Terms,
@@ -97,7 +99,7 @@ def named_objects(body: Any) -> list[str]:
 
 
 def _check_references(connection: Connection, draft: Draft) -> None:
-    wanted = references((draft.body, draft.statement.header)) - {draft.ref}
+    wanted = references((draft.body, draft.statement.header))
     if not wanted:
         return
     query = select(t.things.c.ref).where(t.things.c.ref.in_(wanted))
@@ -109,6 +111,7 @@ def _check_references(connection: Connection, draft: Draft) -> None:
 def _check_word(draft: Draft, owner: str) -> None:
     """Nobody puts observed words into another's mouth."""
     header = draft.statement.header
+    _expect_kind(header.asserted_by.party, "party")
     if header.asserted_by.party != owner and header.basis is not Basis.ALLEGED:
         raise NotPermitted(
             f"{draft.kind} statement: expected asserted_by {owner}, the signer's party, or basis alleged, "
@@ -140,12 +143,24 @@ def _anything(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
     """Nothing beyond what holds for every kind."""
 
 
+def _expect_known_kind(fact: Declared[str], *kinds: str) -> None:
+    if not isinstance(fact.known, UnsetType):
+        _expect_kind(fact.known, *kinds)
+
+
+def _key(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    _expect_kind(draft.body.party, "party")
+
+
 def _terms(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     _expect_kind(draft.body.party, "party")
 
 
 def _teacher(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     body: Teacher = draft.body
+    _expect_known_kind(body.party, "party")
+    for ancestor in body.ancestry.value_or(()):
+        _expect_kind(ancestor.model, "teacher", "student")
     if not isinstance(body.same_as_student, UnsetType):
         _expect_kind(body.same_as_student, "student")
         _check_owner(connection, body.same_as_student, owner)
@@ -153,6 +168,9 @@ def _teacher(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
 
 def _shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     body: Shard = draft.body
+    if body.kind is not ShardKind.TEXT:
+        raise InvalidInput(f"{body.kind.value} shards have no flow in this version: expected kind text")
+    _expect_known_kind(body.supplier, "party")
     for model in body.models:
         _expect_kind(model.teacher, "teacher")
     lists.expect_size(body.file, body.size)
@@ -165,6 +183,8 @@ def _shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> No
 def _dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     body: Dataset = draft.body
     parts = lists.parts(body.parts)
+    if not parts:
+        raise InvalidInput(f"dataset {body.name}@{body.version}: expected at least one part, found none")
     rows = _rows_of(connection, {part.shard for part in parts})
     splits: dict[str, int] = {}
     for part in parts:
@@ -258,7 +278,9 @@ def _grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> No
         raise Conflict(f"request {request.id} has been granted before: a request serves once")
     parts = lists.parts(body.parts)
     allowed = layout_of(connection, sources_of(connection, body.run))
-    if [(p.shard, *rows) for p in parts for rows in p.rows] != [(s.shard, s.first, s.last) for s in allowed.spans]:
+    if [(p.shard, *rows, p.split) for p in parts for rows in p.rows] != [
+        (s.shard, s.first, s.last, s.split) for s in allowed.spans
+    ]:
         raise InvalidInput(f"grant: expected the parts of the plan of {body.run}, found others")
     if body.evaluated.rules != gate.RULES_DIGEST:
         raise InvalidInput(f"grant: expected rules {gate.RULES_DIGEST}, found {body.evaluated.rules}")
@@ -287,10 +309,13 @@ def _consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
     grant = connection.execute(select(t.grants).where(t.grants.c.ref == body.grant)).one()
     if grant.run != body.run:
         raise NotPermitted(f"{body.grant} was given to {grant.run}: expected a grant of {body.run}")
-    if body.state is ConsumeState.DELIVERED and draft.time > grant.expires:
-        raise PolicyDenied(
-            f"{body.grant} expired at {grant.expires}: expected a grant in force", hint="pull again for a new grant"
-        )
+    if body.state is ConsumeState.DELIVERED:
+        _check_in_force(grant, draft)
+
+
+def _check_in_force(grant: Any, draft: Draft) -> None:
+    if draft.time[: len(grant.expires)] > grant.expires:
+        raise PolicyDenied(f"{grant.ref} expired at {grant.expires}: expected a grant in force", hint="pull again for a new grant")
 
 
 def _check_sequence(connection: Connection, body: Consume) -> None:
@@ -307,11 +332,18 @@ def _check_sequence(connection: Connection, body: Consume) -> None:
 def _delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     body: Delivery = draft.body
     _expect_kind(body.object, "dataset", "shard")
-    if not isinstance(body.grant, UnsetType):
-        _expect_kind(body.grant, "grant")
-        grant = connection.execute(select(t.grants).where(t.grants.c.ref == body.grant)).one()
-        if grant.mode != GrantMode.EXPORT.value:
-            raise NotPermitted(f"{body.grant} is for a stream: expected a grant of mode export for a delivery")
+    _expect_known_kind(body.recipient, "party")
+    if isinstance(body.grant, UnsetType):
+        return
+    _expect_kind(body.grant, "grant")
+    grant = connection.execute(select(t.grants).where(t.grants.c.ref == body.grant)).one()
+    if grant.mode != GrantMode.EXPORT.value:
+        raise NotPermitted(f"{body.grant} is for a stream: expected a grant of mode export for a delivery")
+    _open_run(connection, grant.run)
+    _check_in_force(grant, draft)
+    allowed = {span.shard for span in layout_of(connection, sources_of(connection, grant.run)).spans}
+    if beyond := {span.shard for span in delivered_spans(connection, body.object)} - allowed:
+        raise NotPermitted(f"{body.grant} does not cover {min(beyond)} of {body.object}: expected what the plan of {grant.run} reads")
 
 
 def _release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
@@ -334,7 +366,7 @@ def _decision(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
         raise InvalidInput(f"decision: expected a ruling on an ask, found {ask}")
     if {row.subject for row in rows} != set(body.subjects) or rows[0].question != body.question.value:
         raise InvalidInput(f"decision: expected the question and subjects of {ask}, found others")
-    if rows[0].signer in {signer.keyid for signer in draft.signers}:
+    if set(rows[0].signers.split()) & {signer.keyid for signer in draft.signers}:
         raise NotPermitted("decision: expected a ruling by another key than the one that asked, found the same key")
     seen = draft.statement.header.seen
     if seen is None or int(seen.size) <= rows[0].seq:
@@ -344,7 +376,7 @@ def _decision(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
 
 
 _CHECKS: dict[str, Callable[[Connection, Draft, str, Lists], None]] = {
-    "key": _anything,
+    "key": _key,
     "party": _anything,
     "source": _anything,
     "terms": _terms,

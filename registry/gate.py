@@ -14,7 +14,7 @@ from sqlalchemy import Connection, or_, select
 
 from inbond.registry import tables as t
 from inbond.schemas.statement import digest_of
-from inbond.schemas.statements import Verdict
+from inbond.schemas.statements import Question, Verdict
 
 RULES = {
     "id": "urn:inbond:rules:decision-1",
@@ -72,6 +72,7 @@ def evaluate(connection: Connection, student: str, shards: Iterable[str], at: st
     wanted = sorted(set(shards))
     for start in range(0, len(wanted), 500):
         query = select(t.edges.c.dst).where(t.edges.c.src.in_(wanted[start : start + 500]), t.edges.c.relation.like("model:%"))
+        query = query.where(t.edges.c.seq < limit)
         teachers.update(connection.execute(query.distinct()).scalars())
     reasons = [reason for teacher in sorted(teachers) for reason in _teacher(connection, student, teacher, at, limit)]
     if not reasons:
@@ -106,6 +107,7 @@ def ruling(connection: Connection, student: str, terms: str, at: str, limit: int
         select(t.decisions.c.ref, t.decisions.c.ruling)
         .join(d, d.c.ref == t.decisions.c.ref)
         .where(t.decisions.c.subject == student, d.c.subject == terms, t.decisions.c.phase == "rule", t.decisions.c.seq < limit)
+        .where(t.decisions.c.question == Question.AUTHORISATION.value)
         .where(t.decisions.c.starts <= at, or_(t.decisions.c.until.is_(None), t.decisions.c.until > at))
         .order_by(t.decisions.c.seq.desc())
         .limit(1)

@@ -137,7 +137,7 @@ def teachers(registry: "Registry") -> list[ListedTeacher]:
         counts = {row.dst: (row.shards, int(row.rows)) for row in connection.execute(made)}
         rows = connection.execute(select(t.teachers).order_by(t.teachers.c.seq)).all()
         terms = {row.ref: applicable_terms(connection, row.ref) for row in rows}
-        called = _names(connection, [ref for row in rows for ref in (row.ref, row.party, row.same_as, *terms[row.ref])])
+        called = names_of(connection, [ref for row in rows for ref in (row.ref, row.party, row.same_as, *terms[row.ref])])
         return [
             ListedTeacher(
                 row.ref,
@@ -160,7 +160,7 @@ def terms(registry: "Registry") -> list[ListedTerms]:
         scopes: dict[str, list[Any]] = {}
         for row in connection.execute(select(t.terms_scopes).order_by(t.terms_scopes.c.seq, t.terms_scopes.c.position)):
             scopes.setdefault(row.ref, []).append(row)
-        called = _names(connection, [ref for own in scopes.values() for row in own for ref in (row.ref, row.party)])
+        called = names_of(connection, [ref for own in scopes.values() for row in own for ref in (row.ref, row.party)])
         return [
             ListedTerms(
                 ref,
@@ -190,7 +190,7 @@ def datasets(registry: "Registry") -> list[ListedDataset]:
         by: dict[str, list[str]] = {}
         for row in connection.execute(made):
             by.setdefault(row.dataset, []).append(row.dst)
-        called = _names(connection, [ref for found in by.values() for ref in found])
+        called = names_of(connection, [ref for found in by.values() for ref in found])
         return [
             ListedDataset(
                 row.ref, f"{row.name}@{row.version}", row.seq, row.rows, counts.get(row.ref, 0),
@@ -223,7 +223,7 @@ def runs(registry: "Registry", ref: str | None = None) -> list[ListedRun]:
         for row in connection.execute(select(s.run, s.dataset).order_by(s.run, s.position)):
             sources.setdefault(row.run, []).append(row.dataset)
         rows = connection.execute(select(t.runs).where(*wanted).order_by(r.seq)).all()
-        called = _names(connection, [x for row in rows for x in (row.student, *sources.get(row.ref, ()))])
+        called = names_of(connection, [x for row in rows for x in (row.student, *sources.get(row.ref, ()))])
         return [
             ListedRun(
                 row.ref,
@@ -244,7 +244,7 @@ def decisions(registry: "Registry") -> list[ListedDecision]:
     with registry.reading() as reader:
         connection = reader.connection
         rows = connection.execute(select(t.decisions).order_by(d.seq, d.subject)).all()
-        called = _names(connection, [row.subject for row in rows])
+        called = names_of(connection, [row.subject for row in rows])
     rulings = {row.ask: row for row in rows if row.phase == "rule"}
     subjects: dict[str, list[str]] = {}
     for row in rows:
@@ -272,7 +272,7 @@ def keys(registry: "Registry") -> list[ListedKey]:
             continue  # `inbond doctor` and `inbond verify` say what is wrong with it
     with registry.reading() as reader:
         states = registry.log.keyring.keys
-        called = _names(reader.connection, [state.party for state in states.values()])
+        called = names_of(reader.connection, [state.party for state in states.values()])
     listed = [
         ListedKey(
             keyid, tuple(sorted(state.roles)), called.get(state.party, state.party), state.since, state.revoked, files.get(keyid)
@@ -286,6 +286,16 @@ def keys(registry: "Registry") -> list[ListedKey]:
     return listed
 
 
+def names_of(connection: Connection, refs: Iterable[str | None]) -> dict[str, str]:
+    """What people call each reference, itself where it has no name."""
+    wanted = sorted({ref for ref in refs if ref})
+    found = {ref: ref for ref in wanted}
+    for start in range(0, len(wanted), 500):
+        query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(wanted[start : start + 500]))
+        found.update({row.ref: row.name for row in connection.execute(query) if row.name})
+    return found
+
+
 class _OfStudent(msgspec.Struct):
     """What a release is counted by."""
 
@@ -295,15 +305,6 @@ class _OfStudent(msgspec.Struct):
 def _things(kind: str, *more: Any) -> Any:
     c = t.things.c
     return select(c.ref, c.name, c.seq, *more).where(c.kind == kind).order_by(c.seq)
-
-
-def _names(connection: Connection, refs: Iterable[str | None]) -> dict[str, str]:
-    wanted = sorted({ref for ref in refs if ref})
-    found = {ref: ref for ref in wanted}
-    for start in range(0, len(wanted), 500):
-        query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(wanted[start : start + 500]))
-        found.update({row.ref: row.name for row in connection.execute(query) if row.name})
-    return found
 
 
 def _distinct(items: Iterable[str]) -> tuple[str, ...]:

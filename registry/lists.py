@@ -51,8 +51,16 @@ def layout_of(connection: Connection, sources: Iterable[Any]) -> Layout:
     spans: list[Span] = []
     for source in sources:
         query = select(p.shard, p.first, p.last).where(p.dataset == source.dataset, p.split == source.split)
-        spans.extend(Span(row.shard, row.first, row.last) for row in connection.execute(query.order_by(p.position)))
+        spans.extend(Span(row.shard, row.first, row.last, source.split) for row in connection.execute(query.order_by(p.position)))
     return Layout(spans)
+
+
+def delivered_spans(connection: Connection, ref: str) -> list[Span]:
+    """What a delivery of a shard or dataset version hands out: whole shards, whatever rows of them the parts name."""
+    p, s = t.dataset_parts.c, t.shards.c
+    shards = select(p.shard).where(p.dataset == ref) if ref.startswith("dataset:") else [ref]
+    query = select(s.ref, s.rows).where(s.ref.in_(shards)).order_by(s.seq)
+    return [Span(row.ref, 0, row.rows) for row in connection.execute(query)]
 
 
 def sources_of(connection: Connection, run: str) -> list[Any]:

@@ -4,7 +4,7 @@
 and gets the same rows. It decides nothing: what may stand is admission's matter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import UnsetType
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
-from inbond.registry.lists import Lists, layout_of, sources_of
+from inbond.registry.lists import Lists, delivered_spans, layout_of, sources_of
 from inbond.registry.signers import authorised, requested
 from inbond.registry.training.layout import Span
 from inbond.schemas import canonical
@@ -99,6 +99,14 @@ def _value(fact: Declared[Any]) -> Any:
     return fact.known if fact.is_known else None
 
 
+def _first(edges: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
+    """The detail of each (model, relation), the first where a statement names one twice: a pair is one edge."""
+    found: dict[tuple[str, str], str] = {}
+    for model, relation, detail in edges:
+        found.setdefault((model, relation), detail)
+    return found
+
+
 def _edge(connection: Connection, draft: Draft, src: str, dst: str, relation: str, detail: str | None = None) -> None:
     row = {"src": src, "dst": dst, "relation": relation, "seq": draft.seq, "detail": detail}
     connection.execute(insert(t.edges), row)
@@ -118,8 +126,8 @@ def _teacher(connection: Connection, draft: Draft, body: Teacher, lists: Lists) 
     connection.execute(insert(t.teachers), row)
     if same_as:
         _edge(connection, draft, draft.ref, same_as, "same_as")
-    for ancestor in body.ancestry.value_or(()):
-        _edge(connection, draft, draft.ref, ancestor.model, ancestor.edge.value, ancestor.basis.value)
+    for (model, edge), basis in _first((a.model, a.edge.value, a.basis.value) for a in body.ancestry.value_or(())).items():
+        _edge(connection, draft, draft.ref, model, edge, basis)
 
 
 def _terms(connection: Connection, draft: Draft, body: Terms, lists: Lists) -> None:
@@ -182,8 +190,9 @@ def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) 
 
 
 def _student(connection: Connection, draft: Draft, body: Student, lists: Lists) -> None:
-    for model, relation in {(origin.model, origin.relation.value): None for origin in body.initialised_from}:
-        _edge(connection, draft, draft.ref, model, "initialised_from", relation)
+    edges = _first((origin.model, "initialised_from", origin.relation.value) for origin in body.initialised_from)
+    for (model, edge), relation in edges.items():
+        _edge(connection, draft, draft.ref, model, edge, relation)
 
 
 def _run_open(connection: Connection, draft: Draft, body: RunOpen, lists: Lists) -> None:
@@ -244,7 +253,7 @@ def _delivery(connection: Connection, draft: Draft, body: Delivery, lists: Lists
     if isinstance(body.grant, UnsetType):
         return
     run = connection.execute(select(t.grants.c.run).where(t.grants.c.ref == body.grant)).scalar_one()
-    _expose(connection, draft, run, layout_of(connection, sources_of(connection, run)).spans, None)
+    _expose(connection, draft, run, delivered_spans(connection, body.object), None)
 
 
 def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], epoch: int | None) -> None:
@@ -273,7 +282,7 @@ def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, li
         "phase": "rule" if rule else "ask",
         "ask": rule.ask if rule else None,
         "question": body.question.value,
-        "signer": authorised(draft).keyid,
+        "signers": " ".join(sorted(signer.keyid for signer in draft.signers)),
         "ruling": rule.ruling.value if rule else None,
         "starts": body.from_,
         "until": _value(body.until),

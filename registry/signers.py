@@ -46,8 +46,11 @@ class SignerRules:
         authorised(draft)
         if isinstance(draft.body, RunOpen):
             run_key = PublicKey.from_base64(draft.body.run_key).fingerprint
-            if run_key not in {signer.keyid for signer in draft.signers}:
+            signed = [signer for signer in draft.signers if signer.keyid == run_key]
+            if not signed:
                 raise NotPermitted(f"run statement: expected a signature of its run key {run_key[:16]}, found none")
+            if RUN not in signed[0].roles:
+                raise InvalidInput(f"run statement: expected a run key of its own, found the enrolled key {run_key[:16]}")
             query = select(t.runs.c.ref).where(t.runs.c.keyid == run_key)
             if connection.execute(query).first() is not None:
                 raise InvalidInput(f"run statement: expected a run key of its own, found {run_key[:16]}, which signs another run")

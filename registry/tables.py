@@ -182,7 +182,7 @@ class ExposureRow(SQLModel, table=True):
 
 
 class DecisionRow(SQLModel, table=True):
-    """A question to compliance, and the ruling, one row for each subject."""
+    """A question to compliance, and the ruling, one row for each subject. `signers` are key ids with spaces between."""
 
     __tablename__ = "decisions"
 
@@ -192,7 +192,7 @@ class DecisionRow(SQLModel, table=True):
     phase: str
     ask: str | None = Field(default=None, index=True)
     question: str
-    signer: str
+    signers: str
     ruling: str | None = None
     starts: str = ""
     until: str | None = None

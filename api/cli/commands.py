@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich_click import RichCommand, RichGroup, RichHelpConfiguration
@@ -18,8 +18,6 @@ from inbond.api.cli.output import Output
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 HELP = RichHelpConfiguration(
     max_width=100,
     show_arguments=True,
@@ -28,6 +26,15 @@ HELP = RichHelpConfiguration(
     style_commands_panel_border="dim",
     style_helptext="",
     style_epilog_text="",
+    command_groups={
+        "inbond": [
+            {"name": "Start", "commands": ["init", "demo", "doctor"]},
+            {"name": "Use", "commands": ["import", "check", "pull"]},
+            {"name": "Ask", "commands": ["lineage", "used-by", "inspect"]},
+            {"name": "Prove", "commands": ["verify", "prove-record", "log", "rebuild"]},
+            {"name": "Manage", "commands": ["party", "teacher", "terms", "dataset", "student", "run", "decide", "key"]},
+        ]
+    },
 )
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "rich_help_config": HELP}
 
@@ -65,30 +72,25 @@ class Command(_Everywhere, RichCommand):
 class Group(_Everywhere, RichGroup):
     """A noun with commands."""
 
-    command_class = Command
-    group_class = type
 
+def command(name: str, example: str, *, of: click.Group | None = None) -> Callable[[Callable[..., None]], click.Command]:
+    """Declare a command: its docstring is the help, `example` one or more lines of a shell below it.
 
-def command(group: click.Group, name: str, example: str) -> Callable[[F], click.Command]:
-    """Declare a command of `group`: its docstring is the help, `example` one or more lines of a shell below it.
-
-    The function gets the Session first, then its parameters.
+    The function gets the Session first, then its parameters. `of` is the noun that the command belongs to.
     """
 
-    def declare(function: F) -> click.Command:
-        made = group.command(name, cls=Command, epilog=shown(example), context_settings=CONTEXT)
-        return made(click.pass_obj(function))
+    def declare(function: Callable[..., None]) -> click.Command:
+        made = click.command(name, cls=Command, epilog=shown(example), context_settings=CONTEXT)(click.pass_obj(function))
+        if of is not None:
+            of.add_command(made)
+        return made
 
     return declare
 
 
-def noun(parent: click.Group, name: str, example: str) -> Callable[[Callable[[], None]], click.Group]:
-    """Declare a group of commands."""
-
-    def declare(function: Callable[[], None]) -> click.Group:
-        return parent.group(name, cls=Group, epilog=shown(example), context_settings=CONTEXT)(function)
-
-    return declare
+def noun(name: str, help: str, example: str) -> click.Group:
+    """A group of commands."""
+    return Group(name, help=help, epilog=shown(example), context_settings=CONTEXT)
 
 
 def shown(example: str) -> str:
@@ -114,6 +116,14 @@ def _options() -> list[click.Parameter]:
             callback=_set_json,
             help="Answer with one JSON object on stdout.",
         ),
+        click.Option(
+            ["--accept-clock"],
+            is_flag=True,
+            expose_value=False,
+            hidden=True,
+            callback=_set_accept_clock,
+            help="Write although the clock reads more than an hour before the newest entry.",
+        ),
     ]
 
 
@@ -126,3 +136,8 @@ def _set_registry(ctx: click.Context, _: click.Parameter, value: Path | None) ->
 def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     session = ctx.ensure_object(Session)
     session.output.json = session.output.json or value
+
+
+def _set_accept_clock(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    session = ctx.ensure_object(Session)
+    session.accept_clock = session.accept_clock or value

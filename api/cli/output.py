@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -96,46 +97,48 @@ def plural(count: int, word: str, many: str | None = None) -> str:
     return f"{count:,} {word if count == 1 else many or word + 's'}"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, wide: int | None = None) -> list[str]:
-    """Columns as lines; numbers to the right. On a terminal too narrow, column `wide` (the widest unless given) is cut."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    if not cells:
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> list[str]:
+    """Columns as lines; numbers to the right. On a terminal that is too narrow the widest column is cut."""
+    if not rows:
         return [style(empty, dim=True)]
-    right = [all(isinstance(value, int) for value in column) for column in zip(*rows_of(rows, cells), strict=True)]
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [all(isinstance(value, int) for value in column) for column in zip(*rows, strict=True)]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     if sys.stdout.isatty():
-        wide = widths.index(max(widths)) if wide is None else wide
-        room = shutil.get_terminal_size().columns - sum(widths) - 2 * (len(widths) - 1)
-        widths[wide] = max(8, widths[wide] + min(room, 0))
+        excess = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+        while excess > 0 and max(widths) > 12:
+            widest = widths.index(max(widths))
+            widths[widest] -= 1
+            excess -= 1
     lines = [style(_row([head.upper() for head in heads], widths, right), dim=True)]
     return lines + [_row(row, widths, right) for row in cells]
 
 
-def rows_of(rows: Iterable[Sequence[object]], cells: list[list[str]]) -> Iterable[Sequence[object]]:
-    """The rows again where they can be read twice, else their cells."""
-    return rows if isinstance(rows, Sequence) else cells
-
-
 def pairs(items: Iterable[tuple[str, object]]) -> list[str]:
-    """Names and values, one pair a line; None and empty values are left out."""
-    shown = [(name, _cell(value)) for name, value in items if value is not None and value not in ("", ())]
+    """Names and values, one pair a line, references whole; None and empty values are left out."""
+    shown = [(name, _cell(value, whole=True)) for name, value in items if value is not None and value not in ("", (), [])]
     width = max((len(name) for name, _ in shown), default=0)
     return [f"{style(name.ljust(width), dim=True)}  {value}" for name, value in shown]
 
 
-def facts(body: Any) -> list[str]:
-    """A statement's body for people: what is known, a line each; then what is not."""
+def facts(body: Any, called: Mapping[str, str] | None = None) -> list[str]:
+    """A statement's body for people: what is known, a line each; then what is not. `called` names references."""
     stated: list[tuple[str, object]] = []
     missing: list[str] = []
     _facts(body, "", stated, missing)
-    lines = pairs(stated)
+    named = called or {}
+    lines = pairs((name, _called(value, named)) for name, value in stated)
     if missing:
-        import textwrap
-
         text = f"not known ({len(missing)}): " + ", ".join(missing)
         columns = min(shutil.get_terminal_size().columns, 100)
         lines += [style(line, dim=True) for line in textwrap.wrap(text, columns, subsequent_indent="  ")]
     return lines
+
+
+def _called(value: object, named: Mapping[str, str]) -> object:
+    if isinstance(value, list | tuple):
+        return [_called(each, named) for each in value]
+    return f"{named[value]} ({short(value)})" if isinstance(value, str) and value in named else value
 
 
 def _facts(value: Any, path: str, stated: list[tuple[str, object]], missing: list[str]) -> None:
@@ -159,7 +162,7 @@ def _facts(value: Any, path: str, stated: list[tuple[str, object]], missing: lis
         stated.append((path, value))
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, whole: bool = False) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -167,8 +170,9 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(_cell(each) for each in value) or "–"
-    return short(str(value)).replace("\n", " ")
+        return ", ".join(_cell(each, whole=whole) for each in value) or "–"
+    text = str(value).replace("\n", " ")
+    return text if whole and len(text) < 64 else short(text)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

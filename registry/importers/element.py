@@ -15,17 +15,27 @@ Values = dict[str, msgspec.Raw]
 class Element(NamedTuple):
     """One record as it stands in the file.
 
-    `line` is the 1-based line of its first byte, `number` its 1-based position among the records. `too_large` says that it
-    is longer than MAX_RECORD and was left out (`raw` is empty), `at_end` that the file ends with it without a line break. `values` are
-    its fields where the reader has parsed it already and found no name twice.
+    `number` is its 1-based position among the records. `too_large` says that it is longer than MAX_RECORD and was left out
+    (`raw` is empty), `at_end` that the file ends with it without a line break. `values` are its fields where the reader has
+    parsed it already and found no name twice. `counted` and `since` say where it begins: on line `counted` plus the line
+    breaks in the slice `since` of a text, which only a message needs to have counted.
     """
 
     raw: bytes
-    line: int
+    counted: int
     number: int
     too_large: bool = False
     at_end: bool = False
     values: Values | None = None
+    since: tuple[bytes, int, int] | None = None
+
+    @property
+    def line(self) -> int:
+        """The 1-based line of its first byte."""
+        if self.since is None:
+            return self.counted
+        text, start, end = self.since
+        return self.counted + text.count(b"\n", start, end)
 
 
 class Pending:

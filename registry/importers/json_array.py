@@ -8,7 +8,7 @@ between two elements, and takes over where the quick one fails, so that one malf
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -60,29 +60,9 @@ class _Array:
                 return
             if quick and not self._pending.size and self._between is not None:
                 quick = False
-                end, objects = self._whole(block, at, self._between)
-                gap = self._between[self._between.index(b",") + 1 :]
-                for values in objects:
-                    begin = at + len(gap)
-                    if block[begin] != _BRACE or not block.startswith(gap, at):
-                        begin = _GAP.match(block, at).end()  # type: ignore[union-attr]
-                    raw = text_of(block, begin, values)
-                    if raw is None:
-                        break  # a name twice, which only the importer may refuse
-                    self._line += block.count(b"\n", at, begin)
-                    self._number += 1
-                    yield Element(raw, self._line, self._number, values=values)
-                    at = begin + len(raw)
-                    self._line += raw.count(b"\n")
-                    gap = self._between
-                else:
-                    self._line += block.count(b"\n", at, end)
-                    at = end
-                    continue
-                if gap is self._between:  # after at least one element: go on behind its comma
-                    begin = block.index(b",", at) + 1
-                    self._line += block.count(b"\n", at, begin)
-                    at = begin
+                start = at
+                at = yield from self._objects(block, at, self._between)
+                self._line += block.count(b"\n", start, at)
                 continue
             window = block[at : at + WINDOW]
             start = 0
@@ -120,16 +100,30 @@ class _Array:
                 record=self._number + 1,
             )
 
-    def _whole(self, block: bytes, at: int, between: bytes) -> tuple[int, list[Values]]:
-        """Where the boundary after the whole objects from `at` on lies, and those objects; (at, []) if that is not plain."""
+    def _objects(self, block: bytes, at: int, between: bytes) -> Generator[Element, None, int]:
+        """The quick way from the boundary at `at` on. Returns a boundary; `at` itself where the quick way is closed."""
         end = block.rfind(b"}" + between + b"{", at) + 1
         if not end:
-            return at, []
+            return at
         try:
             objects = _objects.decode(b"".join((b"[", memoryview(block)[at:end], b"]")))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return at, []
-        return end + between.index(b",") + 1, objects
+            return at
+        start = boundary = at
+        gap = between[between.index(b",") + 1 :]
+        for values in objects:
+            begin = at + len(gap)
+            if block[begin] != _BRACE or not block.startswith(gap, at):
+                begin = _GAP.match(block, at).end()  # type: ignore[union-attr]
+            raw = text_of(block, begin, values)
+            if raw is None:  # a name twice, which is for the importer to refuse
+                return boundary
+            self._number += 1
+            yield Element(raw, self._line, self._number, values=values, since=(block, start, begin))
+            at = begin + len(raw)
+            boundary = block.index(b",", at) + 1
+            gap = between
+        return boundary
 
     def _take(self) -> Element:
         pending = self._pending

@@ -78,12 +78,14 @@ def content_ids(record: Record) -> tuple[bytes, bytes | None]:
     """(record id, prompt id), framing the prompt once. Raises InvalidInput for text that has no UTF-8 form."""
     try:
         prompt = _prompt_value(record.prompt)
+        response = record.response.encode()
         content = b"".join(
             (
                 RECORD_DOMAIN,
                 prompt,
                 _numbers(record.own_turns) if record.own_turns else _EMPTY_LIST,
-                _string(record.response),
+                _present(1, len(response)),
+                response,
                 _NULL if record.reasoning is None else _string(record.reasoning),
                 _NULL if record.extra is None else _string(record.extra),
                 _strings(record.refs) if record.refs else _EMPTY_LIST,

@@ -16,11 +16,12 @@ ORDER = "seq-1"
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows [first, last) of a shard."""
+    """Rows [first, last) of a shard, in a split where that is known."""
 
     shard: str
     first: int
     last: int
+    split: str = ""
 
     @property
     def rows(self) -> int:
@@ -49,7 +50,7 @@ class Layout:
             span, end = self.spans[index], self._ends[index]
             start = span.last - (end - first)
             stop = min(span.last, start + last - first)
-            yield Span(span.shard, start, stop)
+            yield Span(span.shard, start, stop, span.split)
             first += stop - start
             index += 1
 

@@ -190,7 +190,7 @@ def close(registry: "Registry", run: str, outcome: str) -> Recorded:
 
 
 def _parts(layout: Layout) -> list[PartLine]:
-    return [PartLine(shard=s.shard, rows=((s.first, s.last),), split="train", count=s.rows) for s in layout.spans]
+    return [PartLine(shard=s.shard, rows=((s.first, s.last),), split=s.split, count=s.rows) for s in layout.spans]
 
 
 def _later(moment: datetime, days: int) -> str:

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from inbond.ledger.audit import audit_log
 from inbond.ledger.log import Appended
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import StoreError
 
 from tests.ledger.world import World, seqs
 
@@ -117,7 +115,7 @@ def test_kill_while_the_log_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for moment in range(max(3, FAULTS // 5)):
             folder = tmp_path / str(moment)
             pid = server.start(folder, "make", 0, [1])
-            time.sleep(shots.random() * 0.1)
+            time.sleep(shots.random() * 0.5)
             os.kill(pid, signal.SIGKILL)
             list(server.until_end())
             world = World(folder, create=not (folder / "ledger.db").exists())
@@ -203,8 +201,3 @@ def test_a_full_disk(make_world: Callable[..., World], room: int) -> None:
     assert all(re.search("disk I/O error|disk is full|not known", message) for message in failures)
     assert seqs(world.log.append([world.numbered(number, "full") for number in range(200)])) != []
     assert audit_log(world.log, world.rules).verdict == "clean"
-
-
-def test_limits_of_this_process_are_untouched() -> None:
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    assert StoreError.exit_code == 1

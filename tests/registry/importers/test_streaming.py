@@ -140,3 +140,13 @@ def test_a_record_beyond_the_limit_is_left_out_and_the_next_one_read(
 
 def test_an_element_is_what_its_file_has() -> None:
     assert list(elements([b'\n [ 1 ,\n\n {"a": 2}\n]'], "file")) == [Element(b"1", 2, 1), Element(b'{"a": 2}', 4, 2)]
+
+
+def test_a_name_twice_closes_the_quick_way_only_for_its_record() -> None:
+    items = [b'{"a": %d}' % index for index in range(2000)]
+    items[1000] = b'{"a": 1, "a": 2}'
+    data = b"[" + b",\n".join(items) + b"]"
+    found = list(elements([data], "file"))
+    assert [item.raw for item in found] == items
+    assert [item.line for item in found] == list(range(1, 2001))
+    assert found[1000].values is None

@@ -13,7 +13,7 @@ from inbond.ledger import merkle
 from inbond.registry.objects import ObjectStore
 from inbond.registry.shards.blocks import block_hashes, block_root, join_hashes
 from inbond.registry.shards.records import Record, leaf_data
-from inbond.registry.shards.writer import ROW_GROUP_BYTES, ShardBatcher, text_size, write_shard
+from inbond.registry.shards.writer import ROW_GROUP_TEXT, ShardBatcher, text_size, write_shard
 from inbond.schemas.columns import NUMERIC_COLUMNS, SCHEMA_ID, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
 
@@ -72,7 +72,7 @@ def test_the_schema_has_the_name_that_statements_carry():
 
 
 def test_long_records_end_a_row_group_early(store):
-    long = "x" * (ROW_GROUP_BYTES // 2)
+    long = "x" * (ROW_GROUP_TEXT // 2)
     written = write_shard(store, [answer(long)] * 5)
     metadata = pq.read_metadata(store.path(written.digest))
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [2, 2, 1]
@@ -157,7 +157,7 @@ def test_a_killed_writer_leaves_only_scratch(store):
 class TestShardBatcher:
     def test_it_cuts_at_rows_and_at_bytes_and_lets_a_long_record_stand_alone(self):
         stream = [answer("x" * size) for size in (1, 1, 1, 1, 60, 50, 200, 1)]
-        batcher = ShardBatcher(max_rows=3, max_bytes=100)
+        batcher = ShardBatcher(max_rows=3, max_text=100)
         parts = [[len(record.response) for record in part] for part in batcher.split(stream)]
         assert parts == [[1, 1, 1], [1, 60], [50], [200], [1]]
 
@@ -165,7 +165,7 @@ class TestShardBatcher:
     @given(sizes=st.lists(st.integers(0, 40), max_size=30), taken=st.lists(st.integers(0, 10), max_size=30))
     def test_nothing_is_lost_twice_or_cut_elsewhere_when_a_caller_skips(self, sizes, taken):
         stream = [answer("\u00e9" * size, sample=number) for number, size in enumerate(sizes)]
-        batcher = ShardBatcher(max_rows=4, max_bytes=100)
+        batcher = ShardBatcher(max_rows=4, max_text=100)
         whole = [list(part) for part in batcher.split(stream)]
         assert [record for part in whole for record in part] == stream
         assert all(part and (len(part) == 1 or sum(map(text_size, part)) <= 100) for part in whole)

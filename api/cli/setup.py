@@ -1,0 +1,112 @@
+"""Beginning and upkeep: init, demo, doctor."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import click
+
+from inbond.api.cli.commands import Session, command
+from inbond.api.cli.home import find_home
+from inbond.api.cli.output import echo, pairs, style
+from inbond.api.cli.progress import progress
+
+
+@command("init", "inbond init warehouse --origin example.org/warehouse")
+@click.argument("dir", type=click.Path(path_type=Path))
+@click.option("--origin", required=True, metavar="NAME", help="The log's name for ever, such as example.org/warehouse.")
+@click.option("--operator", metavar="NAME", help="What people call you who run it (the origin's host unless given).")
+def init(session: Session, dir: Path, origin: str, operator: str | None) -> None:
+    """Make a registry in DIR: its ledger and your keys, one a role.
+
+    Publish the genesis hash and policy.txt: outsiders pin them. Back up keys/ where only you can read it.
+    """
+    from inbond.registry.registry import Registry
+
+    with Registry.init(dir, origin, operator) as registry:
+        genesis = registry.home.genesis.hex()
+        roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
+        data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}
+        lines = [f"registry {origin} in {dir}", *pairs([("keys", roles)]), f"genesis  {genesis}"]
+        session.output.answer(data, lines)
+    session.output.say(
+        f"next: cd {dir}\n      inbond import FORMAT FILE --teacher PARTY/MODEL@VERSION --create      "
+        "(formats: inbond import --list)"
+    )
+
+
+@command("demo", "inbond demo demo-registry")
+@click.argument("dir", type=click.Path(path_type=Path), default=Path("inbond-demo"))
+def demo(session: Session, dir: Path) -> None:
+    """Show everything once on small real models, and leave a registry in DIR to play with.
+
+    DIR is inbond-demo unless given; it must be new or empty.
+    """
+    from inbond.api.demo import story
+
+    quiet = session.output.json
+    steps = 0
+
+    def say(text: str) -> None:
+        nonlocal steps
+        steps += 1
+        if not quiet:
+            echo(style(f"{steps}. {text}", bold=True))
+
+    def show(text: str) -> None:
+        if not quiet:
+            echo(f"   {text}")
+
+    ended = story.run(dir, story.Told(say, show, _bars(session)))
+    data = {
+        "folder": str(ended.folder),
+        "records": ended.records,
+        "shards": ended.shards,
+        "size": ended.size,
+        "seconds": round(ended.seconds, 1),
+    }
+    session.output.answer(data, [ended.line])
+    session.output.say(f"look around: cd {dir}; inbond lineage demo-lab/grandpupil; inbond verify")
+
+
+def _bars(session: Session) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+    @contextmanager
+    def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+        done = 0
+        with progress(session.output) as tell:
+
+            def move(count: int) -> None:
+                nonlocal done
+                done += count
+                if tell:
+                    tell(what, done, total)
+
+            yield move
+
+    return bar
+
+
+@command("doctor", "inbond doctor\ninbond doctor --remove")
+@click.option("--remove", is_flag=True, help="Remove objects older than a day that no entry names.")
+@click.pass_context
+def doctor(context: click.Context, session: Session, remove: bool) -> None:
+    """Check what surrounds the ledger: SQLite, keys, state folder, leftovers.
+
+    Whether what is on record is what was signed, `inbond verify` says.
+    """
+    from inbond.api.cli.health import examine
+
+    found = examine(find_home(session.registry), remove)
+    marks = {"ok": style("ok  ", "green"), "note": style("note", "yellow"), "bad": style("BAD ", "red", bold=True)}
+    lines = [f"{marks[item.status]}  {item.what}: {item.text}" for item in found]
+    worst = max((item.exit_code for item in found), default=0)
+    bad = sum(item.status == "bad" for item in found)
+    data = {
+        "ok": not bad,
+        "checks": [{"status": item.status, "what": item.what, "text": item.text} for item in found],
+    }
+    session.output.answer(data, [*lines, f"{bad} of {len(found)} checks need you" if bad else f"all {len(found)} checks are fine"])
+    context.exit(worst)
+
+
+COMMANDS = (init, demo, doctor)
