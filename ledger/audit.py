@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, select, text
+from sqlalchemy import Connection, Row, Table, select, text
 
 from inbond.ledger import checkpoints, merkle, notes, submission, tables
 from inbond.ledger.batch import Batch
@@ -35,6 +35,7 @@ from inbond.schemas.errors import InbondError, Inconclusive, StoreError, Verific
 from inbond.schemas.statement import Statement
 
 STEP = 256
+Item = TypeVar("Item")
 Progress = Callable[[int, int], None]
 
 
@@ -80,7 +81,7 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> Audit
             with scratch.reading() as again:
                 _check_triggers(reader.connection, again)
                 for table in (tables.entries, tables.signers, tables.tiles, *rules.tables):
-                    compare_table(table, reader.connection, again)
+                    compare_table(table, reader.connection, again, log.database.path)
                     report.tables += 1
                 _check_head(reader, state)
                 _check_checkpoints(reader, again, state.keyring, report)
@@ -248,7 +249,7 @@ def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring
     """Every stored checkpoint is signed and is the root of its size; the head row is the newest of them."""
     node = node_reader(lambda level, n: stored_tile(again, level, n))
     newest = b""
-    for size, newest in reader.checkpoints():
+    for size, newest in _translating(Path(report.source), reader.checkpoints()):
         checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
         if checkpoint.size != size or not 0 < size <= reader.size:
             raise VerificationError(
@@ -284,14 +285,17 @@ def _check_head(reader: LedgerReader, state: _State) -> None:
             raise VerificationError(f"head.{name}: expected {_shown(expected)} from the entries, found {_shown(found)}")
 
 
-def compare_table(table: Table, live: Connection, again: Connection) -> None:
-    """Raise VerificationError, naming row and column, unless a table holds the same rows in both databases."""
+def compare_table(table: Table, live: Connection, again: Connection, path: Path) -> None:
+    """Raise VerificationError, naming row and column, unless a table holds the same rows in both databases.
+
+    `path` is that of the live one, for messages.
+    """
     order = list(table.primary_key.columns)
-    rows = [
-        connection.execution_options(yield_per=1000).execute(select(table).order_by(*order))
-        for connection in (live, again)
-    ]
-    for found, expected in zip_longest(*rows):
+
+    def rows(connection: Connection) -> Iterator[Row[Any]]:
+        yield from connection.execution_options(yield_per=1000).execute(select(table).order_by(*order))
+
+    for found, expected in zip_longest(_translating(path, rows(live)), rows(again)):
         if found == expected:
             continue
         extra = expected is None
@@ -308,6 +312,12 @@ def compare_table(table: Table, live: Connection, again: Connection) -> None:
                     f"table {table.name}: row {_key(order, expected)}: column {column.name}: expected {_shown(b)}, "
                     f"found {_shown(a)}"
                 )
+
+
+def _translating(path: Path, items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; damage that shows while they are read is that of the database at `path`."""
+    with translated(path):
+        yield from items
 
 
 def _key(order: list[Any], row: Any) -> str:
@@ -327,7 +337,7 @@ class _DatabaseSource:
         return self._reader.note
 
     def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
-        return self._reader.entries(0, size)
+        return _translating(Path(self.name), self._reader.entries(0, size))
 
 
 class _FolderSource:

@@ -16,7 +16,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Connection,
+    Dialect,
     Engine,
     Float,
     Integer,
@@ -120,9 +121,19 @@ class Database:
         self.drop_writer()
 
     def integrity(self) -> None:
-        """Ask SQLite to check every page, row and index; raise VerificationError with its first findings."""
-        with self.reading() as connection:
-            found = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+        """Ask SQLite to check every page, row, index and constraint; raise VerificationError with its first findings.
+
+        Connections that were opened read-only do not look at constraints, so this one could write, but does not.
+        """
+        with translated(self.path):
+            with self._locked():
+                connection = self._write_engine.connect()
+            try:
+                connection.exec_driver_sql("PRAGMA query_only=ON")
+                found = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+            finally:
+                with self._locked():
+                    connection.close()
         if found != ["ok"]:
             raise VerificationError(
                 f"{self.path} is damaged: expected an intact SQLite file, found: {'; '.join(found)}"
@@ -192,6 +203,21 @@ def translated(path: Path) -> Iterator[None]:
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 
 
+class _Bytes(LargeBinary):
+    """Bytes as they are; a value that damage has made a text or a number is named, not converted."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        def process(value: Any) -> Any:
+            if value is None or isinstance(value, bytes):
+                return value
+            raise VerificationError(f"the ledger's database: expected bytes, found {type(value).__name__} {str(value)[:60]!r}")
+
+        return process
+
+
 def _in_transaction(connection: Connection) -> bool:
     return bool(connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]
 
@@ -209,6 +235,7 @@ def _engine(path: Path, mode: str, pool: Any, durable: bool) -> Engine:
     # Readers are as many as there are threads that ask at once: one that had to wait for another could wait for itself.
     limit = {} if pool is NullPool else {"max_overflow": -1}
     engine = create_engine("sqlite://", creator=connect, poolclass=pool, isolation_level="AUTOCOMMIT", **limit)
+    engine.dialect.colspecs = {**engine.dialect.colspecs, LargeBinary: _Bytes}
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:

@@ -32,6 +32,9 @@ class LedgerReader:
         [row] = rows
         if row.id != 1:
             raise VerificationError(f"the ledger's table head: expected the row 1, found row {row.id}")
+        for name, kind in (("size", int), ("root", bytes), ("leaf", bytes), ("time", str), ("frontier", bytes), ("note", bytes)):
+            if not isinstance(getattr(row, name), kind):
+                raise VerificationError(f"head.{name}: expected {kind.__name__}, found {getattr(row, name)!r:.60}")
         self.size: int = row.size
         self.root: bytes = row.root
         self.leaf: bytes = row.leaf

@@ -202,14 +202,14 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
     hashed = [*files["shards"], *files["objects"], *beside]
     contents = {file: found for file in hashed if (found := report.attempt(file, partial(measure, file))) is not None}
     opened = [report.attempt(file, partial(open_receipt, file, policy)) for file in files["receipts"]]
-    receipts = sorted((receipt for receipt in opened if receipt is not None), key=lambda receipt: receipt.index)
+    receipts = sorted((receipt for receipt in opened if receipt is not None), key=lambda receipt: receipt.seq)
     log = None
     for folder in files["log"]:
         log = report.attempt(os.path.join(folder, "checkpoint"), partial(open_log, folder, policy, report))
     history = History(genesis, complete=log is not None and log.has_entries)
     roots = {} if log is None else {log.head.size: log.head.root}
     if log is not None and log.has_entries:
-        indexes, wanted = {receipt.index for receipt in receipts}, {content.digest for content in contents.values()}
+        indexes, wanted = {receipt.seq for receipt in receipts}, {content.digest for content in contents.values()}
         report.check(log.folder, partial(replay, log, history, indexes, wanted))
     placed = [(receipt, report.attempt(receipt.file, partial(place, receipt, history, roots, log))) for receipt in receipts]
     shown = [s for r, s in placed if s is not None and report.check(r.file, partial(conclude, r, s, history))]
@@ -234,19 +234,19 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
 
 def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: "Log | None") -> "Statement":
     """The statement of a receipt at its place among the others; Missing where it is not at hand."""
-    index, (_, size, root, _) = receipt.index, receipt.head
+    seq, (_, size, root, _) = receipt.seq, receipt.head
     if log is not None and size <= log.tree.size:
         want(log.tree.root(size) == root, f"root {log.tree.root(size).hex()}, which the log has at size {size}", root.hex())
-        receipt.check(log.tree.levels[0][index])
+        receipt.check(log.tree.levels[0][seq])
     first = roots.setdefault(size, root)
     want(first == root, f"root {first.hex()}, which another checkpoint of size {size} has", f"{root.hex()}: a fork")
-    if receipt.entry is not None and index not in history.stood and not history.complete:
-        history.stood[index] = history.stand(index, receipt.entry)
-    statement = history.stood.get(index)
+    if receipt.entry is not None and seq not in history.stood and not history.complete:
+        history.stood[seq] = history.stand(seq, receipt.entry)
+    statement = history.stood.get(seq)
     if statement is None:
-        raise Missing(f"what entry {index} says is not at hand: {'its log was not proved' if history.complete else 'no bytes'}")
+        raise Missing(f"what entry {seq} says is not at hand: {'its log was not proved' if history.complete else 'no bytes'}")
     leaf = statement.leaf if receipt.entry is None else leaf_hash(receipt.entry)
-    want(leaf == statement.leaf, f"leaf hash {statement.leaf.hex()}, which entry {index} has elsewhere", leaf.hex())
+    want(leaf == statement.leaf, f"leaf hash {statement.leaf.hex()}, which entry {seq} has elsewhere", leaf.hex())
     return statement
 
 
@@ -296,7 +296,7 @@ def prove_file(file: str, kind: str, content: "Content", history: "History") -> 
         want(is_hex(digest, 64) and file.endswith(digest + suffix), f"a name of 64 hex digits and {suffix!r}", digest)
         want(content.digest == digest, f"bytes with the SHA-256 {digest}", f"{content.digest} over {content.size} bytes")
     uses = history.uses.get(content.digest, {})
-    found = {key: use for key, use in uses.items() if kind != "shard" or key[1] == "body.file" and key[0].startswith("shard:")}
+    found = {key: use for key, use in uses.items() if kind != "shard" or (key[1] == "body.file" and key[0].startswith("shard:"))}
     if not found:
         raise Missing(f"no proved statement names {'a shard' if kind == 'shard' else 'bytes'} with the SHA-256 {content.digest}")
     for (ref, where), (statement, listed) in found.items():
@@ -356,14 +356,14 @@ class Receipt(NamedTuple):
     """A tlog-proof whose checkpoint is accepted and whose entry, where it has one, is included."""
 
     file: str
-    index: int
+    seq: int
     path: list[bytes]
     head: "Checkpoint"
     entry: bytes | None
 
     def check(self, leaf: bytes) -> None:
         """Raise Failed unless the path leads from `leaf` to the root."""
-        found = root_by_inclusion(self.index, self.head.size, leaf, self.path)
+        found = root_by_inclusion(self.seq, self.head.size, leaf, self.path)
         want(found == self.head.root, f"a path that leads to the root {self.head.root.hex()}", found.hex())
 
 
@@ -374,10 +374,11 @@ def open_receipt(file: str, policy: "Policy") -> Receipt:
     want(bool(blank) and lines.pop(0) == "c2sp.org/tlog-proof@v1", "the line c2sp.org/tlog-proof@v1", head[:30])
     entry = from_base64(lines.pop(0)[6:], "extra", limit=MAX_ENTRY) if lines and lines[0].startswith("extra ") else None
     want(bool(lines) and lines[0].startswith("index ") and len(lines) <= 64, "'index <number>' and at most 63 hashes", lines[:1])
-    index = decimal(lines.pop(0)[6:], "index")
+    seq = decimal(lines.pop(0)[6:], "index")
     name, folder = os.path.basename(file), os.path.basename(os.path.dirname(os.path.abspath(file)))
-    want(folder != "receipts" or name == f"{index}.tlog-proof", f"the receipt that {name} names", f"that of entry {index}")
-    receipt = Receipt(file, index, [from_base64(line, "hash", length=32) for line in lines], policy.open(note), entry)
+    want(folder != "receipts" or name == f"{seq}.tlog-proof", f"the receipt that {name} names", f"that of entry {seq}")
+    receipt = Receipt(file, seq, [from_base64(line, "hash", length=32) for line in lines], policy.open(note), entry)
+    want(seq < receipt.head.size, f"an index below the size {receipt.head.size}", str(seq))
     if entry is not None:
         receipt.check(leaf_hash(entry))
     return receipt
@@ -1070,9 +1071,9 @@ def left_of(size: int) -> int:
 def root_by_inclusion(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
     """The root to which an audit path leads from `leaf`: the recursion of RFC 6962 section 2.1.1, read backwards."""
     want(0 <= index < size and (size > 1) == bool(path), f"a path for leaf {index} of {size}", f"{len(path)} more hashes")
+    want(all(len(item) == 32 for item in (leaf, *path[-1:])), "hashes of 32 bytes", "another length")
     if size == 1:
         return leaf
-    want(len(path[-1]) == 32, "hashes of 32 bytes", str(len(path[-1])))
     left = left_of(size)
     if index < left:
         return node_hash(root_by_inclusion(index, left, leaf, path[:-1]), path[-1])

@@ -21,6 +21,7 @@ from inbond.schemas.statements import (
     Effective,
     InitialisedFrom,
     Party,
+    Relation,
     Release,
     ReleasedRun,
     ReleasePlan,
@@ -82,15 +83,18 @@ def teacher_or_new(registry: "Registry", spec: str, create: bool, facts: Mapping
     return add_teacher(registry, spec, facts, True, None).ref
 
 
-def scope_of(registry: "Registry", teacher: str) -> dict[str, Any]:
-    """What terms for a teacher's outputs apply to, as arguments of `add_terms`: its party, its model, its access path."""
+def scope_of(registry: "Registry", teacher: str, party: str | None = None) -> dict[str, Any]:
+    """What terms for a teacher's outputs apply to, as arguments of `add_terms`: its party, its model, its access path.
+
+    `party` stands in for a party that is not the teacher's, or not known.
+    """
     ref = registry.resolve(teacher, "teacher")
     with registry.reading() as reader:
         row = reader.connection.execute(select(t.teachers).where(t.teachers.c.ref == ref)).one()
-    if row.party is None:
+    if row.party is None and party is None:
         raise InvalidInput(f"teacher {teacher}: expected one whose party is known, as terms are a party's", hint="--party PARTY")
     models = (glob.escape(row.model),) if row.model else ("*",)
-    return {"party": row.party, "models": models, "access_path": row.access_path or AccessPath.UNKNOWN.value}
+    return {"party": party or row.party, "models": models, "access_path": row.access_path or AccessPath.UNKNOWN.value}
 
 
 def add_terms(
@@ -133,8 +137,10 @@ def add_student(registry: "Registry", name: str, initialised_from: Sequence[str]
     label, _, version = name.partition("@")
     origins = []
     for item in initialised_from:
-        model, _, relation = item.partition(":") if item.count(":") == 1 and "/" in item else (item, "", "")
-        fixed = {"model": registry.resolve(model, "teacher", "student"), "relation": relation or "finetune"}
+        model, _, relation = item.rpartition(":")
+        if relation not in set(Relation):
+            model, relation = item, Relation.FINETUNE
+        fixed = {"model": registry.resolve(model, "teacher", "student"), "relation": relation}
         origins.append(fill(InitialisedFrom, {}, fixed=fixed, where="initialised_from", resolve=_resolver(registry)))
     named: dict[str, Any] = {"id": label, "version": version or "1", "initialised_from": tuple(origins)}
     body = fill(Student, facts, fixed=named, where="student", resolve=_resolver(registry))

@@ -22,10 +22,10 @@ from inbond.registry.facts import fill, template, undeclared
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
 from inbond.registry.recorder import Said
 from inbond.registry.shards.records import Record
-from inbond.registry.shards.writer import ShardBatcher, WrittenShard, write_shard
+from inbond.registry.shards.writer import MAX_ROWS, ShardBatcher, WrittenShard, write_shard
 from inbond.schemas.columns import SCHEMA_ID
 from inbond.schemas.declared import Declared, Reason, known, unknown
-from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import EMPTY_LIST, Role
 from inbond.schemas.statement import digest_of
 from inbond.schemas.statements import (
@@ -81,16 +81,19 @@ def import_files(
     options: Mapping[str, str] | None = None,
     on_reject: Callable[[Rejected], None] | None = None,
     progress: Progress | None = None,
+    max_rows: int = MAX_ROWS,
 ) -> ImportResult:
     """Import `files` of one teacher's outputs and put them into `dataset`.
 
     A dataset that exists gets a new version, which extends the last by the new shards. `facts` are declared facts (see
     `facts.fill`), `options` the importer's. A record that cannot be read fails the import, unless `on_reject` takes it.
-    With `create` the teacher and its party are put on record where they are missing.
+    With `create` the teacher and its party are put on record where they are missing. `max_rows` bounds a shard.
     """
-    if not files:
-        raise InvalidInput("expected at least one file to import, found none")
-    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress)
+    if not files or max_rows < 1:
+        raise InvalidInput("expected at least one file to import and one row a shard, found none")
+    if missing := [str(path) for path in files if not Path(path).exists()]:
+        raise NotFound(f"expected a file, found nothing at {', '.join(missing)}")
+    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows)
     given = dict(facts or {})
     with_teacher = given.pop("teacher", {})
     work.teacher = catalogue.teacher_or_new(registry, teacher, create, with_teacher)
@@ -110,8 +113,9 @@ class _Import:
         dataset: str,
         on_reject: Callable[[Rejected], None] | None,
         progress: Progress | None,
+        max_rows: int,
     ) -> None:
-        self.registry, self.format, self.dataset = registry, format, dataset
+        self.registry, self.format, self.dataset, self.max_rows = registry, format, dataset, max_rows
         self.options = format.check_options(options)
         self.on_reject, self.progress = on_reject, progress
         self.teacher = ""
@@ -142,6 +146,7 @@ class _Import:
                 "facts": {name: msgspec.to_builtins(value) for name, value in self.facts.items()},
                 "teacher": self.teacher,
             }
+            | ({"max_rows": self.max_rows} if self.max_rows != MAX_ROWS else {})
         )
 
     def run(self) -> ImportResult:
@@ -153,7 +158,7 @@ class _Import:
         rejected: dict[str, int] = {}
         size = sum(source.size for source in self.inputs)
         stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
-        for ordinal, part in enumerate(ShardBatcher().split(self.tally.over(stream, self.on_reject))):
+        for ordinal, part in enumerate(ShardBatcher(self.max_rows).split(self.tally.over(stream, self.on_reject))):
             if ordinal in found:
                 ref, rows = found[ordinal]
                 self._skip(part, ref, rows)
@@ -307,7 +312,8 @@ def _next_version(
     """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
     with registry.reading() as reader:
         d, p = t.datasets.c, t.dataset_parts.c
-        every = reader.connection.execute(select(t.datasets).where(d.name == label).order_by(d.seq)).all()
+        owner = registry.recorder.party_of(registry.keys.role(Role.PRODUCER))
+        every = reader.connection.execute(select(t.datasets).where(d.name == label, d.owner == owner).order_by(d.seq)).all()
         newest = every[-1] if every else None
         query = select(t.dataset_parts).where(p.dataset == (newest.ref if newest else "")).order_by(p.position)
         rows = reader.connection.execute(query).all()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from inbond.registry import tables as t
 from inbond.schemas.errors import InvalidInput, NotFound
@@ -24,35 +24,30 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
 
     `text` is `kind:id`, `kind:` with the beginning of an id, an id's beginning of at least six digits, a digest
     (`sha256:…` or bare), or a name: of a party, `party/model@version`, `student@version`, `dataset@version` (without a
-    version: the newest), a run's name, a terms' title. Raises NotFound, or InvalidInput listing the choices where several
-    fit.
+    version: the newest), a run's name, a terms' title. `kind:NAME` is the name among things of that kind. Raises NotFound,
+    or InvalidInput listing the choices where several fit.
     """
     limit = 2**62 if size is None else size
-    base = select(t.things.c.ref, t.things.c.kind, t.things.c.name, t.things.c.seq).where(t.things.c.seq < limit)
+    every = select(t.things.c.ref, t.things.c.kind, t.things.c.name, t.things.c.seq).where(t.things.c.seq < limit)
     if kinds:
-        base = base.where(t.things.c.kind.in_(kinds))
+        every = every.where(t.things.c.kind.in_(kinds))
     kind, colon, rest = text.partition(":")
     if colon and kind in KINDS:
-        found = connection.execute(base.where(t.things.c.ref.startswith(f"{kind}:{rest}", autoescape=True)).limit(9)).all()
-        if len(rest) >= MIN_PREFIX and found:
+        starting = every.where(t.things.c.ref.startswith(f"{kind}:{rest}", autoescape=True))
+        if len(rest) >= MIN_PREFIX and (found := connection.execute(starting.limit(9)).all()):
+            return _one(text, found)
+        if found := _named(connection, every.where(t.things.c.kind == kind), rest):
             return _one(text, found)
     bare = text.removeprefix("sha256:")
-    by_digest = base.where(t.things.c.digest == f"sha256:{bare}").order_by(t.things.c.seq)
-    if len(bare) == 64 and _is_hex(bare) and (found := connection.execute(by_digest).all()):
-        return str(found[0].ref)
-    if found := connection.execute(base.where(t.things.c.name == text).limit(9)).all():
+    by_digest = every.where(t.things.c.digest == f"sha256:{bare}").order_by(t.things.c.seq)
+    if len(bare) == 64 and _is_hex(bare) and (found := connection.execute(by_digest.limit(9)).all()):
         return _one(text, found)
-    newest = base.where(t.things.c.name.startswith(f"{text}@", autoescape=True)).order_by(t.things.c.seq.desc())
-    if "@" not in text and (found := connection.execute(newest).all()):
-        names = {row.name.rpartition("@")[0] for row in found}
-        if len(names) == 1 and len({row.kind for row in found}) == 1:
-            return str(found[0].ref)
-        return _one(text, found[:9])
+    if found := _named(connection, every, text):
+        return _one(text, found)
     if MIN_PREFIX <= len(text) <= 32 and _is_hex(text):
-        every = [f"{kind}:{text}" for kind in kinds or KINDS]
-        for start in every:
-            if found := connection.execute(base.where(t.things.c.ref.startswith(start, autoescape=True)).limit(9)).all():
-                return _one(text, found)
+        starting = every.where(or_(*(t.things.c.ref.startswith(f"{kind}:{text}") for kind in kinds or KINDS)))
+        if found := connection.execute(starting.limit(9)).all():
+            return _one(text, found)
     what = " or ".join(kinds) or "thing"
     raise NotFound(
         f"no {what} is called {text!r}", hint=_ADD.get(kinds[0]) if kinds else "inbond dataset list, student list, teacher list"
@@ -73,11 +68,29 @@ def owner_of(connection: Connection, ref: str) -> str:
     return str(owner)
 
 
+def _named(connection: Connection, every: Any, name: str) -> Sequence[Any]:
+    """The things called `name`; without a version, those of the newest version, or all where they are of several kinds."""
+    if found := connection.execute(every.where(t.things.c.name == name).limit(9)).all():
+        return found
+    if "@" in name:
+        return []
+    found = connection.execute(
+        every.where(t.things.c.name.startswith(f"{name}@", autoescape=True)).order_by(t.things.c.seq.desc())
+    ).all()
+    if len({(row.kind, row.name.rpartition("@")[0]) for row in found}) > 1:
+        return found
+    return [row for row in found if row.name == found[0].name]
+
+
 def _one(text: str, found: Sequence[Any]) -> str:
     if len(found) == 1:
         return str(found[0].ref)
     choices = ", ".join(f"{row.ref} ({row.name})" for row in found[:8])
-    raise InvalidInput(f"{text!r} fits several things: expected one of {choices}", hint="type the reference instead of the name")
+    by_kind = [f"{row.kind}:{row.name}" for row in found]
+    hint = "type the reference instead of the name"
+    if len({row.kind for row in found}) == len(found) and all(row.name for row in found):
+        hint = f"type {' or '.join(by_kind)}"
+    raise InvalidInput(f"{text!r} fits several things: expected one of {choices}", hint=hint)
 
 
 def _is_hex(text: str) -> bool:

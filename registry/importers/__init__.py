@@ -1,8 +1,11 @@
 """Importers: one file a format, and one table of them.
 
-inputs = [Input("answers.jsonl")]
-for item in importer("messages").records(inputs):
-    ...  # a Record or a Rejected
+Made to be used so:
+
+    inputs = [Input("answers.jsonl")]
+    tally = Tally()
+    for record in tally.over(importer("messages").records(inputs)):
+        ...
 """
 
 from inbond.registry.importers.alpaca import ALPACA

@@ -125,7 +125,7 @@ class Importer:
                         records = converter.convert(Fields(element.raw, values=element.values))
                     except Fault as fault:
                         yield _rejected(fault, source.name, element)
-                    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
                         yield _rejected(explain(element.raw, error), source.name, element)
                     except StopImport as stop:
                         raise InvalidInput(

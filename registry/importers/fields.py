@@ -53,7 +53,7 @@ class Fields:
     """One JSON object; `path` and `depth` say where it stands in the record.
 
     What reads a field takes it out, unless told to keep it. Text is only looked at when it is read or handed on by `rest`, so
-    errors of msgspec and of UTF-8 may come out of every method; `explain` makes a Fault of them.
+    errors of msgspec and of UTF-8 (each a ValueError) may come out of every method; `explain` makes a Fault of them.
     """
 
     __slots__ = ("_depth", "_values", "path")

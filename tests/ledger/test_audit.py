@@ -116,7 +116,7 @@ CHANGES = {
     "empty": ("UPDATE entries SET data = X'' WHERE seq = 5", "entry 5"),
     "genesis": (
         "UPDATE entries SET data = " + FLIP.format("data", '"time":"2', '"time":"1') + " WHERE seq = 0",
-        "expected a checkpoint signed by this log",  # another genesis has another file outside: none
+        "entry 1 cannot stand in this log: header.seen: at size 1 expected this log's root",
     ),
     # what is kept beside them
     "leaf": (f"UPDATE entries SET leaf = {HASH} WHERE seq = 5", "table entries: row seq=5: column leaf"),
@@ -130,7 +130,7 @@ CHANGES = {
     "another type": ("UPDATE entries SET data = CAST(data AS TEXT) WHERE seq = 5", "CHECK constraint failed in entries"),
     "signer": (f"UPDATE signers SET keyid = {HASH} WHERE seq = 5", "table signers: row seq=5"),
     "signer's entry": ("UPDATE signers SET seq = 99 WHERE seq = 5", "table signers: row seq=5"),
-    "tile": (f"UPDATE tiles SET data = {HASH} || substr(data, 33)", "table tiles: row level=0, n=0: column data"),
+    "tile": (f"UPDATE tiles SET data = CAST({HASH} || substr(data, 33) AS BLOB)", "table tiles: row level=0, n=0: column data"),
     "tile cut": ("UPDATE tiles SET data = substr(data, 1, 32)", "table tiles: row level=0, n=0: column data"),
     "tile wider": (f"UPDATE tiles SET data = CAST(data || {HASH} AS BLOB)", "table tiles: row level=0, n=0: column data"),
     "tile number": ("UPDATE tiles SET n = 1", "table tiles: row level=0, n=0"),
@@ -147,7 +147,7 @@ CHANGES = {
         "UPDATE head SET note = CAST('example.org/log\n22\n' || '" + "A" * 43 + "=' || substr(CAST(note AS TEXT), 64) AS BLOB)",
         "checkpoint",
     ),
-    "head id": ("UPDATE head SET id = 2", "table head: row id=1"),
+    "head id": ("UPDATE head SET id = 2", "table head: expected the row 1, found row 2"),
     "checkpoint": ("UPDATE checkpoints SET note = CAST(replace(note, '\n12\n', '\n13\n') AS BLOB)", "checkpoint 12"),
     "checkpoint's size": ("UPDATE checkpoints SET size = 13 WHERE size = 12", "checkpoint 13: expected that size, found 12"),
     "a signature in a checkpoint": (

@@ -1,0 +1,234 @@
+"""Data: import, dataset list|show|export."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.output import facts, pairs, plural, style, table, when
+from inbond.api.cli.progress import progress
+
+if TYPE_CHECKING:
+    from inbond.registry.importers import Rejected
+    from inbond.registry.importing import ImportResult
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+dataset = noun("dataset", "Dataset versions: immutable lists of rows of shards.", "inbond dataset list")
+
+
+@command(
+    "import",
+    """inbond import messages chat.jsonl --teacher openai/gpt-4o@2024-05-13 --create
+    inbond import --facts-template > facts.toml
+    inbond import alpaca more.json --teacher openai/gpt-4o --dataset chat --facts facts.toml""",
+)
+@click.argument("format", required=False)
+@click.argument("files", nargs=-1, type=FILE, metavar="FILE...")
+@click.option("--teacher", metavar="TEACHER", help="Whose outputs these are: PARTY/MODEL@VERSION.")
+@click.option("--dataset", metavar="NAME", help="The dataset that gets a new version (the first file's stem unless given).")
+@click.option("--create", is_flag=True, help="Put the teacher and its party on record where they are missing.")
+@click.option("--facts", type=FILE, metavar="TOML", help="Declared facts; what it leaves out is recorded as not known.")
+@click.option("--on-error", type=click.Choice(("fail", "skip")), default="fail", help="What a malformed record does (fail).")
+@click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE", help="Write skipped records' reasons as JSON lines.")
+@click.option("--option", "options", multiple=True, metavar="K=V", help="An option of the format; --list shows them.")
+@click.option("--list", "list_formats", is_flag=True, help="Describe the formats, and stop.")
+@click.option("--facts-template", is_flag=True, help="Print a TOML file of all facts that can be declared, and stop.")
+def import_(
+    session: Session,
+    format: str | None,
+    files: tuple[Path, ...],
+    teacher: str | None,
+    dataset: str | None,
+    create: bool,
+    facts: Path | None,
+    on_error: str,
+    rejects: Path | None,
+    options: tuple[str, ...],
+    list_formats: bool,
+    facts_template: bool,
+) -> None:
+    """Import files of one teacher's outputs as signed shards and a dataset version.
+
+    The same import again changes nothing; an interrupted one goes on.
+    """
+    if list_formats:
+        return _formats(session)
+    if facts_template:
+        from inbond.registry.importing import facts_template as template
+
+        return session.output.answer({"template": template()}, template().splitlines())
+    if format is None or not files:
+        raise click.UsageError("Expected a FORMAT (inbond import --list) and at least one FILE.")
+    if teacher is None:
+        raise click.UsageError("Missing option '--teacher': whose outputs are these? PARTY/MODEL@VERSION.")
+    if rejects is not None and on_error == "fail":
+        raise click.UsageError("--rejects goes with --on-error skip.")
+    from inbond.registry.facts import load_facts
+
+    declared = load_facts(facts) if facts else None
+    with session.open() as registry, progress(session.output) as tell, _rejecting(on_error, rejects) as on_reject:
+        result = registry.import_files(
+            format,
+            files,
+            teacher=teacher,
+            dataset=dataset or files[0].stem,
+            create=create,
+            facts=declared,
+            options=_options(options),
+            on_reject=on_reject,
+            progress=tell,
+        )
+    session.output.answer(_summary(result), _imported(result))
+    if result.not_known:
+        session.output.say(
+            f"{plural(len(result.not_known), 'fact is', 'facts are')} recorded as not known; declare them with --facts "
+            "(inbond import --facts-template)"
+        )
+
+
+@command("list", "inbond dataset list", of=dataset)
+def list_datasets(session: Session) -> None:
+    """List dataset versions."""
+    from inbond.registry import listing
+
+    with session.open() as registry:
+        found = listing.datasets(registry)
+    rows = [(item.name, item.records, item.shards, item.teachers, item.entry, item.ref.partition(":")[2]) for item in found]
+    empty = "no datasets yet: inbond import FORMAT FILE --teacher TEACHER --create"
+    session.output.answer(
+        {"datasets": found}, table(("dataset", "records", "shards", "teachers", "entry", "id"), rows, empty=empty)
+    )
+
+
+@command("show", "inbond dataset show chat@1", of=dataset)
+@click.argument("dataset")
+def show(session: Session, dataset: str) -> None:
+    """Show a dataset version: its parts, who made them, what is declared."""
+    from inbond.api.cli.details import parts_of, shown
+
+    with session.open() as registry:
+        ref = registry.resolve(dataset, "dataset")
+        detail = shown(registry, ref)
+        parts = parts_of(registry, ref)
+        made = registry.lineage(ref, depth=1)
+    makers = [(made.names[hop.dst], hop.rows, hop.role) for hop in made.hops if hop.relation == "made_by"]
+    lines = [
+        *pairs([("dataset", detail.name), ("ref", ref), ("entry", f"{detail.entry} of {when(detail.time)}")]),
+        *facts(detail.body, detail.called),
+        "",
+        *table(("teacher", "records", "role"), makers, empty="no teachers"),
+        "",
+        *table(("shard", "first", "last", "split"), [(p.shard, p.first, p.last, p.split) for p in parts[:20]], empty="no parts"),
+        *([f"and {len(parts) - 20:,} more parts (--json lists all)"] if len(parts) > 20 else []),
+    ]
+    teachers = [{"teacher": name, "records": count, "role": role} for name, count, role in makers]
+    session.output.answer({**detail.data(), "teachers": teachers, "parts": parts}, lines)
+
+
+@command("export", "inbond dataset export chat@1 chat-bundle --to acme", of=dataset)
+@click.argument("dataset")
+@click.argument("dir", type=click.Path(path_type=Path))
+@click.option("--to", "recipient", metavar="PARTY", help="Who gets it (recorded as not known unless given).")
+def export(session: Session, dataset: str, dir: Path, recipient: str | None) -> None:
+    """Write a dataset version to DIR with its evidence, for others; the delivery is on record first.
+
+    The folder can be checked by `inbond-verify` with your policy.txt and genesis hash alone.
+    """
+    with session.open() as registry, progress(session.output) as tell:
+        done = registry.export_dataset(dataset, dir, recipient=recipient, progress=tell)
+        genesis = registry.home.genesis.hex()
+    data = {"folder": str(dir), "deliveries": done.deliveries, "shards": done.shards, "objects": done.objects}
+    lines = [f"{plural(done.shards, 'shard')}, {plural(done.objects, 'object')}, {plural(done.receipts, 'receipt')} in {dir}"]
+    session.output.answer({**data, "receipts": done.receipts, "genesis": genesis}, lines)
+    session.output.say(f"the delivery is on record; check it: inbond verify {dir}")
+
+
+def _formats(session: Session) -> None:
+    from inbond.registry.importers import IMPORTERS
+
+    lines: list[str] = []
+    for each in IMPORTERS.values():
+        lines += [f"{style(each.name, bold=True)}  {each.describes}", f"    {each.example}"]
+        for option in each.options:
+            values = f" ({' or '.join(option.values)}; {option.default} unless given)" if option.values else ""
+            lines.append(f"    --option {option.name}=…  {option.describes}{values}")
+    data = [
+        {
+            "name": each.name,
+            "version": each.version,
+            "describes": each.describes,
+            "example": each.example,
+            "options": [{"name": o.name, "describes": o.describes, "values": o.values, "default": o.default} for o in each.options],
+        }
+        for each in IMPORTERS.values()
+    ]
+    session.output.answer({"formats": data}, lines)
+
+
+def _options(given: tuple[str, ...]) -> dict[str, str]:
+    options = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise click.UsageError(f"--option: expected NAME=VALUE, found {item!r}.")
+        options[name] = value
+    return options
+
+
+@contextmanager
+def _rejecting(on_error: str, path: Path | None) -> "Iterator[Callable[[Rejected], None] | None]":
+    """What takes rejected records: nothing (they fail the import), nobody, or a file of JSON lines."""
+    if on_error == "fail":
+        yield None
+    elif path is None:
+        yield lambda _rejected: None
+    else:
+        import msgspec
+
+        try:
+            file = path.open("wb")
+        except OSError as error:
+            raise click.UsageError(f"--rejects: {path} cannot be written: {error.strerror}.") from None
+        with file:
+            yield lambda rejected: file.write(msgspec.json.encode(rejected) + b"\n") and None
+
+
+def _summary(result: "ImportResult") -> dict[str, Any]:
+    return {
+        "dataset": result.dataset,
+        "name": result.name,
+        "shards": result.shards,
+        "shards_written": result.written,
+        "records": result.records,
+        "empty_responses": result.empty,
+        "rejected": result.rejected,
+        "duplicate_ids": result.duplicate_ids,
+        "not_known": result.not_known,
+        "unchanged": result.unchanged,
+    }
+
+
+def _imported(result: "ImportResult") -> list[str]:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
+    rejected = f"{sum(result.rejected.values()):,} ({reasons})" if reasons else "0"
+    lines = [f"{result.name} is on record already; nothing was written"] if result.unchanged else []
+    shards = plural(len(result.shards), "shard")
+    already = len(result.shards) - result.written
+    return lines + pairs(
+        [
+            ("dataset", result.name),
+            ("shards", shards if not already or result.unchanged else f"{shards}, {already:,} of them on record before"),
+            ("records", result.records),
+            ("empty responses", f"{result.empty:,} (kept)" if result.empty else "0"),
+            ("rejected", rejected),
+            ("duplicate ids", f"{result.duplicate_ids:,} (kept)" if result.duplicate_ids else "0"),
+        ]
+    )
+
+
+COMMANDS = (import_, dataset)
+
