@@ -189,6 +189,8 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except InbondError:
         raise
+    except UnicodeDecodeError as error:  # the driver, of a message that quotes damaged names
+        raise VerificationError(f"{path} is damaged: expected UTF-8, found {error.object[:80]!r}") from None
     except (SQLAlchemyError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
         # Python's own complaints have no code: those about a value that is not what it should be are DataError and

@@ -12,7 +12,8 @@ What a line `proved` means
   file      Its bytes are those that a proved statement names; a shard also has the size and the block root stated, a list
             the root and the number of lines stated.
   record    The record is row n of a shard that a proved statement describes. The shard itself is not needed for it.
-  log       The same for every entry of the log, in order, without a gap: chain, tree, tiles, times, signatures, roles.
+  log       The same for every entry of the log, in order, without a gap: chain, tree, tiles, times, signatures, roles;
+            and that the heads which signers say they had seen (header.seen) are heads of this log.
 
 What nothing here proves
   That a statement is true, or that everything that happened was stated. That the operator shows others the same log: only
@@ -227,7 +228,8 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
     for file in files["records"]:
         report.check(file, partial(prove_record, file, history))
     for statement in shown:
-        check_content(statement, history, whole, {content.digest for content in contents.values()}, report)
+        tried = {content.digest for content in contents.values()}
+        report.attempt(statement.ref, partial(check_content, statement, history, whole, tried, report))
     if not report.lines:
         report.add("missing", "bundle", "there is nothing to check: expected receipts, or a log with its checkpoint")
 
@@ -237,7 +239,6 @@ def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: 
     seq, (_, size, root, _) = receipt.seq, receipt.head
     if log is not None and size <= log.tree.size:
         want(log.tree.root(size) == root, f"root {log.tree.root(size).hex()}, which the log has at size {size}", root.hex())
-        receipt.check(log.tree.levels[0][seq])
     first = roots.setdefault(size, root)
     want(first == root, f"root {first.hex()}, which another checkpoint of size {size} has", f"{root.hex()}: a fork")
     if receipt.entry is not None and seq not in history.stood and not history.complete:
@@ -247,6 +248,7 @@ def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: 
         raise Missing(f"what entry {seq} says is not at hand: {'its log was not proved' if history.complete else 'no bytes'}")
     leaf = statement.leaf if receipt.entry is None else leaf_hash(receipt.entry)
     want(leaf == statement.leaf, f"leaf hash {statement.leaf.hex()}, which entry {seq} has elsewhere", leaf.hex())
+    receipt.check(leaf)
     return statement
 
 
@@ -302,7 +304,7 @@ def prove_file(file: str, kind: str, content: "Content", history: "History") -> 
     for (ref, where), (statement, listed) in found.items():
         history.check_doubt(statement.seq, statement.signers)
         if listed is not None:
-            check_list(file, listed)
+            check_list(file, content.digest, listed)
         elif statement.kind == "shard" and where == "body.file":
             size, root = get(statement.body, "size", int), get(statement.body, "block_root", str)
             want(content.size == size, f"{size} bytes, as {ref} says", str(content.size))
@@ -310,14 +312,15 @@ def prove_file(file: str, kind: str, content: "Content", history: "History") -> 
     return f"{content.size} bytes, " + ", ".join(f"{where} of {ref}" for ref, where in list(found)[:4])
 
 
-def check_list(file: str, listed: Json) -> None:
+def check_list(file: str, digest: str, listed: Json) -> None:
     """Check the lines of a list object: digest, number, root, and that each is canonical JSON."""
     whole, tree = hashlib.sha256(), Tree()
     for line in lines_of(file):
         whole.update(line)
         tree.append(leaf_hash(line[:-1]))
-    found = {"digest": f"sha256:{whole.hexdigest()}", "root": f"sha256:{tree.root().hex()}", "count": tree.size}
-    want(found == listed, f"a list {listed}", found)
+    want(whole.hexdigest() == digest, f"a list with the SHA-256 {digest}", whole.hexdigest())
+    found = {"root": tree.root().hex(), "count": tree.size}
+    want(found == listed, f"a list with {listed}", str(found))
     for line in lines_of(file):
         canonical(line[:-1])
 
@@ -462,9 +465,11 @@ def replay(log: Log, history: "History", indexes: set[int], wanted: set[str]) ->
             if seq in indexes:
                 history.stood[seq] = statement
         history.check_head(log.head)
-    except (Failed, Missing) as error:
+    except (Failed, Missing, OSError) as error:
         for kept in (history.stood, history.uses, history.shards):
             kept.clear()
+        if isinstance(error, OSError):
+            raise
         raise type(error)(f"{'' if history.last < 0 else f'entry {history.last}: '}{error}") from None
     return f"all {log.tree.size} entries of {log.head.origin}: chain, tree, tiles, times, roles and {signatures} signatures"
 
@@ -549,14 +554,11 @@ class Statement(NamedTuple):
     leaf: bytes
     kind: str
     ref: str
-    predicate: Json
+    body: Json
+    names: list[tuple[str, str, Json | None]]  # as `names_in` finds them
+    shard: Shard | None
     signers: list[str]
     by: str
-
-    @property
-    def body(self) -> Json:
-        """What the kind says."""
-        return get(self.predicate, "body", dict)
 
 
 class History:
@@ -569,7 +571,9 @@ class History:
         self.keys: dict[str, Key] = {}
         self.log_keys: dict[str, int | None] = {}  # vkey → the entry that revoked it
         self.runs: dict[str, Key] = {}
-        self.introduced: dict[str, list[tuple[int, list[str]]]] = {}  # key id → (entry, signers) that brought the key
+        self.introduced: dict[
+            str, list[tuple[int, list[str]]]
+        ] = {}  # id of each key that signed → entries, signers that brought it
         self.last, self.last_leaf, self.time = -1, bytes(32), ""
         self.ids: set[str] = set()
         # What was kept: statements by seq, shards by reference, and by digest who names it (reference, where) as what.
@@ -607,20 +611,22 @@ class History:
         self._check_seen(header, seq, signers, tree)
         self._check_roles(seq, kind, body, signers)
         by = ", ".join(f"{'/'.join(sorted(key.roles)) or 'itself'} {key.id[:16]}" for key in signers.values())
+        shard = None
+        if kind == "shard":
+            shard = Shard(seq, list(signers), digest_at(body, "file"), digest_at(body, "record_root"), get(body, "rows", int))
+        names = list(names_in(predicate))
+        statement = Statement(seq, leaf, kind, f"{kind}:{identity}", body, names, shard, list(signers), by)
         self.ids.add(identity)
-        statement = Statement(seq, leaf, kind, f"{kind}:{identity}", predicate, list(signers), by)
         self._take(statement, body, signers)
         return statement
 
     def keep(self, statement: Statement, wanted: set[str] | None = None) -> None:
         """Remember a shard, and who names which bytes: all, or those `wanted`."""
-        for digest, where, listed in names_in(statement.predicate):
+        for digest, where, listed in statement.names:
             if wanted is None or digest in wanted:
                 self.uses.setdefault(digest, {})[statement.ref, where] = statement, listed
-        if statement.kind == "shard":
-            file, root = (digest_at(statement.body, name) for name in ("file", "record_root"))
-            rows = get(statement.body, "rows", int)
-            self.shards[statement.ref] = Shard(statement.seq, statement.signers, file, root, rows)
+        if statement.shard is not None:
+            self.shards[statement.ref] = statement.shard
 
     def unknown(self, what: str) -> Exception:
         """What to raise where `what` is not among the entries: with all of them at hand it does not exist."""
@@ -723,7 +729,7 @@ class History:
         self._check_signatures(envelope, payload, REQUEST_TYPE, {key.id: key}.get)
         request = members(canonical(payload), "registry", "id", "run", "columns", "mode", "parts")
         found = {name: body.get(name) for name in ("run", "columns", "mode", "parts")} | {"registry": self.origin}
-        want(found | {"id": request["id"]} == request, f"a grant of what was requested, {request}", found)
+        want(encode(found | {"id": request["id"]}) == payload, f"a grant of what was requested, {request}", found)
 
     def _check_seen(self, header: Json, seq: int, signers: dict[str, Key], tree: "Tree | None") -> None:
         """A signer has seen this history, and no other one; null stands on genesis and with a key that is new."""
@@ -765,9 +771,8 @@ class History:
             if "revocation" in body:
                 if known is None and keyid not in {Key(Vkey.parse(vkey).raw).id for vkey in self.log_keys}:
                     raise self.unknown(f"the enrolment of key {keyid[:16]}")
-            elif "public_key" in body:
+            elif "public_key" in body:  # so a revoked key cannot come back: it signs nothing any more
                 want(keyid in signers, f"a signature of the enrolled key {keyid[:16]}", "none")
-                want(known is None or known.end is None, "a key that was not revoked", f"{keyid[:16]}, which was")
 
     def _take(self, statement: Statement, body: Json, signers: dict[str, Key]) -> None:
         """Take in what later entries rest on: keys and runs."""
@@ -775,15 +780,17 @@ class History:
         for keyid in signers:
             self.introduced.setdefault(keyid, [])
         if kind == "genesis":
-            self.origin, self.threshold = get(body, "origin", str), get(body, "threshold", int)
             self.log_keys = {Vkey.parse(vkey).text: None for vkey in strings(body, "log_keys")}
             registry = Key(public_key(get(body, "registry_key", str)), frozenset({"registry"}))
             self.keys = {registry.id: registry} | signers
+            self.origin, self.threshold = get(body, "origin", str), get(body, "threshold", int)
         elif kind == "key" and "revocation" in body:
             key = self.keys.get(body["fingerprint"])
             if key is not None:
-                suspect = get(body, "revocation", dict).get("suspect_from_seq")
-                key.end, key.suspect = seq, None if suspect is None else get(body, "revocation.suspect_from_seq", int)
+                if "suspect_from_seq" in get(body, "revocation", dict):
+                    suspect = get(body, "revocation.suspect_from_seq", int)
+                    key.suspect = suspect if key.suspect is None else min(suspect, key.suspect)
+                key.end = seq if key.end is None else key.end
             ended = [vkey for vkey in self.log_keys if Key(Vkey.parse(vkey).raw).id == body["fingerprint"]]
             self.log_keys.update(dict.fromkeys(ended, seq))
         elif kind == "key" and "vkey" in body:
@@ -807,7 +814,7 @@ def names_in(predicate: Json) -> Iterator[tuple[str, str, Json | None]]:
     while stack:
         where, value = stack.pop()
         if isinstance(value, dict) and value.keys() == {"digest", "root", "count"}:
-            yield digest_at(value, "digest"), where, value
+            yield digest_at(value, "digest"), where, {"root": digest_at(value, "root"), "count": get(value, "count", int)}
         elif isinstance(value, dict):
             stack += [(f"{where}.{name}", value[name]) for name in value if name not in ("root", "block_root", "record_root")]
         elif isinstance(value, list):
@@ -1232,7 +1239,8 @@ def is_hex(text: str, digits: int) -> bool:
 def moment(text: str) -> str:
     """An instant as entries write it."""
     try:
-        valid = re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z", text) is not None and datetime.fromisoformat(text) is not None
+        valid = re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z", text) is not None
+        datetime.fromisoformat(text)
     except ValueError:
         valid = False
     want(valid, "a time such as 2026-01-31T23:59:59.000Z", text)

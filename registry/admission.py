@@ -315,7 +315,9 @@ def _consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
 
 def _check_in_force(grant: Any, draft: Draft) -> None:
     if draft.time[: len(grant.expires)] > grant.expires:
-        raise PolicyDenied(f"{grant.ref} expired at {grant.expires}: expected a grant in force", hint="pull again for a new grant")
+        raise PolicyDenied(
+            f"{grant.ref} expired at {grant.expires}: expected a grant in force", hint="pull again for a new grant"
+        )
 
 
 def _check_sequence(connection: Connection, body: Consume) -> None:
@@ -343,7 +345,9 @@ def _delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
     _check_in_force(grant, draft)
     allowed = {span.shard for span in layout_of(connection, sources_of(connection, grant.run)).spans}
     if beyond := {span.shard for span in delivered_spans(connection, body.object)} - allowed:
-        raise NotPermitted(f"{body.grant} does not cover {min(beyond)} of {body.object}: expected what the plan of {grant.run} reads")
+        raise NotPermitted(
+            f"{body.grant} does not cover {min(beyond)} of {body.object}: expected what the plan of {grant.run} reads"
+        )
 
 
 def _release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from inbond.ledger import dsse
+from inbond.ledger.entries import parse_entry
 from inbond.ledger.keys import read_key
 from inbond.registry import names
 from inbond.registry import tables as t
 from inbond.registry.admission import named_objects
+from inbond.registry.home import CONFIG, POLICY, Home, config_text, policy_text
 from inbond.registry.reading import shard_reader, statement_of
+from inbond.schemas import statement
 from inbond.schemas.errors import InbondError, NotFound, VerificationError
 from inbond.schemas.statements import Shard
 
@@ -67,6 +71,7 @@ def _everything(registry: "Registry", checked: Checked, progress: Progress | Non
     if audited.problem:
         checked.problems.append(audited.problem)
     _keys(registry, checked)
+    _files(registry, checked)
     try:
         with registry.reading() as reader:
             refs = list(reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars())
@@ -99,8 +104,8 @@ def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
 
 
 def _objects(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
-    """Every object that a statement names has the bytes of its name; shards were read whole before."""
-    digests = dict.fromkeys(_named(registry))
+    """Every object that a statement names, and every other that lies in the store, has the bytes of its name."""
+    digests = dict.fromkeys([*_named(registry), *(item.digest for item in registry.store.list())])
     for count, digest in enumerate(digests):
         try:
             _object(registry, digest)
@@ -128,15 +133,32 @@ def _object(registry: "Registry", digest: str) -> None:
         raise VerificationError(f"object {digest}: expected bytes of this SHA-256, found {seen.hexdigest()}")
 
 
+def _files(registry: "Registry", checked: Checked) -> None:
+    """registry.toml and policy.txt say what the log says."""
+    home, log = registry.home, registry.log
+    with registry.reading() as reader:
+        first = parse_entry(reader.entry(0))
+    operator = f"party:{statement.read(dsse.payload_of(first.dsse)).header.id}"
+    expected = Home(home.folder, log.origin, log.genesis_leaf, operator)
+    for name, text in ((CONFIG, config_text(expected)), (POLICY, policy_text(log.keyring.log_keys))):
+        found = (home.folder / name).read_bytes() if (home.folder / name).is_file() else b""
+        if found != text:
+            checked.problems.append(f"{home.folder / name}: expected {text.decode()!r}, found {found.decode(errors='replace')!r}")
+
+
 def _keys(registry: "Registry", checked: Checked) -> None:
     """Every key file at hand is whole and is a key of this log."""
     known = set(registry.log.keyring.keys) | {hashlib.sha256(key.public).hexdigest() for key in registry.log.keyring.log_keys}
     with registry.reading() as reader:
-        known.update(reader.connection.execute(select(t.runs.c.keyid)).scalars())
+        runs = {row.ref.partition(":")[2]: row.keyid for row in reader.connection.execute(select(t.runs.c.ref, t.runs.c.keyid))}
     for path in sorted(registry.keys.folder.rglob("*.key")):
         try:
             key = read_key(path)
-            if key.public.fingerprint not in known:
+            if path.parent.name == "runs":  # one without a run is what an interrupted pull left
+                expected = runs.get(path.stem, key.public.fingerprint)
+                if expected != key.public.fingerprint:
+                    checked.problems.append(f"{path}: expected the key {expected[:16]}, found {key.public.fingerprint[:16]}")
+            elif key.public.fingerprint not in known:
                 checked.unchecked.append(f"{path}: a key that this log does not know ({key.public.fingerprint[:16]})")
             checked.keys += 1
         except InbondError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from sqlalchemy import select
 
 from inbond.ledger.export import export
@@ -27,7 +27,7 @@ from inbond.registry.training import runs
 from inbond.schemas.declared import Reason, known, unknown
 from inbond.schemas.errors import Conflict, VerificationError
 from inbond.schemas.scalars import Role
-from inbond.schemas.statements import Basis, Channel, Delivery, GrantMode, Shard, Terms
+from inbond.schemas.statements import Basis, Channel, Dataset, Delivery, GrantMode, Shard, Terms
 
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
@@ -80,13 +80,18 @@ def export_dataset(
 
 
 def export_everything(registry: "Registry", folder: Path, progress: Progress | None = None) -> Delivered:
-    """Record a delivery of every dataset's newest version, and write all entries, shards and objects, and the log itself."""
+    """Write all entries, shards and objects, and the log itself.
+
+    On record first are deliveries of every dataset's newest version, and of each shard that is in none of them.
+    """
     _expect_empty(folder)
     with registry.reading() as reader:
-        newest: dict[str, str] = {}
-        for row in reader.connection.execute(select(t.datasets.c.ref, t.datasets.c.name).order_by(t.datasets.c.seq)):
-            newest[row.name] = row.ref
-    deliveries = [_record(registry, ref, None, Channel.EXPORT, None) for ref in newest.values()]
+        d, p = t.datasets.c, t.dataset_parts.c
+        newest = {(row.owner, row.name): row.ref for row in reader.connection.execute(select(t.datasets).order_by(d.seq))}
+        covered = set(reader.connection.execute(select(p.shard).where(p.dataset.in_(newest.values()))).scalars())
+        every = reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars()
+        leaving = [*newest.values(), *(shard for shard in every if shard not in covered)]
+    deliveries = [_record(registry, ref, None, Channel.EXPORT, None) for ref in leaving]
     return write_bundle(registry, folder, None, deliveries=deliveries, with_log=True, progress=progress)
 
 
@@ -150,7 +155,10 @@ def _closure(registry: "Registry", reader: LedgerReader, about: Iterable[str] | 
             query = select(t.dataset_parts.c.shard).where(t.dataset_parts.c.dataset == ref).distinct()
             waiting.extend(reader.connection.execute(query).scalars())
         made = statement_of(registry, reader, ref)
-        waiting.extend(references((made.body, made.header)) - found.keys())
+        named = references((made.body, made.header)) - found.keys()
+        if isinstance(made.body, Dataset) and not isinstance(made.body.previous, UnsetType):
+            named -= {made.body.previous}  # nobody asked for the version before, whose shards may be others
+        waiting.extend(named)
         if isinstance(made.body, Shard):
             waiting.extend(
                 terms for model in made.body.models for terms in gate.applicable_terms(reader.connection, model.teacher)

@@ -15,17 +15,22 @@ if TYPE_CHECKING:
 
 
 def add_key(registry: "Registry", role: Role, party: str | None, file_name: str | None) -> Recorded:
-    """Make a key for `role` of `party` (the operator unless given), enrol it, and keep it as `<file_name or role>.key`."""
+    """Make a key for `role` of `party` (the operator unless given), enrol it, and keep it as `<file_name or role>.key`.
+
+    A key file that is there but on no entry is enrolled: its maker was interrupted. One that was revoked makes room.
+    """
     if role in (Role.LOG, Role.ADMIN):
         raise InvalidInput(f"expected a role that is enrolled ({', '.join(_ENROLLED)}), found {role.value}")
     name = file_name or role.value
-    if registry.keys.has(name):
-        raise Conflict(f"{registry.keys.folder / name}.key exists: expected a new name", hint="inbond key add --name NAME")
-    key = SigningKey.generate(f"{registry.origin}/{name}")
+    key = _left_over(registry, name)
+    is_new = key is None
+    if key is None:
+        key = SigningKey.generate(f"{registry.origin}/{name}")
     owner = registry.operator if party is None else registry.resolve(party, "party")
     admin = registry.keys.role(Role.ADMIN)
     body = Key(public_key=key.public.base64, fingerprint=key.public.fingerprint, party=owner, roles=(role,), custody=Custody.FILE)
-    registry.keys.keep(name, key)
+    if is_new:
+        registry.keys.keep(name, key)
     return registry.recorder.record(
         Said("key", body, [admin, key], visibility=Visibility.PUBLIC, party=registry.recorder.party_of(admin))
     )
@@ -50,6 +55,20 @@ def revoke_key(registry: "Registry", fingerprint: str, reason: str, suspect_from
         revocation=Revocation(reason=RevocationReason(reason), suspect_from_seq=suspect),
     )
     return registry.recorder.record(Said("key", body, [registry.keys.role(Role.ADMIN)], visibility=Visibility.PUBLIC))
+
+
+def _left_over(registry: "Registry", name: str) -> SigningKey | None:
+    """The key in a file that no entry enrolled, None where there is none. Raises Conflict where the key is in use."""
+    if not registry.keys.has(name):
+        return None
+    key = registry.keys.role(name)
+    state = registry.log.keyring.keys.get(key.public.fingerprint)
+    if state is None:
+        return key
+    if state.revoked is None:
+        raise Conflict(f"{registry.keys.folder / name}.key exists: expected a new name", hint="inbond key add --name NAME")
+    registry.keys.put_away(name, key)
+    return None
 
 
 _ENROLLED = [role.value for role in Role if role not in (Role.LOG, Role.ADMIN)]

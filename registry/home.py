@@ -12,11 +12,13 @@ import re
 import secrets
 import shutil
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inbond.ledger import dsse
 from inbond.ledger.files import sync_folder, write_durably
+from inbond.ledger.keys import VerifierKey
 from inbond.ledger.log import Log
 from inbond.ledger.policy import TrustedLog, TrustPolicy
 from inbond.registry.keychain import Keychain
@@ -29,6 +31,7 @@ from inbond.schemas.scalars import Role
 from inbond.schemas.statements import AssertedBy, Basis, FirstParty, Genesis, Header, Visibility
 
 CONFIG = "registry.toml"
+POLICY = "policy.txt"
 OPERATOR_ROLES = (Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE)
 
 _ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:/[A-Za-z0-9._~-]+)+|[a-z0-9][a-z0-9.-]*")
@@ -107,8 +110,17 @@ def _fill(folder: Path, origin: str, operator: str) -> Home:
     rules = RegistryRules(store)
     log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), [admin]), log_key, rules)
     log.close()
-    config = f'origin = "{origin}"\ngenesis = "{log.genesis_leaf.hex()}"\noperator = "party:{header_id}"\n'
-    policy = TrustPolicy(logs=(TrustedLog(log_key.verifier),)).format()
-    write_durably(folder / "policy.txt", policy.encode())
-    write_durably(folder / CONFIG, config.encode())
-    return Home(folder, origin, log.genesis_leaf, f"party:{header_id}")
+    home = Home(folder, origin, log.genesis_leaf, f"party:{header_id}")
+    write_durably(folder / POLICY, policy_text([log_key.verifier]))
+    write_durably(folder / CONFIG, config_text(home))
+    return home
+
+
+def config_text(home: Home) -> bytes:
+    """What registry.toml holds, byte for byte."""
+    return f'origin = "{home.origin}"\ngenesis = "{home.genesis.hex()}"\noperator = "{home.operator}"\n'.encode()
+
+
+def policy_text(log_keys: Sequence[VerifierKey]) -> bytes:
+    """What policy.txt holds, byte for byte: trust in this log's keys."""
+    return TrustPolicy(logs=tuple(TrustedLog(key) for key in log_keys)).format().encode()

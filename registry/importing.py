@@ -277,9 +277,7 @@ class Version:
     is_new: bool
 
 
-def extend_dataset(
-    registry: "Registry", name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()
-) -> Version:
+def extend_dataset(registry: "Registry", name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()) -> Version:
     """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
 
     Where the newest version has all of them already, it is returned as it is. `first` are statements that go on record

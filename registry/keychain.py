@@ -43,6 +43,10 @@ class Keychain:
         """Whether the key of a role is at hand."""
         return (self.folder / f"{role}.key").is_file()
 
+    def put_away(self, role: str, key: SigningKey) -> None:
+        """Rename the key of a role, which was revoked, so that another can take its place."""
+        (self.folder / f"{role}.key").rename(self.folder / f"{role}-revoked-{key.public.fingerprint[:16]}.key")
+
     def keep_run(self, run_id: str, key: SigningKey) -> None:
         """Keep the key of a run; it must be on disk before the run is."""
         write_key(self.folder / "runs" / f"{run_id}.key", key)

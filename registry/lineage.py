@@ -15,16 +15,23 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
+from inbond.registry.recorder import now
 from inbond.registry.training.layout import merged
+from inbond.schemas.errors import InvalidInput
 
 MAX_HOPS = 10_000
+
+_STARTS = ("student", "teacher", "shard", "dataset", "run", "release", "party", "terms")
+_Ranges = dict[str, list[tuple[int, int]]]
+_Found = dict[tuple[str, str], list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One edge of a walk. `src` came from, or learned from, `dst`.
 
-    `relation` is trained_on_outputs_of, initialised_from, same_as, made_by or consumed_by; `basis` recorded (the ledger's
+    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, made_by, trained_on, trained_by, provided_by
+    or governed_by; `basis` recorded (the ledger's
     entries say so) or claimed (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's
     reporting time has passed without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
     """
@@ -45,11 +52,16 @@ class Hop:
 
 @dataclass
 class Answer:
-    """A walk's answer: about `start`, as of `tree_size`. `names` gives what people call each reference."""
+    """A walk's answer: about `start`, as of `tree_size`. `names` gives what people call each reference.
+
+    `time` is the moment at which reporting times were looked at: that of the last entry for an answer about the past, now
+    for one about the newest state, where a time may pass without an entry.
+    """
 
     start: str
     direction: str
     tree_size: int
+    time: str = ""
     hops: list[Hop] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     truncated: bool = False
@@ -61,10 +73,17 @@ class Answer:
 
 
 def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, size: int | None) -> Answer:
-    """Walk `up` (what it came from) or `down` (what it led to) from `start`, at most `depth` levels."""
+    """Walk `up` (what it came from) or `down` (what it led to) from `start`, at most `depth` levels.
+
+    Raises InvalidInput for a start of which lineage says nothing, such as a grant: no answer is not an empty one.
+    """
+    if start.partition(":")[0] not in _STARTS or (depth is not None and depth < 0):
+        raise InvalidInput(f"lineage: expected a {', '.join(_STARTS)} and a depth from 0, found {start}, depth {depth}")
+    written = parse_entry(reader.entry((reader.size if size is None else size) - 1)).time
+    time = max(written, now()) if size is None else written
     size = reader.size if size is None else size
-    view = _View(reader.connection, size, parse_entry(reader.entry(size - 1)).time)
-    answer = Answer(start, direction, size)
+    view = _View(reader.connection, size, time)
+    answer = Answer(start, direction, size, time)
     level, seen = 0, {start}
     frontier = [start]
     while frontier:
@@ -80,14 +99,15 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
         ends = [hop.dst if direction == "up" else hop.src for hop in found]
         frontier = [ref for ref in dict.fromkeys(ends) if ref not in seen]
         seen.update(frontier)
-        if len(answer.hops) >= MAX_HOPS:
+        if frontier and len(answer.hops) >= MAX_HOPS:
+            answer.truncated = True
             break
     answer.names = view.names({start, *(ref for hop in answer.hops for ref in (hop.src, hop.dst, *hop.runs, *hop.datasets))})
     return answer
 
 
 class _View:
-    """The catalogue as of a tree size; `time` is the time of its last entry."""
+    """The catalogue as of a tree size; grants with a reporting time before `time` are overdue."""
 
     def __init__(self, connection: Connection, size: int, time: str) -> None:
         self.connection, self.size, self.time = connection, size, time
@@ -114,7 +134,7 @@ class _View:
     # -- up ----------------------------------------------------------------------------------------------------------------
 
     def _student_up(self, ref: str, depth: int) -> list[Hop]:
-        runs = self._column(select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.seq < self.size))
+        runs = self._column(select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.seq < self.size).order_by(t.runs.c.seq))
         return self._learned(ref, runs, depth)
 
     def _run_up(self, ref: str, depth: int) -> list[Hop]:
@@ -178,7 +198,7 @@ class _View:
         e = t.edges.c
         query = select(e.dst, e.relation, e.detail).where(e.src == ref, e.seq < self.size, e.relation.not_like("model:%"))
         return [
-            Hop(ref, row.dst, row.relation, depth, "recorded" if row.relation == "same_as" else "claimed")
+            Hop(ref, row.dst, row.relation, depth, _basis(row.relation))
             for row in self.connection.execute(query.order_by(e.seq, e.dst))
         ]
 
@@ -205,26 +225,25 @@ class _View:
         return self._readers(ref, [ref], depth)
 
     def _dataset_down(self, ref: str, depth: int) -> list[Hop]:
-        r = t.run_sources.c
-        runs = self._column(select(r.run).where(r.dataset == ref, r.seq < self.size).distinct())
+        """Who read rows of this version, under whatever dataset's name they came: `datasets` of a hop says which."""
         p = t.dataset_parts.c
-        shards = self._column(select(p.shard).where(p.dataset == ref, p.seq < self.size).distinct())
-        return self._readers(ref, shards, depth, set(runs))
+        parts: dict[str, list[tuple[int, int]]] = {}
+        for row in self.connection.execute(select(p.shard, p.first, p.last).where(p.dataset == ref, p.seq < self.size)):
+            parts.setdefault(row.shard, []).append((row.first, row.last))
+        return self._readers(ref, list(parts), depth, parts)
 
     def _run_down(self, ref: str, depth: int) -> list[Hop]:
         student = self.connection.execute(select(t.runs.c.student).where(t.runs.c.ref == ref, t.runs.c.seq < self.size)).scalar()
         return [Hop(student, ref, "trained_by", depth, "recorded")] if student else []
 
-    def _readers(self, ref: str, shards: list[str], depth: int, only: set[str] | None = None) -> list[Hop]:
-        """The students whose runs read any of `shards`."""
+    def _readers(self, ref: str, shards: list[str], depth: int, parts: _Ranges | None = None) -> list[Hop]:
+        """The students whose runs read any of `shards`, or of the rows of them that `parts` names."""
         x, g = t.exposures.c, t.grants.c
         runs: set[str] = set()
         for chunk in _chunks(shards):
             runs.update(self._column(select(x.run).where(x.shard.in_(chunk), x.seq < self.size).distinct()))
         overdue = self._column(select(g.run).where(g.seq < self.size, g.report_by < self.time).distinct())
         runs.update(overdue)
-        if only is not None:
-            runs &= only
         students: dict[str, list[str]] = {}
         for chunk in _chunks(sorted(runs)):
             query = select(t.runs.c.ref, t.runs.c.student).where(t.runs.c.ref.in_(chunk)).order_by(t.runs.c.seq)
@@ -234,6 +253,8 @@ class _View:
         relation = "trained_on_outputs_of" if ref.startswith("teacher:") else "trained_on"
         for student, mine in students.items():
             exposed, at_most = self._exposed(mine, set(shards)), self._granted_without_report(mine, set(shards))
+            if parts is not None:
+                exposed, at_most = _within(exposed, parts), _within(at_most, parts)
             touched = sorted({shard for shard, _ in (*exposed, *at_most)})
             if not touched:
                 continue
@@ -255,7 +276,7 @@ class _View:
         e = t.edges.c
         query = select(e.src, e.relation).where(e.dst == ref, e.seq < self.size, e.relation.not_like("model:%"))
         return [
-            Hop(row.src, ref, row.relation, depth, "recorded" if row.relation == "same_as" else "claimed")
+            Hop(row.src, ref, row.relation, depth, _basis(row.relation))
             for row in self.connection.execute(query.order_by(e.seq, e.src))
         ]
 
@@ -319,6 +340,21 @@ class _View:
 
     def _nothing(self, ref: str, depth: int) -> list[Hop]:
         return []
+
+
+def _basis(relation: str) -> str:
+    return "recorded" if relation in ("same_as", "release_of") else "claimed"
+
+
+def _within(found: _Found, parts: _Ranges) -> _Found:
+    """What of the ranges `found` lies in `parts`; what has nothing there is left out."""
+    cut = {
+        (shard, run): [
+            (max(a, first), min(b, last)) for a, b in ranges for first, last in parts[shard] if max(a, first) < min(b, last)
+        ]
+        for (shard, run), ranges in found.items()
+    }
+    return {key: ranges for key, ranges in cut.items() if ranges}
 
 
 def _rows(ranges: Iterable[tuple[int, int]]) -> int:

@@ -26,6 +26,7 @@ from inbond.schemas.statements import (
     Genesis,
     Grant,
     Party,
+    Release,
     RunOpen,
     Shard,
     Student,
@@ -274,6 +275,10 @@ def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], e
         connection.execute(insert(t.exposures), rows)
 
 
+def _release(connection: Connection, draft: Draft, body: Release, lists: Lists) -> None:
+    _edge(connection, draft, draft.ref, body.student, "release_of")
+
+
 def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, lists: Lists) -> None:
     rule = body if isinstance(body, DecisionRule) else None
     row = {
@@ -300,6 +305,7 @@ _ROWS: dict[type, Callable[[Connection, Draft, Any, Lists], None]] = {
     Grant: _grant,
     Consume: _consume,
     Delivery: _delivery,
+    Release: _release,
     Ask: _decision,
     DecisionRule: _decision,
 }

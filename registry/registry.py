@@ -21,7 +21,7 @@ from inbond.ledger.log import Log
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.rebuild import rebuild
 from inbond.registry import catalogue, checking, deciding, delivering, enrolling, importing, lineage, names
-from inbond.registry.home import OPERATOR_ROLES, Home, create
+from inbond.registry.home import CONFIG, OPERATOR_ROLES, POLICY, Home, create
 from inbond.registry.importing import ImportResult, Progress
 from inbond.registry.keychain import Keychain
 from inbond.registry.lineage import Answer
@@ -30,7 +30,7 @@ from inbond.registry.recorder import Recorded, Recorder, Said
 from inbond.registry.rules import RegistryRules
 from inbond.registry.training import pulling, runs
 from inbond.registry.training.pulling import Pull
-from inbond.schemas.errors import InvalidInput, NotPermitted
+from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statement import split_ref
 
@@ -47,6 +47,9 @@ class Registry:
         self.rules = RegistryRules(self.store)
         log_key = self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
         self.log = Log(home.folder, self.rules, log_key, accept_clock=accept_clock, genesis=home.genesis)
+        if home.origin != self.log.origin:
+            self.log.close()
+            raise VerificationError(f"{home.folder / CONFIG}: expected origin {self.log.origin}, found {home.origin}")
         self.recorder = Recorder(self.log)
 
     @classmethod
@@ -81,7 +84,7 @@ class Registry:
     @cached_property
     def policy_text(self) -> str:
         """The trust policy that this registry publishes for outsiders."""
-        return (self.folder / "policy.txt").read_text()
+        return (self.folder / POLICY).read_text()
 
     @contextmanager
     def reading(self) -> Iterator[LedgerReader]:

@@ -59,7 +59,7 @@ def list_parties(session: Session) -> None:
 @click.argument("name", metavar="PARTY/MODEL@VERSION")
 @click.option("--create", is_flag=True, help="Put the party on record too where it is missing.")
 @click.option("--same-as", metavar="STUDENT", help="The student of this registry that became this teacher.")
-@click.option("--access-path", type=click.Choice(PATHS), help="The way on which its outputs are obtained (not known unless given).")
+@click.option("--access-path", type=click.Choice(PATHS), help="How its outputs are obtained (not known unless given).")
 @facts_options
 def add_teacher(
     session: Session, name: str, create: bool, same_as: str | None, access_path: str | None, facts: Path | None
@@ -74,7 +74,7 @@ def add_teacher(
 
 @command("list", "inbond teacher list", of=teacher)
 def list_teachers(session: Session) -> None:
-    """List teachers, with what is imported of each and the terms that apply."""
+    """List teachers, their records and the terms that apply."""
     from inbond.registry import listing
 
     with session.open() as registry:
@@ -89,7 +89,7 @@ def list_teachers(session: Session) -> None:
 @command("show", "inbond teacher show openai/gpt-4o", of=teacher)
 @click.argument("name", metavar="TEACHER")
 def show_teacher(session: Session, name: str) -> None:
-    """Show what is declared of a teacher, what is imported of it, and which terms apply."""
+    """Show a teacher: declared facts, imports, terms."""
     from inbond.registry import listing
 
     def more(ref: str, registry: Any) -> tuple[dict[str, Any], list[str]]:
@@ -106,7 +106,7 @@ def show_teacher(session: Session, name: str) -> None:
 @command(
     "add",
     """inbond terms add terms.html --teacher openai/gpt-4o --effective 2024-01-31
-    inbond terms add terms.html --party openai --model 'gpt-*' --access-path api --effective 2024-01-31""",
+    inbond terms add terms.html --party openai --model 'gpt-*' --effective 2024-01-31""",
     of=terms,
 )
 @click.argument("file", type=FILE)
@@ -134,7 +134,7 @@ def add_terms(
     language: str,
     facts: Path | None,
 ) -> None:
-    """Archive the text of terms in FILE, and put it on record as a document in force from a day.
+    """Archive a text of terms, in force from a day on.
 
     They apply to every teacher of that party whose model and access path fit; a path that is not known fits any.
     """
@@ -175,7 +175,7 @@ def list_terms(session: Session) -> None:
 @click.argument("name", metavar="TERMS")
 @click.option("--text", is_flag=True, help="Print the archived text, verified, and nothing else.")
 def show_terms(session: Session, name: str, text: bool) -> None:
-    """Show a document of terms: what it applies to, when, where its text lies."""
+    """Show a document of terms, or its text."""
     if not text:
         return _show(session, name, "terms")
     from inbond.api.cli.details import shown
@@ -189,12 +189,15 @@ def show_terms(session: Session, name: str, text: bool) -> None:
 # -- students --------------------------------------------------------------------------------------------------------------
 
 
-@command("add", "inbond student add acme/mini\ninbond student add acme/mini@2 --from meta/llama-3-8b@1:finetune", of=student)
+@command("add", "inbond student add acme/mini\ninbond student add acme/mini@2 --from meta/llama-3-8b", of=student)
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option("--from", "origins", multiple=True, metavar="MODEL[:RELATION]", help="A model on record whose weights it starts from.")
+@click.option("--from", "origins", multiple=True, metavar="MODEL[:RELATION]", help="A model whose weights it starts from.")
 @facts_options
 def add_student(session: Session, name: str, origins: tuple[str, ...], facts: Path | None) -> None:
-    """Put a student on record: a model that is to learn from outputs. Version 1 unless given."""
+    """Put a student on record: a model that is to learn.
+
+    Its version is 1 unless given.
+    """
     given = _load(facts)
     with session.open() as registry:
         recorded = registry.add_student(name, initialised_from=origins, facts=given)
@@ -216,7 +219,7 @@ def list_students(session: Session) -> None:
 @command("show", "inbond student show acme/mini", of=student)
 @click.argument("name", metavar="STUDENT")
 def show_student(session: Session, name: str) -> None:
-    """Show a student: what is declared, its runs, and what compliance has ruled for it."""
+    """Show a student: declared facts, runs, rulings."""
     from inbond.registry import listing
 
     def more(ref: str, registry: Any) -> tuple[dict[str, Any], list[str]]:
@@ -251,7 +254,10 @@ def release(
     released: str | None,
     facts: Path | None,
 ) -> None:
-    """Put the release of a student's weights on record; the file WEIGHTS is hashed, not kept."""
+    """Put a release of a student's weights on record.
+
+    The file WEIGHTS is hashed, not kept.
+    """
     given = _load(facts)
     with session.open() as registry:
         recorded = registry.release(name, weights, runs=runs, channels=channels, released=released, facts=given)
@@ -286,7 +292,7 @@ def _show(
     head = [(kind, detail.name), ("ref", ref), ("entry", f"{detail.entry} of {when(detail.time)}")]
     session.output.answer(
         {**detail.data(), **data},
-        [*pairs(head), *fact_lines(detail.body, detail.called), *(["", *lines] if lines else [])],
+        [*pairs(head), "", *fact_lines(detail.body, detail.called), *(["", *lines] if lines else [])],
     )
 
 

@@ -3,6 +3,7 @@
 Nothing here or in the modules of commands imports the registry before a command runs, so that `--help` is quick.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,8 @@ HELP = RichHelpConfiguration(
     max_width=100,
     show_arguments=True,
     text_markup="ansi",
-    style_options_panel_border="dim",
-    style_commands_panel_border="dim",
+    theme="default-slim",
     style_helptext="",
-    style_epilog_text="",
     command_groups={
         "inbond": [
             {"name": "Start", "commands": ["init", "demo", "doctor"]},
@@ -64,6 +63,14 @@ class _Everywhere:
         *own, helping = params if params and params[-1].name == "help" else (*params, None)
         return [*own, *_options(), *([helping] if helping else [])]
 
+    def format_epilog(self, ctx: click.Context, formatter: Any) -> None:
+        """Write the example as it stands: lines of a shell must not be wrapped into each other."""
+        from rich.text import Text
+
+        formatter.write(Text("Example:", style="bold"))
+        for line in inspect.cleandoc(self.epilog or "").splitlines():  # type: ignore[attr-defined]
+            formatter.write(Text(f"  {line}", no_wrap=True, overflow="ignore"))
+
 
 class Command(_Everywhere, RichCommand):
     """A command."""
@@ -80,7 +87,7 @@ def command(name: str, example: str, *, of: click.Group | None = None) -> Callab
     """
 
     def declare(function: Callable[..., None]) -> click.Command:
-        made = click.command(name, cls=Command, epilog=shown(example), context_settings=CONTEXT)(click.pass_obj(function))
+        made = click.command(name, cls=Command, epilog=example, context_settings=CONTEXT)(click.pass_obj(function))
         if of is not None:
             of.add_command(made)
         return made
@@ -90,13 +97,7 @@ def command(name: str, example: str, *, of: click.Group | None = None) -> Callab
 
 def noun(name: str, help: str, example: str) -> click.Group:
     """A group of commands."""
-    return Group(name, help=help, epilog=shown(example), context_settings=CONTEXT)
-
-
-def shown(example: str) -> str:
-    """An example as an epilog whose lines stay as they are."""
-    lines = [line.strip() for line in example.strip().splitlines()]
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+    return Group(name, help=help, epilog=example, context_settings=CONTEXT)
 
 
 def _options() -> list[click.Parameter]:
@@ -107,14 +108,14 @@ def _options() -> list[click.Parameter]:
             type=click.Path(path_type=Path),
             expose_value=False,
             callback=_set_registry,
-            help="The registry's folder (INBOND_REGISTRY; else the nearest folder above with registry.toml).",
+            help="The registry (or INBOND_REGISTRY, or nearest above).",
         ),
         click.Option(
             ["--json"],
             is_flag=True,
             expose_value=False,
             callback=_set_json,
-            help="Answer with one JSON object on stdout.",
+            help="Answer with one JSON object.",
         ),
         click.Option(
             ["--accept-clock"],

@@ -24,7 +24,7 @@ dataset = noun("dataset", "Dataset versions: immutable lists of rows of shards."
     "import",
     """inbond import messages chat.jsonl --teacher openai/gpt-4o@2024-05-13 --create
     inbond import --facts-template > facts.toml
-    inbond import alpaca more.json --teacher openai/gpt-4o --dataset chat --facts facts.toml""",
+    inbond import alpaca more.json --teacher openai/gpt-4o --facts facts.toml""",
 )
 @click.argument("format", required=False)
 @click.argument("files", nargs=-1, type=FILE, metavar="FILE...")
@@ -51,9 +51,9 @@ def import_(
     list_formats: bool,
     facts_template: bool,
 ) -> None:
-    """Import files of one teacher's outputs as signed shards and a dataset version.
+    """Import files of one teacher's outputs.
 
-    The same import again changes nothing; an interrupted one goes on.
+    They become signed shards and a dataset version. The same import again changes nothing; an interrupted one goes on.
     """
     if list_formats:
         return _formats(session)
@@ -107,7 +107,7 @@ def list_datasets(session: Session) -> None:
 @command("show", "inbond dataset show chat@1", of=dataset)
 @click.argument("dataset")
 def show(session: Session, dataset: str) -> None:
-    """Show a dataset version: its parts, who made them, what is declared."""
+    """Show a dataset version: parts, teachers, declared facts."""
     from inbond.api.cli.details import parts_of, shown
 
     with session.open() as registry:
@@ -118,6 +118,7 @@ def show(session: Session, dataset: str) -> None:
     makers = [(made.names[hop.dst], hop.rows, hop.role) for hop in made.hops if hop.relation == "made_by"]
     lines = [
         *pairs([("dataset", detail.name), ("ref", ref), ("entry", f"{detail.entry} of {when(detail.time)}")]),
+        "",
         *facts(detail.body, detail.called),
         "",
         *table(("teacher", "records", "role"), makers, empty="no teachers"),
@@ -134,9 +135,9 @@ def show(session: Session, dataset: str) -> None:
 @click.argument("dir", type=click.Path(path_type=Path))
 @click.option("--to", "recipient", metavar="PARTY", help="Who gets it (recorded as not known unless given).")
 def export(session: Session, dataset: str, dir: Path, recipient: str | None) -> None:
-    """Write a dataset version to DIR with its evidence, for others; the delivery is on record first.
+    """Write a dataset version to DIR with its evidence, for others.
 
-    The folder can be checked by `inbond-verify` with your policy.txt and genesis hash alone.
+    The delivery is on record first. The folder can be checked by `inbond-verify` with your policy.txt and genesis hash alone.
     """
     with session.open() as registry, progress(session.output) as tell:
         done = registry.export_dataset(dataset, dir, recipient=recipient, progress=tell)
@@ -162,7 +163,7 @@ def _formats(session: Session) -> None:
             "version": each.version,
             "describes": each.describes,
             "example": each.example,
-            "options": [{"name": o.name, "describes": o.describes, "values": o.values, "default": o.default} for o in each.options],
+            "options": each.options,
         }
         for each in IMPORTERS.values()
     ]
@@ -231,4 +232,3 @@ def _imported(result: "ImportResult") -> list[str]:
 
 
 COMMANDS = (import_, dataset)
-

@@ -56,7 +56,7 @@ def _sqlite() -> Finding:
     version = sqlite3.sqlite_version
     if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
         return Finding("ok", "SQLite", version)
-    text = f"{version} has the WAL-reset bug that 3.51.3 mends; inbond's lock keeps clear of it, other programs must not write"
+    text = f"{version} has the WAL-reset bug that 3.51.3 mends; inbond's own lock keeps clear of it"
     return Finding("note", "SQLite", text)
 
 
@@ -81,7 +81,7 @@ def _state_folder() -> Finding:
     folder = state_folder()
     near = next(each for each in (folder, *folder.parents) if each.exists())
     if not os.access(near, os.W_OK):
-        return Finding("bad", "state folder", f"{folder} cannot be written: expected a folder of yours (INBOND_STATE names another)", 1)
+        return Finding("bad", "state folder", f"{folder} cannot be written: INBOND_STATE names another", 1)
     return Finding("ok", "state folder", str(folder))
 
 
@@ -119,7 +119,8 @@ def _high_water(registry: "Registry") -> Finding:
 
 def _scratch(registry: "Registry") -> Finding:
     gone = registry.store.clean_scratch()
-    return Finding("ok", "scratch files", f"removed {plural(len(gone), 'file')} of interrupted writers" if gone else "none left behind")
+    text = f"removed {plural(len(gone), 'file')} of interrupted writers" if gone else "none left behind"
+    return Finding("ok", "scratch files", text)
 
 
 def _unreferenced(registry: "Registry") -> Finding:

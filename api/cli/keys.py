@@ -12,11 +12,11 @@ key = noun("key", "The keys that sign, and what each may sign.", "inbond key lis
 
 
 @command("add", "inbond key add --role auditor\ninbond key add --role provider --party openai --name openai", of=key)
-@click.option("--role", required=True, type=click.Choice(ROLES), help="What the key may sign as.")
+@click.option("--role", required=True, type=click.Choice(ROLES), metavar="ROLE", help=f"What it may sign as: {', '.join(ROLES)}.")
 @click.option("--party", metavar="PARTY", help="Whose key it is (yours, the operator's, unless given).")
 @click.option("--name", metavar="NAME", help="The file's name in keys/ (the role unless given).")
 def add(session: Session, role: str, party: str | None, name: str | None) -> None:
-    """Make a key, enrol it with the admin key, and keep it in keys/."""
+    """Make a key and enrol it with the admin key."""
     with session.open() as registry:
         recorded = registry.add_key(role, party, name)
         path = registry.keys.folder / f"{name or role}.key"
@@ -27,24 +27,25 @@ def add(session: Session, role: str, party: str | None, name: str | None) -> Non
 
 @command("list", "inbond key list", of=key)
 def list_keys(session: Session) -> None:
-    """List the keys that the log knows, and which of them are at hand."""
+    """List the keys that the log knows."""
     from inbond.registry import listing
 
     with session.open() as registry:
         found = listing.keys(registry)
-    rows = [
-        (item.fingerprint, item.roles, item.party, item.entry, _state(item.revoked), item.file is not None) for item in found
-    ]
+    rows = [(item.fingerprint, item.roles, item.party, item.entry, _state(item.revoked), item.file is not None) for item in found]
     heads = ("key", "roles", "party", "entry", "state", "at hand")
     session.output.answer({"keys": found}, table(heads, rows, empty="no keys"))
 
 
 @command("revoke", "inbond key revoke 4f2a90c1 --reason compromised --suspect-from 120", of=key)
 @click.argument("fingerprint")
-@click.option("--reason", required=True, type=click.Choice(REASONS), help="Why it ends before its time.")
-@click.option("--suspect-from", type=click.IntRange(min=0), metavar="SEQ", help="What it signed from this entry on is in doubt.")
+@click.option("--reason", required=True, type=click.Choice(REASONS), metavar="WHY", help=f"Why: {', '.join(REASONS)}.")
+@click.option("--suspect-from", type=click.IntRange(min=0), metavar="SEQ", help="What it signed from there on is in doubt.")
 def revoke(session: Session, fingerprint: str, reason: str, suspect_from: int | None) -> None:
-    """Revoke a key, for ever: FINGERPRINT is the beginning of it, as in `inbond key list`."""
+    """Revoke a key, for ever.
+
+    FINGERPRINT is the beginning of it, as in `inbond key list`.
+    """
     with session.open() as registry:
         recorded = registry.revoke_key(fingerprint, reason, suspect_from)
     data = {"ref": recorded.ref, "entry": recorded.seq, "fingerprint": fingerprint, "reason": reason}

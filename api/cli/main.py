@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from inbond.api.cli import asking, catalogue, data, deciding, keys, ledger, setup, training
-from inbond.api.cli.commands import CONTEXT, Group, shown
+from inbond.api.cli.commands import CONTEXT, Group
 from inbond.api.cli.output import echo, error_lines, problem
 from inbond.schemas.errors import InbondError, InvalidInput
 
@@ -61,11 +61,9 @@ class Root(Group):
 @click.group(
     cls=Root,
     context_settings=CONTEXT,
-    epilog=shown(
-        """inbond init warehouse --origin example.org/warehouse
-        cd warehouse
-        inbond import messages ../chat.jsonl --teacher openai/gpt-4o@2024-05-13 --create"""
-    ),
+    epilog="""inbond init warehouse --origin example.org/warehouse
+    cd warehouse
+    inbond import messages chat.jsonl --teacher openai/gpt-4o@2024-05-13 --create""",
 )
 @click.version_option(package_name="inbond", message="inbond %(version)s")
 def cli() -> None:

@@ -114,9 +114,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str)
     return lines + [_row(row, widths, right) for row in cells]
 
 
-def pairs(items: Iterable[tuple[str, object]]) -> list[str]:
-    """Names and values, one pair a line, references whole; None and empty values are left out."""
-    shown = [(name, _cell(value, whole=True)) for name, value in items if value is not None and value not in ("", (), [])]
+def pairs(items: Iterable[tuple[str, object]], *, whole: bool = False) -> list[str]:
+    """Names and values, one pair a line; None and empty values are left out. Digests are cut, unless `whole`."""
+    most = 999 if whole else 63
+    shown = [(name, _cell(value, most=most)) for name, value in items if value is not None and value not in ("", (), [])]
     width = max((len(name) for name, _ in shown), default=0)
     return [f"{style(name.ljust(width), dim=True)}  {value}" for name, value in shown]
 
@@ -162,17 +163,17 @@ def _facts(value: Any, path: str, stated: list[tuple[str, object]], missing: lis
         stated.append((path, value))
 
 
-def _cell(value: object, *, whole: bool = False) -> str:
+def _cell(value: object, *, most: int = 0) -> str:
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list | tuple):
-        return ", ".join(_cell(each, whole=whole) for each in value) or "–"
+        return ", ".join(_cell(each, most=most) for each in value) or "-"
     text = str(value).replace("\n", " ")
-    return text if whole and len(text) < 64 else short(text)
+    return text if len(text) <= most else short(text)
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

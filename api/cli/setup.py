@@ -17,9 +17,10 @@ from inbond.api.cli.progress import progress
 @click.option("--origin", required=True, metavar="NAME", help="The log's name for ever, such as example.org/warehouse.")
 @click.option("--operator", metavar="NAME", help="What people call you who run it (the origin's host unless given).")
 def init(session: Session, dir: Path, origin: str, operator: str | None) -> None:
-    """Make a registry in DIR: its ledger and your keys, one a role.
+    """Make a registry in DIR, with its ledger and your keys.
 
-    Publish the genesis hash and policy.txt: outsiders pin them. Back up keys/ where only you can read it.
+    There is one key for each role, and commands pick the right one. Publish the genesis hash and policy.txt: outsiders pin
+    them. Back up keys/ where only you can read it.
     """
     from inbond.registry.registry import Registry
 
@@ -27,7 +28,7 @@ def init(session: Session, dir: Path, origin: str, operator: str | None) -> None
         genesis = registry.home.genesis.hex()
         roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
         data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}
-        lines = [f"registry {origin} in {dir}", *pairs([("keys", roles)]), f"genesis  {genesis}"]
+        lines = pairs([("registry", f"{origin} in {dir}"), ("keys", roles), ("genesis", genesis)], whole=True)
         session.output.answer(data, lines)
     session.output.say(
         f"next: cd {dir}\n      inbond import FORMAT FILE --teacher PARTY/MODEL@VERSION --create      "
@@ -38,9 +39,9 @@ def init(session: Session, dir: Path, origin: str, operator: str | None) -> None
 @command("demo", "inbond demo demo-registry")
 @click.argument("dir", type=click.Path(path_type=Path), default=Path("inbond-demo"))
 def demo(session: Session, dir: Path) -> None:
-    """Show everything once on small real models, and leave a registry in DIR to play with.
+    """Show everything once, on small real models.
 
-    DIR is inbond-demo unless given; it must be new or empty.
+    It leaves a registry in DIR (inbond-demo unless given, a new or empty folder) to play with.
     """
     from inbond.api.demo import story
 
@@ -90,7 +91,7 @@ def _bars(session: Session) -> Callable[[str, int], AbstractContextManager[Calla
 @click.option("--remove", is_flag=True, help="Remove objects older than a day that no entry names.")
 @click.pass_context
 def doctor(context: click.Context, session: Session, remove: bool) -> None:
-    """Check what surrounds the ledger: SQLite, keys, state folder, leftovers.
+    """Check what surrounds the ledger: keys, state, leftovers.
 
     Whether what is on record is what was signed, `inbond verify` says.
     """
@@ -105,7 +106,8 @@ def doctor(context: click.Context, session: Session, remove: bool) -> None:
         "ok": not bad,
         "checks": [{"status": item.status, "what": item.what, "text": item.text} for item in found],
     }
-    session.output.answer(data, [*lines, f"{bad} of {len(found)} checks need you" if bad else f"all {len(found)} checks are fine"])
+    last = f"{bad} of {len(found)} checks need you" if bad else f"all {len(found)} checks are fine"
+    session.output.answer(data, [*lines, last])
     context.exit(worst)
 
 

@@ -44,8 +44,10 @@ def pull(
     """
     if not datasets or epochs < 1 or segment < 1:
         raise InvalidInput("pull: expected at least one dataset, one epoch and one sample a segment")
-    opened = runs.open_run(registry, datasets, student=student, name=run, **options)
     wanted = tuple(columns) if columns else tuple(TEXT_SCHEMA.names)
+    if strange := sorted(set(wanted) - set(TEXT_SCHEMA.names)):
+        raise InvalidInput(f"pull: expected columns among {', '.join(TEXT_SCHEMA.names)}, found {', '.join(strange)}")
+    opened = runs.open_run(registry, datasets, student=student, name=run, **options)
     granted = runs.grant(registry, opened, GrantMode.STREAM, wanted)
     return Pull(registry, opened, granted.ref, epochs, segment, wanted)
 
@@ -66,6 +68,11 @@ class Pull:
         self._readers: dict[str, ShardReader] = {}
 
     def __iter__(self) -> Iterator[Record]:
+        if missing := sorted(set(Record.__struct_fields__) - set(self.columns)):
+            raise InvalidInput(
+                f"a record holds all columns: expected all of them granted, found none for {', '.join(missing)}",
+                hint="use tables() to read some columns",
+            )
         for span in self._spans():
             yield from self._reader(span.shard).records([range(span.first, span.last)])
 

@@ -42,7 +42,8 @@ def main(target: Path) -> None:
         source = work / "answers.jsonl"
         source.write_text(
             "".join(
-                json.dumps({"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}], "n": 2**60 + n}) + "\n"
+                json.dumps({"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}], "n": 2**60 + n})
+                + "\n"
                 for n, (q, a) in enumerate(ANSWERS)
             )
         )

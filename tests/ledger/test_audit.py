@@ -205,23 +205,6 @@ def test_a_missing_trigger_is_named(copy: Path, verb: str) -> None:
     assert f'trigger entries_no_{verb}: expected "CREATE TRIGGER' in (audited(copy).problem or "")
 
 
-def test_a_whole_history_made_anew_is_named(copy: Path, original: World, tmp_path: Path) -> None:
-    """Somebody who holds every key writes another log with the same genesis: the file outside tells."""
-    world = World(copy, create=False)
-    world.log.close()
-    first = original.folder.parent / "again"
-    state = os.environ["INBOND_STATE"]
-    os.environ["INBOND_STATE"] = str(tmp_path / "empty")
-    try:
-        other = World(first, clock=lambda: __import__("datetime").datetime(2026, 1, 1, tzinfo=__import__("datetime").UTC))
-        other.log.close()
-    finally:
-        os.environ["INBOND_STATE"] = state
-    assert other.genesis_leaf != world.genesis_leaf
-    with pytest.raises(VerificationError, match="expected the log of genesis"):
-        Log(first, NameRules(), genesis=world.genesis_leaf)
-
-
 def test_a_log_behind_the_file_outside_is_named(copy: Path) -> None:
     old = copy / "ledger.db"
     world = World(copy, create=False)

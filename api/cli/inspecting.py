@@ -1,0 +1,187 @@
+"""What a file is, told from its bytes, and where a registry has it on record."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inbond.schemas.errors import InbondError, NotFound
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+SMALL = 1 << 21
+_OBJECTS = {
+    "shard": "a shard", "terms": "the text of terms", "release": "released weights", "dataset": "a list of a dataset's parts",
+}  # fmt: skip
+
+
+@dataclass
+class Inspected:
+    """What a file is. `on_record` says in words where it stands, empty where it does not; `refs` names what it is there."""
+
+    what: str
+    data: dict[str, Any] = field(default_factory=dict)
+    refs: tuple[str, ...] = ()
+    on_record: str = ""
+
+
+def inspected(path: Path, registry: "Registry | None") -> Inspected:
+    """What `path` is; with a registry also whether it is on record there."""
+    if path.is_dir():
+        return _folder(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        start = file.read(SMALL)
+    found = _by_content(path, start, registry) or Inspected("a file")
+    found.data = {"sha256": digest, "bytes": path.stat().st_size, **found.data}
+    if registry is not None and not found.on_record:
+        _look_up(registry, digest, found)
+    return found
+
+
+def _by_content(path: Path, start: bytes, registry: "Registry | None") -> Inspected | None:
+    if path.stat().st_size <= len(start):
+        kinds: list[tuple[bytes, Callable[[bytes, Registry | None], Inspected]]] = [
+            (b"c2sp.org/tlog-proof@v1\n", _receipt),
+            (b"PRIVATE+KEY+", _key),
+            (b'{"proof":[', _record_proof),
+            (b"log ", _policy),
+        ]
+        for beginning, read in kinds:
+            if start.startswith(beginning):
+                try:
+                    return read(start, registry)
+                except InbondError as error:
+                    return Inspected(f"a damaged file of ours: {error.message}")
+        try:
+            return _checkpoint(start, registry)
+        except InbondError:
+            pass
+    return _parquet(path) if start.startswith(b"PAR1") else None
+
+
+def _receipt(data: bytes, registry: "Registry | None") -> Inspected:
+    from inbond.ledger import checkpoints, merkle, notes, receipts
+    from inbond.ledger.entries import parse_entry
+
+    receipt = receipts.parse(data)
+    head = checkpoints.parse(notes.parse(receipt.checkpoint).text)
+    found = Inspected("a receipt (tlog-proof)", {"entry": receipt.index, "log": head.origin, "size": head.size})
+    if receipt.extra is not None:
+        entry = parse_entry(receipt.extra)
+        found.data |= {"kind": entry.kind, "time": entry.time}
+    if registry is not None and head.origin == registry.origin:
+        with registry.reading() as reader:
+            if receipt.index < reader.size and receipt.extra is not None:
+                ours = merkle.leaf_hash(reader.entry(receipt.index)) == merkle.leaf_hash(receipt.extra)
+                found.on_record = f"entry {receipt.index} here {'is the same' if ours else 'DIFFERS from the one it holds'}"
+    return found
+
+
+def _checkpoint(data: bytes, registry: "Registry | None") -> Inspected:
+    from inbond.ledger import checkpoints, notes
+
+    head = checkpoints.parse(notes.parse(data).text)
+    found = Inspected("a checkpoint (signed note)", {"log": head.origin, "size": head.size, "root": head.root.hex()})
+    if registry is not None and head.origin == registry.origin:
+        with registry.reading() as reader:
+            if head.size > reader.size:
+                found.on_record = f"larger than this log, which has {reader.size} entries"
+            else:
+                same = reader.root_at(head.size) == head.root
+                found.on_record = f"size {head.size} here has {'the same root' if same else 'ANOTHER root'}"
+    return found
+
+
+def _record_proof(data: bytes, _: "Registry | None") -> Inspected:
+    from inbond.registry.shards import proofs
+
+    proof = proofs.read(data)
+    return Inspected("a proof of one record", {"shard file": proof.shard, "row": proof.row, "of": proof.rows})
+
+
+def _key(data: bytes, registry: "Registry | None") -> Inspected:
+    from inbond.ledger.keys import SigningKey
+
+    key = SigningKey.from_text(data.decode("ascii", "replace").strip())
+    found = Inspected("a private key: show it to nobody", {"name": key.name, "fingerprint": key.public.fingerprint})
+    if registry is not None:
+        from inbond.registry import listing
+
+        for item in listing.keys(registry):
+            if item.fingerprint == key.public.fingerprint:
+                found.on_record = f"enrolled in entry {item.entry} as {', '.join(item.roles)}"
+    return found
+
+
+def _policy(data: bytes, _: "Registry | None") -> Inspected:
+    from inbond.ledger.policy import TrustPolicy
+
+    policy = TrustPolicy.parse(data)
+    return Inspected("a trust policy (tlog-policy)", {"logs": [log.vkey.name for log in policy.logs], "quorum": policy.quorum})
+
+
+def _parquet(path: Path) -> Inspected:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        metadata = parquet.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return Inspected("a damaged Parquet file")
+    origin = (metadata.metadata or {}).get(b"inbond.origin")
+    what = "a Parquet file" if origin is None else "a shard, as far as it says itself"
+    return Inspected(what, {"rows": metadata.num_rows, "origin": origin.decode(errors="replace") if origin else None})
+
+
+def _folder(path: Path) -> Inspected:
+    inside = {each.name for each in path.iterdir()}
+    counts = {
+        name: len(list((path / name).iterdir()))
+        for name in ("receipts", "shards", "objects", "records")
+        if (path / name).is_dir()
+    }
+    if "registry.toml" in inside:
+        return Inspected("a registry")
+    if "receipts" in counts:
+        return Inspected("a bundle", counts | ({"log": "whole"} if "log" in inside else {}))
+    if "checkpoint" in inside:
+        return Inspected("an exported log (tlog-tiles)")
+    return Inspected("a folder")
+
+
+def _look_up(registry: "Registry", digest: str, found: Inspected) -> None:
+    """By digest: what is named by it, and shards that were made from it."""
+    from sqlalchemy import select
+
+    from inbond.registry import tables as t
+
+    with registry.reading() as reader:
+        connection = reader.connection
+        c = t.things.c
+        query = select(c.ref, c.kind, c.name, c.seq).where(c.digest == f"sha256:{digest}")
+        rows = connection.execute(query.order_by(c.seq)).all()
+        if rows:
+            first = rows[0]
+            found.what = _OBJECTS.get(first.kind, found.what)
+            found.refs = tuple(row.ref for row in rows)
+            named = f" {first.name}" if first.name else ""
+            found.on_record = f"{first.ref}{named}, entry {first.seq}"
+            return
+        for ref, body in connection.execute(
+            select(t.things.c.ref, t.things.c.body).where(t.things.c.kind == "shard").order_by(t.things.c.seq)
+        ):
+            inputs = json.loads(body)["inputs"]
+            try:
+                lines = registry.store.read_lines(**inputs)
+            except NotFound:
+                continue
+            if any(line["digest"] == f"sha256:{digest}" for line in lines):
+                found.what = "a file that was imported"
+                found.refs = (*found.refs, ref)
+                made = ", ".join(found.refs[:3]) + (f" and {len(found.refs) - 3} more" if len(found.refs) > 3 else "")
+                found.on_record = f"made into {made}"

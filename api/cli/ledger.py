@@ -1,0 +1,304 @@
+"""The ledger: log head|show|prove|audit|export, verify, prove-record, rebuild."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.home import maybe_home
+from inbond.api.cli.output import facts, pairs, plural, style, when
+from inbond.api.cli.progress import counting, progress
+from inbond.schemas.errors import Conflict, InvalidInput, StoreError
+
+if TYPE_CHECKING:
+    from inbond.ledger.audit import AuditReport
+    from inbond.registry.checking import Checked
+    from inbond.registry.registry import Registry
+
+log = noun("log", "The ledger itself: heads, entries, proofs, audits, exports.", "inbond log head")
+
+_EXIT = {"proved": 0, "clean": 0, "ok": 0, "differs": 3, "FAILED": 3, "inconclusive": 6}
+
+
+@command("head", "inbond log head", of=log)
+def head(session: Session) -> None:
+    """Show the newest checkpoint: what the log commits to now."""
+    with session.open() as registry, registry.reading() as reader:
+        genesis = registry.log.genesis_leaf.hex()
+        root, note = reader.root.hex(), reader.note.decode()
+        data = {"origin": registry.origin, "size": reader.size, "root": root, "time": reader.time, "genesis": genesis}
+        items = [("log", registry.origin), ("size", reader.size), ("time", when(reader.time)), ("root", root)]
+    lines = pairs([*items, ("genesis", genesis)], whole=True)
+    session.output.answer({**data, "checkpoint": note}, lines)
+
+
+@command("show", "inbond log show 0", of=log)
+@click.argument("seq", type=click.IntRange(min=0))
+def show(session: Session, seq: int) -> None:
+    """Show one entry: what was said, by whom, when.
+
+    Its place in the tree and its signatures are checked first.
+    """
+    import msgspec
+
+    from inbond.ledger import dsse, merkle
+    from inbond.ledger.entries import parse_entry
+    from inbond.registry.admission import references
+    from inbond.registry.listing import names_of
+    from inbond.registry.reading import statement_of
+    from inbond.schemas import statement
+
+    with session.open() as registry, registry.reading() as reader:
+        data = reader.entry(seq)
+        entry = parse_entry(data)
+        found = statement.read(dsse.payload_of(entry.dsse))
+        statement_of(registry, reader, found.ref)
+        called = names_of(reader.connection, [*references((found.body, found.header)), *_parties(registry)])
+        signers = [_signer(registry, each.keyid, called) for each in entry.dsse.signatures]
+    body = msgspec.to_builtins(found.body)
+    whole = {
+        "entry": seq,
+        "kind": entry.kind,
+        "ref": found.ref,
+        "time": entry.time,
+        "leaf": merkle.leaf_hash(data).hex(),
+        "prev": entry.prev,
+        "signers": signers,
+        "header": msgspec.to_builtins(found.header),
+        "body": body,
+    }
+    by = [f"{each['key'][:12]} ({', '.join(each['roles'])} of {each['party']})" for each in signers]
+    lines = pairs([("entry", seq), ("kind", entry.kind), ("ref", found.ref), ("time", when(entry.time)), ("signed by", by)])
+    session.output.answer(whole, [*lines, "", *facts(body, called)])
+
+
+@command("prove", "inbond log prove 12 --out 12.tlog-proof", of=log)
+@click.argument("seq", type=click.IntRange(min=0))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The receipt's file, a new one.")
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Under the checkpoint of this size (the newest).")
+@click.option("--without-entry", is_flag=True, help="Leave the entry's bytes out, as for the public.")
+def prove(session: Session, seq: int, out: Path, size: int | None, without_entry: bool) -> None:
+    """Write a receipt (tlog-proof) of an entry.
+
+    It shows offline that the entry stands in the log.
+    """
+    with session.open() as registry, registry.reading() as reader:
+        receipt = reader.receipt(seq, size, with_entry=not without_entry)
+        size = size or reader.size
+    _write_new(out, receipt.to_bytes())
+    data = {"file": str(out), "entry": seq, "size": size}
+    session.output.answer(data, [f"{out}: entry {seq} in a log of size {size}"])
+    session.output.say("a receipt alone says nothing of later keys; a whole log does: inbond log export DIR --bundle")
+
+
+@command("audit", "inbond log audit\ninbond log audit exported-log --genesis HASH", of=log)
+@click.argument("dir", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--genesis", metavar="HASH", help="Leaf hash of entry 0 to expect (this registry's for its own exports).")
+@click.pass_context
+def audit(context: click.Context, session: Session, dir: Path | None, genesis: str | None) -> None:
+    """Replay a whole log, and compare all that was stored.
+
+    This registry's log, or an exported one in DIR.
+    Leaves with 3 and the first difference, with 6 when something could not be checked.
+    """
+    with progress(session.output) as tell:
+        counted = counting(tell, "replaying the log")
+        if dir is not None:
+            report = _audit_folder(session, dir, genesis, counted)
+        else:
+            with session.open() as registry:
+                if genesis is not None and registry.home.genesis != _hash(genesis):
+                    ours = registry.home.genesis.hex()
+                    raise InvalidInput(f"--genesis: expected {ours}, which is this registry's, found {genesis}")
+                report = registry.audit(counted)
+    data = {
+        "verdict": report.verdict,
+        "source": report.source,
+        "origin": report.origin,
+        "size": report.size,
+        "root": report.root,
+        "signatures": report.signatures,
+        "checkpoints": report.checkpoints,
+        "tables": report.tables,
+        "problem": report.problem,
+        "unchecked": report.unchecked,
+    }
+    counts = [("entries", report.size), ("signatures", report.signatures), ("checkpoints", report.checkpoints)]
+    lines = [*pairs([("log", report.origin), *counts, ("tables", report.tables or None)])]
+    problems = [report.problem] if report.problem else []
+    session.output.answer(data, [*lines, *_verdict_lines(report.verdict, problems, report.unchecked)])
+    context.exit(_EXIT[report.verdict])
+
+
+@command("export", "inbond log export published\ninbond log export evidence --bundle", of=log)
+@click.argument("dir", type=click.Path(path_type=Path))
+@click.option("--bundle", is_flag=True, help="Everything: log, receipts, shards and lists, for an outsider to check.")
+def export(session: Session, dir: Path, bundle: bool) -> None:
+    """Write the log as static files, or all evidence there is.
+
+    The files are those of tlog-tiles; any web server can serve them.
+    A log exported to the same DIR again is brought up to date. Entries are in it: they say what the statements say.
+    """
+    from inbond.registry.delivering import export_everything
+
+    with session.open() as registry, progress(session.output) as tell:
+        genesis = registry.home.genesis.hex()
+        policy = registry.folder / "policy.txt"
+        if bundle:
+            done = export_everything(registry, dir, tell)
+            counts = {"receipts": done.receipts, "shards": done.shards, "objects": done.objects}
+            text = ", ".join(plural(count, name.removesuffix("s")) for name, count in counts.items()) + f" in {dir}"
+        else:
+            files = registry.export_log(dir, counting(tell, "writing"))
+            counts, text = {"files": files}, f"{plural(files, 'file')} in {dir}"
+    session.output.answer({"folder": str(dir), "genesis": genesis, **counts}, [text])
+    session.output.say(f"an outsider checks it with:\n  inbond-verify --policy {policy} \\\n    --genesis {genesis} {dir}")
+
+
+@command("verify", "inbond verify\ninbond verify chat@1\ninbond verify evidence")
+@click.argument("what", required=False, metavar="[PATH|REF]")
+@click.pass_context
+def verify(context: click.Context, session: Session, what: str | None) -> None:
+    """Check everything, or one thing, from the bytes up.
+
+    One thing is something on record, or a bundle, a receipt, a record's proof. Leaves with 0 when all is proved, 3 when
+    something differs, 6 when something could not be checked.
+    """
+    path = Path(what) if what is not None else None
+    if path is not None and path.exists():
+        from inbond.api.cli.proving import verify_path
+
+        data, lines, verdict = verify_path(path, maybe_home(session.registry))
+        session.output.answer(data, [*lines, _verdict(verdict)])
+        context.exit(_EXIT[verdict])
+    with session.open() as registry, progress(session.output) as tell:
+        checked = registry.verify(what, tell)
+        with registry.reading() as reader:
+            size = reader.size
+    session.output.answer(_checked(checked, size), _checked_lines(checked, size))
+    context.exit(_EXIT[checked.verdict])
+
+
+@command("prove-record", "inbond prove-record 4f2a90c1d3e5 17 --out record.json")
+@click.argument("shard")
+@click.argument("row", type=click.IntRange(min=0))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The proof's file, a new one.")
+def prove_record(session: Session, shard: str, row: int, out: Path) -> None:
+    """Write a proof that one record is a row of a shard.
+
+    It shows nothing of the other records.
+    """
+    from inbond.registry.reading import open_shard
+    from inbond.registry.shards import proofs
+
+    with session.open() as registry:
+        ref = registry.resolve(shard, "shard")
+        with open_shard(registry, ref) as reader:
+            proof = proofs.prove(reader, row)
+    _write_new(out, proof)
+    session.output.answer({"file": str(out), "shard": ref, "row": row}, [f"{out}: row {row} of {ref}"])
+    session.output.say(f"check it: inbond verify {out}; outsiders put it into records/ of a bundle that has the shard's receipt")
+
+
+@command("rebuild", "inbond rebuild")
+def rebuild(session: Session) -> None:
+    """Make the catalogue again from the ledger."""
+    with session.open() as registry, progress(session.output) as tell:
+        count = registry.rebuild(counting(tell, "reading entries"))
+    session.output.answer({"entries": count}, [f"catalogue made again from {plural(count, 'entry', 'entries')}"])
+
+
+def _audit_folder(session: Session, folder: Path, genesis: str | None, counted: Any) -> "AuditReport":
+    from inbond.ledger import checkpoints, notes
+    from inbond.ledger.audit import audit_folder
+    from inbond.registry.objects import ObjectStore
+    from inbond.registry.registry import Registry
+    from inbond.registry.rules import RegistryRules
+    from inbond.registry.signers import SignerRules
+
+    if not (folder / "checkpoint").is_file() and (folder / "log" / "checkpoint").is_file():
+        folder = folder / "log"
+    pinned = None if genesis is None else _hash(genesis)
+    home = maybe_home(session.registry)
+    if home is not None:
+        with Registry.open(home) as registry:
+            try:
+                ours = checkpoints.parse(notes.parse((folder / "checkpoint").read_bytes()).text).origin == registry.origin
+            except OSError:
+                ours = False
+            if ours:
+                store = ObjectStore(registry.folder / "objects")
+                return audit_folder(folder, RegistryRules(store), pinned or registry.home.genesis, counted)
+    report = audit_folder(folder, SignerRules(), pinned, counted)
+    if not report.problem:
+        report.unchecked.append("the registry's own rules (ownership, existence, policy): they need its objects")
+    return report
+
+
+def _hash(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != 32:
+        raise InvalidInput(f"--genesis: expected 64 hex digits, found {text!r}")
+    return value
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise Conflict(f"{path} exists: expected a new file", hint="give another --out FILE") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _parties(registry: "Registry") -> list[str]:
+    return [state.party for state in registry.log.keyring.keys.values()]
+
+
+def _signer(registry: "Registry", keyid: str, called: dict[str, str]) -> dict[str, Any]:
+    state = registry.log.keyring.keys.get(keyid)
+    if state is None:
+        return {"key": keyid, "roles": ["run"], "party": "the run"}
+    return {"key": keyid, "roles": sorted(state.roles), "party": called.get(state.party, state.party)}
+
+
+def _checked(checked: "Checked", size: int) -> dict[str, Any]:
+    return {
+        "verdict": checked.verdict,
+        "tree_size": size,
+        "entries": checked.entries,
+        "signatures": checked.signatures,
+        "shards": checked.shards,
+        "records": checked.records,
+        "objects": checked.objects,
+        "keys": checked.keys,
+        "problems": checked.problems,
+        "unchecked": checked.unchecked,
+    }
+
+
+def _checked_lines(checked: "Checked", size: int) -> list[str]:
+    names = ("entries", "signatures", "shards", "records", "objects", "keys")
+    rows = [(name, getattr(checked, name)) for name in names if getattr(checked, name)]
+    lines = pairs(rows)
+    lines += _verdict_lines(checked.verdict, checked.problems, checked.unchecked)
+    return [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"]
+
+
+def _verdict_lines(verdict: str, problems: list[str], unchecked: list[str]) -> list[str]:
+    lines = [f"{style('differs:', 'red', bold=True)} {problem}" for problem in problems]
+    lines += [f"{style('not checked:', 'yellow')} {text}" for text in unchecked]
+    return [*lines, _verdict(verdict)]
+
+
+def _verdict(verdict: str) -> str:
+    code = _EXIT[verdict]
+    return style(verdict, {0: "green", 3: "red"}.get(code, "yellow"), bold=True)
+
+
+COMMANDS = (verify, prove_record, log, rebuild)

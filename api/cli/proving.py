@@ -1,0 +1,91 @@
+"""What `inbond verify PATH` does: outsiders' evidence is checked by the code that outsiders use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
+
+if TYPE_CHECKING:
+    from inbond.registry.registry import Registry
+
+Found = tuple[dict[str, Any], list[str], str]
+"""Data for --json, lines for people, and the verdict."""
+
+_RECEIPT = b"c2sp.org/tlog-proof@v1\n"
+
+
+def verify_path(path: Path, home: Path | None) -> Found:
+    """Check a bundle, an exported log, a receipt, a record's proof, or a file that is on record, under the policy of `home`."""
+    from inbond.registry.registry import Registry
+
+    if home is None:
+        raise NotFound(
+            "no registry is near whose policy.txt and genesis hash to trust",
+            hint=f"inbond-verify --policy FILE --genesis HASH {path}\ninbond --registry DIR verify {path}",
+        )
+    with Registry.open(home) as registry:
+        if path.is_dir():
+            return _evidence(path, registry)
+        with path.open("rb") as file:
+            start = file.read(len(_RECEIPT))
+        if start == _RECEIPT:
+            return _evidence(path, registry)
+        return _record(path, registry) if start.startswith(b'{"proof":[') else _file(path, registry)
+
+
+def _evidence(path: Path, registry: "Registry") -> Found:
+    from inbond.ledger import verify
+
+    report = verify.Report(quiet=True)
+    try:
+        policy = verify.read_policy((registry.folder / "policy.txt").read_bytes())
+        bundle = verify.gather([str(path)], report)
+    except verify.Failed as error:
+        raise InvalidInput(f"{path}: {error}") from None
+    verify.verify(policy, registry.home.genesis, bundle, [], report)
+    lines = [f"{status:<7} {what}: {text}" for status, what, text in report.lines]
+    checks = [{"status": status, "what": what, "text": text} for status, what, text in report.lines]
+    verdict = {0: "proved", 3: "differs", 6: "inconclusive"}[report.exit_code]
+    return {"verdict": verdict, "checks": checks}, lines, verdict
+
+
+def _record(path: Path, registry: "Registry") -> Found:
+    from inbond.registry.reading import statement_of
+    from inbond.registry.shards import proofs
+
+    data = path.read_bytes()
+    claimed = proofs.read(data)
+    ref = registry.resolve(claimed.shard, "shard")
+    with registry.reading() as reader:
+        shard = statement_of(registry, reader, ref).body
+    what = f"row {claimed.row} of {ref}"
+    return _attempt(path, what, lambda: proofs.check(data, shard.record_root, int(shard.rows)))
+
+
+def _file(path: Path, registry: "Registry") -> Found:
+    import hashlib
+
+    from inbond.registry.reading import statement_of
+
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        ref = registry.resolve(f"sha256:{digest}")
+    except NotFound:
+        raise NotFound(f"{path}: nothing on record has the SHA-256 {digest}", hint=f"inbond inspect {path}") from None
+
+    def prove() -> None:
+        with registry.reading() as reader:
+            statement_of(registry, reader, ref)
+
+    return _attempt(path, f"the bytes that {ref} names", prove)
+
+
+def _attempt(path: Path, what: str, prove: Any) -> Found:
+    status, verdict, text = "proved", "proved", what
+    try:
+        prove()
+    except VerificationError as error:
+        status, verdict, text = "FAILED", "differs", error.message
+    data = {"verdict": verdict, "checks": [{"status": status, "what": str(path), "text": text}]}
+    return data, [f"{status:<7} {path}: {text}"], verdict

@@ -1,0 +1,216 @@
+"""Training: check, pull, run list|close."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.output import pairs, plural, style, table
+from inbond.api.cli.progress import Tell, progress
+from inbond.schemas.errors import Conflict, StoreError
+
+if TYPE_CHECKING:
+    from inbond.registry.listing import ListedRun
+    from inbond.registry.registry import Registry
+    from inbond.registry.shards.records import Record
+
+OUTCOMES = ("released", "kept", "abandoned", "failed")
+FLUSH = 1 << 18
+
+run = noun("run", "Training runs, their state and their end.", "inbond run list")
+
+
+@command("check", "inbond check chat@1 --student acme/mini")
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.option("--student", required=True, metavar="STUDENT", help="The student that would learn from them.")
+def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
+    """Ask whether a student may learn from datasets now.
+
+    Nothing is recorded. Leaves with 0 if it may, with 5 and the commands that would settle it if not.
+    """
+    from inbond.registry.deciding import refusal
+    from inbond.registry.listing import names_of
+    from inbond.schemas.statements import Verdict
+
+    with session.open() as registry:
+        ruled = registry.check(datasets, student)
+        with registry.reading() as reader:
+            called = names_of(reader.connection, [ref for each in ruled.reasons for ref in (each.teacher, each.terms)])
+            size = reader.size
+        reasons = [
+            {
+                "teacher": called.get(each.teacher, each.teacher),
+                "terms": called.get(each.terms or "", each.terms),
+                "verdict": each.verdict.value,
+                "decision": each.decision,
+                "text": each.text,
+            }
+            for each in ruled.reasons
+        ]
+        rows = [(each["teacher"], each["terms"] or "none on record", _words(each["verdict"])) for each in reasons]
+        data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons}
+        lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
+        session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
+        if ruled.verdict is not Verdict.PERMITTED:
+            raise refusal(registry, ruled, registry.resolve(student, "student"))
+
+
+@command(
+    "pull",
+    """inbond pull chat@1 --student acme/mini --run first --out batch.jsonl
+    inbond pull chat@1 --student acme/mini --run first | python train.py
+    inbond pull chat@1 --student acme/mini --run second --to delivered""",
+)
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.option("--student", required=True, metavar="STUDENT", help="The student that learns from them.")
+@click.option("--run", "run_name", required=True, metavar="NAME", help="The run, opened if it is new.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Deliver whole shards to a new folder.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write records to a new file (stdout).")
+@click.option("--epochs", type=click.IntRange(min=1), default=1, metavar="N", help="Read on until this many epochs (1).")
+@click.option("--split", default="train", metavar="NAME", help="The split to read (train).")
+def pull(
+    session: Session,
+    datasets: tuple[str, ...],
+    student: str,
+    run_name: str,
+    to: Path | None,
+    out: Path | None,
+    epochs: int,
+    split: str,
+) -> None:
+    """Read datasets into a training run.
+
+    Verified records come as JSON lines, on record before they are handed out. A run that was interrupted goes on after its
+    last recorded segment.
+    """
+    if to is not None and (out is not None or epochs != 1):
+        raise click.UsageError("--to delivers whole shards: it goes with neither --out nor --epochs.")
+    if session.output.json and to is None and out is None:
+        raise click.UsageError("--json answers with one object: give the records --out FILE, or --to DIR.")
+    with session.open() as registry:
+        if to is not None:
+            return _deliver(session, registry, datasets, student, run_name, to, split)
+        if out is not None and out.exists():
+            raise Conflict(f"{out} exists: expected a new file, as no record may be lost", hint="give another --out FILE")
+        records = registry.pull(*datasets, student=student, run=run_name, epochs=epochs, split=split)
+        before = _state(registry, records.run.ref)
+        total = max(0, epochs * len(records) - before.samples)
+        count = 0
+        with _target(out) as target, progress(session.output, show=not target.isatty()) as tell:
+            for lines, number in _lines(_told(records, tell, total)):
+                target.write(lines)
+                count += number
+        after = _state(registry, records.run.ref)
+        with registry.reading() as reader:
+            size = reader.size
+    segments = after.segments - before.segments
+    summary = {"run": records.run.ref, "grant": records.grant, "records": count, "segments": segments, "ledger_size": size}
+    told = [
+        f"{plural(count, 'record')} of run {run_name}: granted and recorded in {plural(segments, 'segment')}, ledger size {size}",
+        f"the run is open: inbond run close {run_name} --outcome {'|'.join(OUTCOMES)}",
+    ]
+    if not count:
+        had = f"{plural(epochs, 'epoch')} already, {plural(before.samples, 'sample')}"
+        told[0] = f"run {run_name} has read its {had}: --epochs N reads on"
+    elif before.samples:
+        told[0] += f"; it went on after {plural(before.samples, 'sample')}"
+    if out is not None:
+        session.output.answer({**summary, "file": str(out)}, pairs([("file", out), ("records", count)]))
+    for line in told:
+        session.output.say(line)
+
+
+@command("list", "inbond run list", of=run)
+def list_runs(session: Session) -> None:
+    """List runs: who read what, and how they ended."""
+    from inbond.registry import listing
+
+    with session.open() as registry:
+        found = listing.runs(registry)
+    rows = [(each.name, each.student, each.datasets, each.samples, each.segments, each.outcome or "open") for each in found]
+    heads = ("run", "student", "datasets", "samples", "segments", "state")
+    session.output.answer({"runs": found}, table(heads, rows, empty="no runs yet: inbond pull DATASET --student S --run NAME"))
+
+
+@command("close", "inbond run close first --outcome kept", of=run)
+@click.argument("name", metavar="RUN")
+@click.option("--outcome", required=True, type=click.Choice(OUTCOMES), help="What became of the model.")
+def close_run(session: Session, name: str, outcome: str) -> None:
+    """Close a run with the totals of what it was given.
+
+    Its key signs nothing any more.
+    """
+    with session.open() as registry:
+        recorded = registry.close_run(name, outcome)
+    data = {"ref": recorded.ref, "entry": recorded.seq, "outcome": outcome}
+    session.output.answer(data, [f"run {name} closed in entry {recorded.seq} ({outcome})"])
+
+
+def _deliver(
+    session: Session, registry: "Registry", datasets: tuple[str, ...], student: str, run_name: str, to: Path, split: str
+) -> None:
+    with progress(session.output) as tell:
+        done = registry.deliver(*datasets, student=student, run=run_name, folder=to, progress=tell, split=split)
+    data = {"folder": str(to), "deliveries": done.deliveries, "shards": done.shards, "objects": done.objects}
+    lines = [f"{plural(done.shards, 'shard')}, {plural(done.objects, 'object')}, {plural(done.receipts, 'receipt')} in {to}"]
+    session.output.answer({**data, "receipts": done.receipts}, lines)
+    session.output.say(f"run {run_name} counts as exposed to all of it; check the folder: inbond verify {to}")
+
+
+def _state(registry: "Registry", ref: str) -> "ListedRun":
+    from inbond.registry import listing
+
+    return listing.runs(registry, ref)[0]
+
+
+@contextmanager
+def _target(out: Path | None) -> Iterator[IO[bytes]]:
+    if out is None:
+        stream = click.get_binary_stream("stdout")
+        yield stream
+        stream.flush()
+        return
+    try:
+        file = out.open("xb")
+    except OSError as error:
+        raise StoreError(f"{out} cannot be written: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _told(records: "Iterable[Record]", tell: Tell | None, total: int) -> "Iterator[Record]":
+    for done, record in enumerate(records):
+        if tell and done % 256 == 0:
+            tell("reading", done, total)
+        yield record
+
+
+def _lines(records: "Iterable[Record]") -> Iterator[tuple[bytes, int]]:
+    """(JSON lines, how many), some at a time."""
+    import msgspec
+
+    encode = msgspec.json.Encoder().encode
+    lines, size = [], 0
+    for record in records:
+        line = encode(record)
+        lines.append(line)
+        size += len(line)
+        if size >= FLUSH:
+            yield b"\n".join([*lines, b""]), len(lines)
+            lines, size = [], 0
+    if lines:
+        yield b"\n".join([*lines, b""]), len(lines)
+
+
+def _words(verdict: Any) -> str:
+    return str(verdict).replace("_", " ")
+
+
+def _verdict(verdict: str) -> str:
+    return style(_words(verdict), "green" if verdict == "permitted" else "red", bold=True)
+
+
+COMMANDS = (check, pull, run)
