@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from inbond.ledger import merkle, tables
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.reader import stored_tile
 from inbond.ledger.replay import resolve_signer
-from inbond.ledger.rules import Draft, Rules
+from inbond.ledger.rules import Draft, Rules, Signer
 from inbond.ledger.submission import Submission
 from inbond.ledger.tiles import node_reader, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV
@@ -48,9 +49,12 @@ class Batch:
     time: str
     replaying: bool = False
     leaves: list[bytes] = field(default_factory=list)
-    _rows: list[dict[str, Any]] = field(default_factory=list)
-    _signers: list[dict[str, Any]] = field(default_factory=list)
+    _rows: list[tuple[Any, ...]] = field(default_factory=list)
+    _signers: list[tuple[int, bytes]] = field(default_factory=list)
     _known: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    _seen: dict[int, str] = field(default_factory=dict)
+    _resolved: dict[str, Signer] = field(default_factory=dict)
+    _execute: Callable[[str], object] | None = None
 
     @classmethod
     def first(cls, origin: str, time: str) -> "Batch":
@@ -65,10 +69,11 @@ class Batch:
     def recall(self, connection: Connection, sent: Iterable[Submission]) -> None:
         """Look up which of the header ids are on record already; to be called before they are added."""
         ids = [item.header_id for item in sent]
-        for start in range(0, len(ids), 500):
-            query = select(tables.entries.c.header_id, tables.entries.c.seq, tables.entries.c.payload_sha)
-            for row in connection.execute(query.where(tables.entries.c.header_id.in_(ids[start : start + 500]))):
-                self._known[bytes(row.header_id)] = (row.seq, bytes(row.payload_sha))
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            some += some[:1] * (_AT_ONCE - len(some))  # the statement has that many parameters
+            for header_id, seq, payload_sha in _PLACES_OF.rows(connection, *some):
+                self._known[header_id] = (seq, payload_sha)
 
     def add(self, connection: Connection, rules: Rules, sent: Submission, root_at: RootAt) -> Appended:
         """Let one statement stand as the next entry and write its projection, or raise what refuses it.
@@ -87,11 +92,9 @@ class Batch:
                 )
             return Appended(seq, duplicate=True)
         self._check_seen(connection, sent, root_at)
-        signers = tuple(
-            resolve_signer(connection, rules, self.keyring, statement, signature.keyid, self.time)
-            for signature in sent.envelope.signatures
-        )
-        sent.check({signer.keyid: signer.public for signer in signers})
+        signers = tuple([self._signer(connection, rules, sent, signature.keyid) for signature in sent.envelope.signatures])
+        if not sent.checked:
+            sent.check({signer.keyid: signer.public for signer in signers})
         draft = Draft(self.next_seq, self.time, statement, sent.envelope, signers)
         self.keyring.admit(draft)
         rules.admit(connection, draft)
@@ -100,33 +103,29 @@ class Batch:
         if draft.kind in ("genesis", "key"):
             keyring = keyring.copy()
             keyring.apply(draft)
-        _project(connection, rules, draft)  # the last step that may refuse: it takes back its rows
-        self.keyring = keyring
+        self._project(connection, rules, draft)  # the last step that may refuse: it takes back its rows
+        if keyring is not self.keyring:
+            self.keyring = keyring
+            self._resolved.clear()
         self._append(sent, draft, data)
         return Appended(draft.seq, duplicate=False)
 
     def write(self, connection: Connection) -> tuple[bytes, bytes]:
         """Write the entries and the tree; returns root and frontier. Raises when the two ways to the root differ."""
         for row in (self._rows[0], self._rows[-1]):
-            parse_entry(row["data"])  # what a batch has in common, such as its time, cannot be read again where it is wrong
-        connection.execute(insert(tables.entries), self._rows)
-        connection.execute(insert(tables.signers), self._signers)
+            parse_entry(row[-1])  # what a batch has in common, such as its time, cannot be read again where it is wrong
+        _INSERT_ENTRY.run_many(connection, self._rows)
+        _INSERT_SIGNER.run_many(connection, self._signers)
         self._rows, self._signers = [], []
 
         def stored(level: int, n: int) -> bytes:
             return stored_tile(connection, level, n)
 
-        changed = [
-            {"level": level, "n": n, "data": data} for level, n, data in updated_tiles(self.size, stored, self.leaves)
-        ]
-        write = upsert(tables.tiles)
-        write = write.on_conflict_do_update(index_elements=["level", "n"], set_={"data": write.excluded.data})
-        connection.execute(write, changed)
+        _PUT_TILE.run_many(connection, list(updated_tiles(self.size, stored, self.leaves)))
         size = self.next_seq
         from_tiles = merkle.root_at(size, node_reader(stored))
         frontier = merkle.CompactRange.from_bytes(self.size, self.frontier)
-        again = select(tables.entries.c.data).where(tables.entries.c.seq >= self.size).order_by(tables.entries.c.seq)
-        frontier.extend(merkle.leaf_hash(bytes(data)) for data in connection.execute(again).scalars())
+        frontier.extend(merkle.leaf_hash(data) for (data,) in _ENTRIES_FROM.rows(connection, self.size))
         if frontier.size != size or frontier.root() != from_tiles:
             raise VerificationError(
                 f"refusing to sign size {size}: the root of the tiles is {from_tiles.hex()}, of the entries "
@@ -138,18 +137,29 @@ class Batch:
         prev, self.leaf = self.leaf, merkle.leaf_hash(data)
         self.leaves.append(self.leaf)
         self._known[sent.header_id] = (draft.seq, sent.payload_sha)
-        self._rows.append(
-            {
-                "seq": draft.seq,
-                "kind": draft.kind,
-                "header_id": sent.header_id,
-                "payload_sha": sent.payload_sha,
-                "prev": prev,
-                "leaf": self.leaf,
-                "data": data,
-            }
-        )
-        self._signers.extend({"seq": draft.seq, "keyid": bytes.fromhex(signer.keyid)} for signer in draft.signers)
+        self._rows.append((draft.seq, draft.kind, sent.header_id, sent.payload_sha, prev, self.leaf, data))
+        for signer in draft.signers:
+            self._signers.append((draft.seq, bytes.fromhex(signer.keyid)))
+
+    def _signer(self, connection: Connection, rules: Rules, sent: Submission, keyid: str) -> Signer:
+        signer = self._resolved.get(keyid)
+        if signer is None:
+            signer = resolve_signer(connection, rules, self.keyring, sent.statement, keyid, self.time)
+            if keyid in self.keyring.keys and not self.replaying:  # for the others it depends on the statement
+                self._resolved[keyid] = signer
+        return signer
+
+    def _project(self, connection: Connection, rules: Rules, draft: Draft) -> None:
+        if self._execute is None:  # the driver's own: a tenth of the time, and there is one for each statement
+            self._execute = connection.connection.cursor().execute
+        self._execute("SAVEPOINT statement")
+        try:
+            rules.project(connection, draft)
+        except BaseException:
+            self._execute("ROLLBACK TO statement")
+            self._execute("RELEASE statement")
+            raise
+        self._execute("RELEASE statement")
 
     def _check_seen(self, connection: Connection, sent: Submission, root_at: RootAt) -> None:
         seen = sent.statement.header.seen
@@ -159,6 +169,8 @@ class Batch:
                     "header.seen: expected the size and root that the signer knew, found null; only genesis and a key's "
                     "first statement may leave it out"
                 )
+            return
+        if self._seen.get(seen.size) == seen.root:
             return
         size, root = int(seen.size), bytes.fromhex(seen.root.removeprefix("sha256:"))
         limit = self.next_seq if self.replaying else self.size
@@ -170,21 +182,27 @@ class Batch:
                 "signer has seen another history",
                 hint="keep the checkpoint that the signer saw: it is evidence of a fork",
             )
+        self._seen[seen.size] = seen.root
 
     def _has_new_key(self, connection: Connection, sent: Submission) -> bool:
         keyids = {bytes.fromhex(signature.keyid) for signature in sent.envelope.signatures}
         query = select(tables.signers.c.keyid).where(tables.signers.c.keyid.in_(keyids)).distinct()
-        used = set(connection.execute(query).scalars()) | {row["keyid"] for row in self._signers}
+        used = set(connection.execute(query).scalars()) | {keyid for _, keyid in self._signers}
         return not keyids <= used
 
 
-def _project(connection: Connection, rules: Rules, draft: Draft) -> None:
-    execute = connection.connection.cursor().execute  # the driver's own: a tenth of the time, and there is one a statement
-    execute("SAVEPOINT statement")
-    try:
-        rules.project(connection, draft)
-    except BaseException:
-        execute("ROLLBACK TO statement")
-        execute("RELEASE statement")
-        raise
-    execute("RELEASE statement")
+_INSERT_ENTRY, _INSERT_SIGNER = Prepared.insert(tables.entries), Prepared.insert(tables.signers)
+_PUT_TILE = Prepared(
+    (put := upsert(tables.tiles)).on_conflict_do_update(index_elements=["level", "n"], set_={"data": put.excluded.data}),
+    ["level", "n", "data"],
+)
+_AT_ONCE = 32
+_PLACES_OF = Prepared(
+    select(tables.entries.c.header_id, tables.entries.c.seq, tables.entries.c.payload_sha).where(
+        tables.entries.c.header_id.in_([bindparam(f"id{i}") for i in range(_AT_ONCE)])
+    ),
+    [f"id{i}" for i in range(_AT_ONCE)],
+)
+_ENTRIES_FROM = Prepared(
+    select(tables.entries.c.data).where(tables.entries.c.seq >= bindparam("first")).order_by(tables.entries.c.seq), ["first"]
+)

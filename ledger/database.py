@@ -241,7 +241,10 @@ def _engine(path: Path, mode: str, pool: Any, durable: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: object) -> None:
-        for pragma in ("journal_mode=WAL",) if mode == "rw" else ("query_only=ON",):
+        # A batch touches many pages of the indexes over random ids: with room for them a page is moved out of the WAL once
+        # for many batches, and none is written before COMMIT.
+        writer = ("journal_mode=WAL", "wal_autocheckpoint=4000", "cache_size=-65536")
+        for pragma in writer if mode == "rw" else ("query_only=ON",):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA fullfsync=ON")  # macOS: a plain fsync leaves data in the disk's cache

@@ -31,16 +31,19 @@ class HighWater:
         self._origin = origin
         self._log_keys = log_keys
 
-    def read(self) -> tuple[bytes, Checkpoint] | None:
-        """The note and its checkpoint, None when this machine has never seen the log."""
+    def read(self) -> bytes | None:
+        """The note, not verified; None when this machine has never seen the log."""
         try:
-            note = self.path.read_bytes()
+            return self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoreError(f"{self.path}: cannot read the newest checkpoint: {error}") from error
+
+    def open(self, note: bytes) -> Checkpoint:
+        """The checkpoint in a note that was read; raises VerificationError unless this log signed it."""
         try:
-            return note, open_checkpoint(note, self._log_keys, self._origin)
+            return open_checkpoint(note, self._log_keys, self._origin)
         except VerificationError as error:
             raise VerificationError(
                 f"{self.path}: expected a checkpoint signed by this log, found: {error.message}",

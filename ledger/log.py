@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.exc import DBAPIError
 
 from inbond.ledger import checkpoints, merkle, submission, tables
@@ -43,6 +43,7 @@ from inbond.ledger.files import sync_folder
 from inbond.ledger.highwater import HighWater
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey, SigningKey
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
 from inbond.ledger.replay import draft_of
@@ -258,12 +259,10 @@ class Log:
 
     def _compare_high_water(self, reader: LedgerReader) -> bool:
         """Whether the file outside holds this very head; raises unless it is missing or holds an earlier one."""
-        found = self._high_water.read()
-        if found is None:
-            return False
-        note, newest = found
-        if note == reader.note:
-            return True
+        note = self._high_water.read()
+        if note is None or note == reader.note:
+            return note is not None
+        newest = self._high_water.open(note)
         if newest.size > reader.size:
             raise StoreError(
                 f"{self.database.path} is behind: expected at least size {newest.size}, which this log has signed "
@@ -314,13 +313,19 @@ def _seal(connection: Connection, batch: Batch, log_key: SigningKey) -> bytes:
     root, frontier = batch.write(connection)
     size = batch.next_seq
     note = checkpoints.sign(Checkpoint(batch.keyring.origin, size, root), [log_key])
-    connection.execute(insert(tables.checkpoints), {"size": size, "note": note})
-    values = {"size": size, "root": root, "leaf": batch.leaf, "time": batch.time, "frontier": frontier, "note": note}
+    _INSERT_CHECKPOINT.run(connection, size, note)
     if batch.size == 0:
-        connection.execute(insert(tables.head), {"id": 1, **values})
+        _INSERT_HEAD.run(connection, 1, size, root, batch.leaf, batch.time, frontier, note)
     else:
-        connection.execute(update(tables.head).where(tables.head.c.id == 1), values)
+        _UPDATE_HEAD.run(connection, size, root, batch.leaf, batch.time, frontier, note, 1)
     return note
+
+
+_INSERT_CHECKPOINT, _INSERT_HEAD = Prepared.insert(tables.checkpoints), Prepared.insert(tables.head)
+_UPDATE_HEAD = Prepared(
+    update(tables.head).where(tables.head.c.id == bindparam("row")),
+    ["size", "root", "leaf", "time", "frontier", "note", "row"],
+)
 
 
 def _text(moment: datetime) -> str:
@@ -329,6 +334,6 @@ def _text(moment: datetime) -> str:
 
 def _parse_time(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         raise VerificationError(f"head.time: expected a time such as 2026-01-31T23:59:59.000Z, found {text!r}") from None

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from inbond.ledger import merkle, tables
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.receipts import Receipt
 from inbond.ledger.tiles import node_reader
 from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
@@ -12,35 +13,43 @@ from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
 _PAGE = 512
 
 
+_HEAD = Prepared(select(tables.head), [])
+_TILE = Prepared(
+    select(tables.tiles.c.data).where(tables.tiles.c.level == bindparam("level"), tables.tiles.c.n == bindparam("n")),
+    ["level", "n"],
+)
+
+
 def stored_tile(connection: Connection, level: int, n: int) -> bytes:
     """The stored bytes of a tile; VerificationError if there is none."""
-    query = select(tables.tiles.c.data).where(tables.tiles.c.level == level, tables.tiles.c.n == n)
-    data = connection.execute(query).scalar_one_or_none()
-    if data is None:
-        raise VerificationError(f"tile {level}/{n} is missing: expected the one that follows from the entries")
-    return bytes(data)
+    rows = _TILE.rows(connection, level, n)
+    if len(rows) != 1 or not isinstance(rows[0][0], bytes):
+        raise VerificationError(f"tile {level}/{n}: expected the one that follows from the entries, found none or a damaged one")
+    return rows[0][0]
 
 
 class LedgerReader:
     """One snapshot of the log. Every answer is about the same head."""
 
+    size: int
+    root: bytes
+    leaf: bytes
+    time: str
+    frontier: bytes
+    note: bytes
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        rows = connection.execute(select(tables.head).limit(2)).all()
+        rows = _HEAD.rows(connection)
         if len(rows) != 1:
             raise VerificationError(f"the ledger's table head: expected one row, found {'none' if not rows else 'more'}")
-        [row] = rows
-        if row.id != 1:
-            raise VerificationError(f"the ledger's table head: expected the row 1, found row {row.id}")
-        for name, kind in (("size", int), ("root", bytes), ("leaf", bytes), ("time", str), ("frontier", bytes), ("note", bytes)):
-            if not isinstance(getattr(row, name), kind):
-                raise VerificationError(f"head.{name}: expected {kind.__name__}, found {getattr(row, name)!r:.60}")
-        self.size: int = row.size
-        self.root: bytes = row.root
-        self.leaf: bytes = row.leaf
-        self.time: str = row.time
-        self.frontier: bytes = row.frontier
-        self.note: bytes = row.note
+        for column, value in zip(tables.head.columns, rows[0], strict=True):
+            if not isinstance(value, column.type.python_type):
+                raise VerificationError(f"head.{column.name}: expected {column.type.python_type.__name__}, found {value!r:.60}")
+        id, size, self.root, self.leaf, self.time, self.frontier, self.note = rows[0]
+        if id != 1:
+            raise VerificationError(f"the ledger's table head: expected the row 1, found row {id}")
+        self.size = size
         self.node = node_reader(self.tile)
         self._roots: dict[int, bytes] = {self.size: self.root}
 

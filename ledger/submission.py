@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
+
+import msgspec
 
 from inbond.ledger import dsse
-from inbond.ledger.entries import entry_bytes
 from inbond.ledger.keyring import own_keys
 from inbond.ledger.keys import PublicKey
 from inbond.schemas import statement as statements
@@ -18,7 +20,10 @@ PublicKeyOf = Callable[[Statement, str], PublicKey | None]
 """Finds the public key of a fingerprint that signed a statement, None when it is unknown."""
 
 
+MAX_SIGNATURES = 16
+
 _SOMETIME = "2000-01-01T00:00:00.000Z"
+_encoder = msgspec.json.Encoder(order="sorted")
 _PLACE = len(f'"prev":"{"f" * 64}","seq":1,"time":"{_SOMETIME}","v":1}}')
 
 
@@ -31,14 +36,10 @@ class Submission:
 
     envelope: Envelope
     statement: Statement
+    header_id: bytes
     payload_sha: bytes
     checked: bool
     frame: bytes
-
-    @property
-    def header_id(self) -> bytes:
-        """The 128-bit id of the header."""
-        return bytes.fromhex(self.statement.header.id)
 
     def placed(self, prev: bytes, seq: int, time: str) -> bytes:
         """The bytes of the entry that this statement becomes at its place: what `entry_bytes` gives, sooner."""
@@ -72,8 +73,8 @@ def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
     complete = None not in keys.values()
     if complete:
         dsse.verify(envelope, keys.get)
-    frame = entry_bytes(Entry(envelope, statement.kind, "f" * 64, 1, _SOMETIME, 1))[:-_PLACE]
-    return Submission(envelope, statement, hashlib.sha256(payload).digest(), complete, frame)
+    header_id = bytes.fromhex(statement.header.id)
+    return Submission(envelope, statement, header_id, hashlib.sha256(payload).digest(), complete, _frame(envelope, statement))
 
 
 def prepare_all(
@@ -81,13 +82,24 @@ def prepare_all(
 ) -> list[Submission | InbondError]:
     """`prepare` for many, in threads; what is refused stands as its error in its place."""
 
-    def one(envelope: Envelope) -> Submission | InbondError:
-        try:
-            return prepare(envelope, key_of)
-        except InbondError as error:
-            return error
+    def some(envelopes: Iterable[Envelope]) -> list[Submission | InbondError]:
+        prepared: list[Submission | InbondError] = []
+        for envelope in envelopes:
+            try:
+                prepared.append(prepare(envelope, key_of))
+            except InbondError as error:
+                prepared.append(error)
+        return prepared
 
     listed = list(envelopes)
     if len(listed) < 8:
-        return [one(envelope) for envelope in listed]
-    return list(pool.map(one, listed, chunksize=1))
+        return some(listed)
+    step = max(4, min(64, len(listed) // 4))  # handing work over costs about as much as one statement
+    return list(chain.from_iterable(pool.map(some, (listed[i : i + step] for i in range(0, len(listed), step)))))
+
+
+def _frame(envelope: Envelope, statement: Statement) -> bytes:
+    # What `entry_bytes` would look for again is known: payload and signatures are canonical base64, key ids those of keys.
+    if not 1 <= len(envelope.signatures) <= MAX_SIGNATURES:
+        raise InvalidInput(f"envelope: expected 1 to {MAX_SIGNATURES} signatures, found {len(envelope.signatures)}")
+    return _encoder.encode(Entry(envelope, statement.kind, "f" * 64, 1, _SOMETIME, 1))[:-_PLACE]

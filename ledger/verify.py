@@ -36,7 +36,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from cryptography.exceptions import InvalidSignature
@@ -202,11 +202,12 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
     """Check all `files` of bundles, by kind, and the files `beside` them that they should speak of."""
     hashed = [*files["shards"], *files["objects"], *beside]
     contents = {file: found for file in hashed if (found := report.attempt(file, partial(measure, file))) is not None}
-    opened = [report.attempt(file, partial(open_receipt, file, policy)) for file in files["receipts"]]
+    accept = cache(policy.open)  # receipts of one bundle mostly have the same checkpoint
+    opened = [report.attempt(file, partial(open_receipt, file, accept)) for file in files["receipts"]]
     receipts = sorted((receipt for receipt in opened if receipt is not None), key=lambda receipt: receipt.seq)
     log = None
     for folder in files["log"]:
-        log = report.attempt(os.path.join(folder, "checkpoint"), partial(open_log, folder, policy, report))
+        log = report.attempt(os.path.join(folder, "checkpoint"), partial(open_log, folder, accept, report))
     history = History(genesis, complete=log is not None and log.has_entries)
     roots = {} if log is None else {log.head.size: log.head.root}
     if log is not None and log.has_entries:
@@ -222,7 +223,7 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
         report.add("noted", "receipts", text)
     whole = {}
     for file, content in contents.items():
-        kind = "file" if file in beside else "shard" if file in files["shards"] else "object"
+        kind = "shard" if file in files["shards"] else "object" if file in files["objects"] else "file"
         if report.check(file, partial(prove_file, file, kind, content, history)):
             whole[content.digest] = file
     for file in files["records"]:
@@ -245,7 +246,8 @@ def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: 
         history.stood[seq] = history.stand(seq, receipt.entry)
     statement = history.stood.get(seq)
     if statement is None:
-        raise Missing(f"what entry {seq} says is not at hand: {'its log was not proved' if history.complete else 'no bytes'}")
+        why = "it is not among the entries that were proved in the log" if history.complete else "the receipt does not hold it"
+        raise Missing(f"what entry {seq} says cannot be checked: {why}")
     leaf = statement.leaf if receipt.entry is None else leaf_hash(receipt.entry)
     want(leaf == statement.leaf, f"leaf hash {statement.leaf.hex()}, which entry {seq} has elsewhere", leaf.hex())
     receipt.check(leaf)
@@ -370,7 +372,7 @@ class Receipt(NamedTuple):
         want(found == self.head.root, f"a path that leads to the root {self.head.root.hex()}", found.hex())
 
 
-def open_receipt(file: str, policy: "Policy") -> Receipt:
+def open_receipt(file: str, accept: "Accept") -> Receipt:
     """Read and check a C2SP tlog-proof: accepted checkpoint, and inclusion of the entry that is its `extra`."""
     head, blank, note = read_file(file, MAX_RECEIPT).partition(b"\n\n")
     lines = head.decode("latin-1").split("\n")
@@ -380,7 +382,7 @@ def open_receipt(file: str, policy: "Policy") -> Receipt:
     seq = decimal(lines.pop(0)[6:], "index")
     name, folder = os.path.basename(file), os.path.basename(os.path.dirname(os.path.abspath(file)))
     want(folder != "receipts" or name == f"{seq}.tlog-proof", f"the receipt that {name} names", f"that of entry {seq}")
-    receipt = Receipt(file, seq, [from_base64(line, "hash", length=32) for line in lines], policy.open(note), entry)
+    receipt = Receipt(file, seq, [from_base64(line, "hash", length=32) for line in lines], accept(note), entry)
     want(seq < receipt.head.size, f"an index below the size {receipt.head.size}", str(seq))
     if entry is not None:
         receipt.check(leaf_hash(entry))
@@ -396,9 +398,9 @@ class Log(NamedTuple):
     has_entries: bool
 
 
-def open_log(folder: str, policy: "Policy", report: Report) -> Log:
+def open_log(folder: str, accept: "Accept", report: Report) -> Log:
     """Accept the checkpoint, find the leaf hashes that it commits to, and compare every tile and bundle with them."""
-    head = policy.open(read_file(os.path.join(folder, "checkpoint"), MAX_RECEIPT))
+    head = accept(read_file(os.path.join(folder, "checkpoint"), MAX_RECEIPT))
     sources = ["entries", "0"] if os.path.isdir(os.path.join(folder, "tile", "entries")) else ["0"]
     trees = {}  # entries and lowest tiles give the same tree; if one is altered, the other tells which
     for source in sources:
@@ -464,13 +466,14 @@ def replay(log: Log, history: "History", indexes: set[int], wanted: set[str]) ->
             history.keep(statement, wanted)
             if seq in indexes:
                 history.stood[seq] = statement
+        history.last = log.tree.size
         history.check_head(log.head)
     except (Failed, Missing, OSError) as error:
         for kept in (history.stood, history.uses, history.shards):
             kept.clear()
         if isinstance(error, OSError):
             raise
-        raise type(error)(f"{'' if history.last < 0 else f'entry {history.last}: '}{error}") from None
+        raise type(error)(f"{'checkpoint' if history.last == log.tree.size else f'entry {history.last}'}: {error}") from None
     return f"all {log.tree.size} entries of {log.head.origin}: chain, tree, tiles, times, roles and {signatures} signatures"
 
 
@@ -571,9 +574,8 @@ class History:
         self.keys: dict[str, Key] = {}
         self.log_keys: dict[str, int | None] = {}  # vkey → the entry that revoked it
         self.runs: dict[str, Key] = {}
-        self.introduced: dict[
-            str, list[tuple[int, list[str]]]
-        ] = {}  # id of each key that signed → entries, signers that brought it
+        # By id of each key that has signed: the entries that brought it, with their signers.
+        self.introduced: dict[str, list[tuple[int, list[str]]]] = {}
         self.last, self.last_leaf, self.time = -1, bytes(32), ""
         self.ids: set[str] = set()
         # What was kept: statements by seq, shards by reference, and by digest who names it (reference, where) as what.
@@ -590,9 +592,9 @@ class History:
         want(len(data) <= MAX_ENTRY and get(entry, "v", int) == 1, "an entry of version 1", entry["v"])
         want(get(entry, "seq", int) == seq, f"seq {seq}", entry["seq"])
         kind, prev, time = get(entry, "kind", str), get(entry, "prev", str), moment(get(entry, "time", str))
-        want(
-            is_hex(prev, 64) and (prev == prev_leaf or not follows), f"prev {prev_leaf}, the leaf hash of the entry before", prev
-        )
+        want(re.fullmatch("[a-z_]{1,32}", kind) is not None, "a kind of a to z and underscores", kind)
+        chained = is_hex(prev, 64) and (prev == prev_leaf or not follows)
+        want(chained, f"prev {prev_leaf}, the leaf hash of the entry before", prev)
         want(time >= self.time, f"a time of {self.time} or later", time)
         self.time = time
         envelope = members(entry["dsse"], "payload", "payloadType", "signatures")
@@ -649,9 +651,7 @@ class History:
             for keyid in signers:
                 key = self.keys.get(keyid)
                 if key is not None and key.suspect is not None and seq >= key.suspect:
-                    raise Missing(
-                        f"key {keyid[:16]}, which signed entry {seq}, was revoked as suspect from entry {key.suspect} on"
-                    )
+                    raise Missing(f"key {keyid[:16]}, which signed entry {seq}, was revoked as suspect from entry {key.suspect}")
                 for step in self.introduced.get(keyid, ()):
                     if step[0] < seq and step[0] not in done:
                         done.add(step[0])
@@ -691,16 +691,17 @@ class History:
             else:
                 self._check_request(body, run)
         own = {key.id: key for key in brought}
-        return self._check_signatures(
-            envelope, payload, PAYLOAD_TYPE, lambda keyid: self._in_force(keyid, time) or own.get(keyid)
-        )
+        key_of = partial(self._in_force, own, time)
+        return self._check_signatures(envelope, payload, PAYLOAD_TYPE, key_of)
 
-    def _in_force(self, keyid: str, time: str) -> Key | None:
+    def _in_force(self, own: dict[str, Key], time: str, keyid: str) -> Key | None:
+        """The key as it stands, or as the statement itself brings it; Failed where it was revoked or has expired."""
         key = self.keys.get(keyid)
-        if key is not None:
-            want(key.end is None, f"key {keyid[:16]} in force", f"it was revoked by entry {key.end}")
-            expired = key.not_after is not None and time[: len(key.not_after)] > key.not_after
-            want(not expired, f"key {keyid[:16]} in force at {time}", f"it expired at {key.not_after}")
+        if key is None:
+            return own.get(keyid)
+        want(key.end is None, f"key {keyid[:16]} in force", f"it was revoked by entry {key.end}")
+        expired = key.not_after is not None and time[: len(key.not_after)] > key.not_after
+        want(not expired, f"key {keyid[:16]} in force at {time}", f"it expired at {key.not_after}")
         return key
 
     def _check_signatures(self, envelope: Json, payload: bytes, kind: str, key_of: Callable[[str], Key | None]) -> dict[str, Key]:
@@ -715,9 +716,8 @@ class History:
             if key is None:
                 raise self.unknown(f"a key statement for {keyid} before this entry")
             blob = from_base64(get(signature, "sig", str), "signature", length=64)
-            want(
-                key.id == keyid and signs(key.raw, blob, signed), f"a valid signature by {keyid[:16]}", "one that does not verify"
-            )
+            valid = key.id == keyid and signs(key.raw, blob, signed)
+            want(valid, f"a valid signature by {keyid[:16]}", "one that does not verify")
             found[keyid] = key
         want(1 <= len(found) <= 16, "1 to 16 signatures", str(len(found)))
         return found
@@ -748,15 +748,12 @@ class History:
         if allowed is None:
             raise Missing(f"statements {kind}, phase {body.get('phase')!r}, are of a kind that this program does not know")
         found = {role for key in signers.values() for role in key.roles}
-        want(kind == "key" or bool(found & allowed), f"a signature in the role {' or '.join(sorted(allowed))}",
-             f"one as {', '.join(sorted(found)) or 'nobody'}")  # fmt: skip
+        shown = f"one as {', '.join(sorted(found)) or 'nobody'}"
+        want(kind == "key" or bool(found & allowed), f"a signature in the role {' or '.join(sorted(allowed))}", shown)
         if kind == "genesis":
             admins = {Key(public_key(raw)).id for raw in strings(body, "admins")}
-            want(
-                seq == 0 and signers.keys() == admins,
-                f"entry 0, signed by its {len(admins)} admins",
-                f"entry {seq}, {len(signers)}",
-            )
+            valid = seq == 0 and signers.keys() == admins
+            want(valid, f"entry 0, signed by its {len(admins)} admins", f"entry {seq}, signed by {len(signers)}")
             want(1 <= get(body, "threshold", int) <= len(admins), f"a threshold of 1 to {len(admins)}", body["threshold"])
         elif kind == "run" and body.get("phase") == "open":
             own = Key(public_key(get(body, "run_key", str))).id
@@ -773,6 +770,8 @@ class History:
                     raise self.unknown(f"the enrolment of key {keyid[:16]}")
             elif "public_key" in body:  # so a revoked key cannot come back: it signs nothing any more
                 want(keyid in signers, f"a signature of the enrolled key {keyid[:16]}", "none")
+                roles = strings(body, "roles")
+                want(ANYONE.issuperset(roles), f"roles among {', '.join(sorted(ANYONE))}", ", ".join(roles))
 
     def _take(self, statement: Statement, body: Json, signers: dict[str, Key]) -> None:
         """Take in what later entries rest on: keys and runs."""
@@ -797,6 +796,7 @@ class History:
             self.log_keys[body["vkey"]] = None
         elif kind == "key":
             limit = get(body, "not_after", str) if "not_after" in body else None
+            moment(limit if limit is not None and len(limit) != 10 else f"{limit or '2000-01-01'}T00:00:00.000Z")
             key = Key(public_key(body["public_key"]), frozenset(strings(body, "roles")), limit)
             self.keys[key.id] = key
             self.introduced[key.id].append((seq, statement.signers))
@@ -830,11 +830,8 @@ def prove_record(file: str, history: History) -> str:
     """Check that a record is the row it says of a shard that a proved statement describes."""
     proof = members(canonical(read_file(file, MAX_RECORD)), "proof", "record", "row", "rows", "salt", "shard", "v")
     digest, salt, path = digest_at(proof, "shard"), get(proof, "salt", str), strings(proof, "proof")
-    want(
-        get(proof, "v", int) == 1 and is_hex(salt, 32) and all(is_hex(item, 64) for item in path),
-        "a record proof, version 1",
-        proof,
-    )
+    sound = get(proof, "v", int) == 1 and is_hex(salt, 32) and all(is_hex(item, 64) for item in path)
+    want(sound, "a record proof, version 1, of hex digits", proof)
     shards = {ref: shard for ref, shard in history.shards.items() if shard.file == digest}
     if not shards:
         raise Missing(f"no proved statement is about the shard {digest}")
@@ -919,6 +916,9 @@ class Checkpoint(NamedTuple):
     signers: tuple[str, ...]
 
 
+Accept = Callable[[bytes], Checkpoint]  # the checkpoint in a signed note; Failed or Missing for one that is not accepted
+
+
 class Policy:
     """A C2SP tlog-policy; Failed, with the number of the line, for what its format does not allow."""
 
@@ -949,9 +949,8 @@ class Policy:
                 self.witnesses[name] = Vkey.parse(vkey)
                 self._free.add(name)
             case ["group", name, threshold, *group] if group and name not in names:
-                want(
-                    self._free.issuperset(group) and len(set(group)) == len(group), "members named above, in no group yet", group
-                )
+                free = self._free.issuperset(group) and len(set(group)) == len(group)
+                want(free, "members named above, each in no group yet", group)
                 count = {"any": "1", "all": str(len(group))}.get(threshold, threshold)
                 valid = re.fullmatch("[1-9][0-9]{0,5}", count) is not None and int(count) <= len(group)
                 want(valid, f"any, all or 1 to {len(group)}", threshold)

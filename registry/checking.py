@@ -105,7 +105,7 @@ def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
 
 def _objects(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
     """Every object that a statement names, and every other that lies in the store, has the bytes of its name."""
-    digests = dict.fromkeys([*_named(registry), *(item.digest for item in registry.store.list())])
+    digests = dict.fromkeys([*_named(registry, checked), *(item.digest for item in registry.store.list())])
     for count, digest in enumerate(digests):
         try:
             _object(registry, digest)
@@ -116,12 +116,16 @@ def _objects(registry: "Registry", checked: Checked, progress: Progress | None) 
             progress("verifying objects", count + 1, len(digests))
 
 
-def _named(registry: "Registry") -> Iterator[str]:
+def _named(registry: "Registry", checked: Checked) -> Iterator[str]:
     with registry.reading() as reader:
         for ref in list(reader.connection.execute(select(t.things.c.ref).where(t.things.c.kind != "shard")).scalars()):
             if not ref.startswith(("party:", "genesis:")):
-                body = statement_of(registry, reader, ref).body
-                yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
+                try:
+                    body = statement_of(registry, reader, ref).body
+                except InbondError as error:
+                    checked.problems.append(f"{ref}: {error.message}")
+                else:
+                    yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
 
 
 def _object(registry: "Registry", digest: str) -> None:

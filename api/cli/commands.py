@@ -76,7 +76,7 @@ class Command(_Everywhere, RichCommand):
     """A command."""
 
 
-class Group(_Everywhere, RichGroup):
+class Group(_Everywhere, RichGroup):  # type: ignore[misc]  # rich-click's own bases disagree
     """A noun with commands."""
 
 
@@ -97,7 +97,7 @@ def command(name: str, example: str, *, of: click.Group | None = None) -> Callab
 
 def noun(name: str, help: str, example: str) -> click.Group:
     """A group of commands."""
-    return Group(name, help=help, epilog=example, context_settings=CONTEXT)
+    return Group(name=name, help=help, epilog=example, context_settings=CONTEXT)
 
 
 def _options() -> list[click.Parameter]:

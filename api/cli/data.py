@@ -195,7 +195,11 @@ def _rejecting(on_error: str, path: Path | None) -> "Iterator[Callable[[Rejected
         except OSError as error:
             raise click.UsageError(f"--rejects: {path} cannot be written: {error.strerror}.") from None
         with file:
-            yield lambda rejected: file.write(msgspec.json.encode(rejected) + b"\n") and None
+
+            def keep(rejected: "Rejected") -> None:
+                file.write(msgspec.json.encode(rejected) + b"\n")
+
+            yield keep
 
 
 def _summary(result: "ImportResult") -> dict[str, Any]:

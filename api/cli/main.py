@@ -41,7 +41,7 @@ class Root(Group):
         except click.exceptions.Exit as leaving:
             return leaving.exit_code
         except click.exceptions.NoArgsIsHelpError as error:
-            echo(error.ctx.get_help() if error.ctx else "")
+            echo(error.format_message())
             return 2
         except click.UsageError as error:
             return _fail(_usage(error), words)

@@ -65,6 +65,8 @@ def echo(text: str, *, err: bool = False) -> None:
     clean = "".join(piece if at % 2 else _CONTROLS.sub(_escaped, piece) for at, piece in enumerate(pieces))
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(clean.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    if not err:
+        stream.flush()
 
 
 def coloured(*, err: bool = False) -> bool:

@@ -1,5 +1,8 @@
 """What `inbond verify PATH` does: outsiders' evidence is checked by the code that outsiders use."""
 
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,7 @@ def verify_path(path: Path, home: Path | None) -> Found:
 
     if home is None:
         raise NotFound(
-            "no registry is near whose policy.txt and genesis hash to trust",
+            "no registry: expected one whose policy.txt and genesis hash to trust, found none near",
             hint=f"inbond-verify --policy FILE --genesis HASH {path}\ninbond --registry DIR verify {path}",
         )
     with Registry.open(home) as registry:
@@ -34,19 +37,20 @@ def verify_path(path: Path, home: Path | None) -> Found:
 
 
 def _evidence(path: Path, registry: "Registry") -> Found:
+    """What `inbond-verify` says: the same code, asked as an outsider asks it."""
     from inbond.ledger import verify
 
-    report = verify.Report(quiet=True)
-    try:
-        policy = verify.read_policy((registry.folder / "policy.txt").read_bytes())
-        bundle = verify.gather([str(path)], report)
-    except verify.Failed as error:
-        raise InvalidInput(f"{path}: {error}") from None
-    verify.verify(policy, registry.home.genesis, bundle, [], report)
-    lines = [f"{status:<7} {what}: {text}" for status, what, text in report.lines]
-    checks = [{"status": status, "what": what, "text": text} for status, what, text in report.lines]
-    verdict = {0: "proved", 3: "differs", 6: "inconclusive"}[report.exit_code]
-    return {"verdict": verdict, "checks": checks}, lines, verdict
+    policy = registry.folder / "policy.txt"
+    said, complained = io.StringIO(), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(complained), suppress(SystemExit):  # as argparse leaves at what it refuses
+        verify.main(["--policy", str(policy), "--genesis", registry.home.genesis.hex(), "--json", "--", str(path)])
+    if not said.getvalue():
+        reason = (complained.getvalue().strip() or "no answer").splitlines()[-1]
+        raise InvalidInput(f"{path}: {reason.removeprefix('inbond-verify: error: ')}")
+    found = json.loads(said.getvalue())
+    verdict = {"ok": "proved", "FAILED": "differs"}.get(found["verdict"], "inconclusive")
+    lines = [f"{check['status']:<7} {check['what']}: {check['text']}" for check in found["checks"]]
+    return {"verdict": verdict, "counts": found["counts"], "checks": found["checks"]}, lines, verdict
 
 
 def _record(path: Path, registry: "Registry") -> Found:

@@ -46,17 +46,14 @@ def demo(session: Session, dir: Path) -> None:
     from inbond.api.demo import story
 
     quiet = session.output.json
-    steps = 0
 
     def say(text: str) -> None:
-        nonlocal steps
-        steps += 1
         if not quiet:
-            echo(style(f"{steps}. {text}", bold=True))
+            echo(f"{style('●', 'green')} {style(text, bold=True)}")
 
     def show(text: str) -> None:
         if not quiet:
-            echo(f"   {text}")
+            echo(f"  {text}")
 
     ended = story.run(dir, story.Told(say, show, _bars(session)))
     data = {

@@ -1,5 +1,6 @@
 """Training: check, pull, run list|close."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,9 +170,9 @@ def _state(registry: "Registry", ref: str) -> "ListedRun":
 @contextmanager
 def _target(out: Path | None) -> Iterator[IO[bytes]]:
     if out is None:
-        stream = click.get_binary_stream("stdout")
-        yield stream
-        stream.flush()
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
     try:
         file = out.open("xb")

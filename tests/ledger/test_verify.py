@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
@@ -227,9 +228,12 @@ def ask(story: Story, *paths: Path, files: tuple[Path, ...] = ()) -> Outcome:
 
 
 def flip(file: Path, at: int, bit: int = 1) -> None:
-    data = bytearray(file.read_bytes())
-    data[at] ^= bit
-    file.write_bytes(data)
+    """Flip a bit in place: some file systems sync a file that is truncated and written anew."""
+    with file.open("r+b", buffering=0) as stream:
+        stream.seek(at, 2 if at < 0 else 0)
+        [byte] = stream.read(1)
+        stream.seek(at, 2 if at < 0 else 0)
+        stream.write(bytes([byte ^ bit]))
 
 
 # What is in order ------------------------------------------------------------------------------------------------------
@@ -345,12 +349,11 @@ def test_nothing_to_check_is_inconclusive(story: Story, tmp_path: Path) -> None:
 def test_every_byte_of_a_receipt_matters(story: Story, tmp_path: Path) -> None:
     bundle = story.bundle(tmp_path / "bundle")
     file = bundle / "receipts" / f"{story.seq['party']}.tlog-proof"
-    policy, report = verify.Policy(POLICY.format().encode()), verify.Report(quiet=True)
-    original = file.read_bytes()
-    for at in range(len(original)):
-        file.write_bytes(original[:at] + bytes([original[at] ^ 1 << at % 8]) + original[at + 1 :])
-        assert report.attempt(str(file), lambda: verify.open_receipt(str(file), policy)) is None, at
-    file.write_bytes(original)
+    accept, report = cache(verify.Policy(POLICY.format().encode()).open), verify.Report(quiet=True)
+    for at in range(file.stat().st_size):
+        flip(file, at, 1 << at % 8)
+        assert report.attempt(str(file), lambda: verify.open_receipt(str(file), accept)) is None, at
+        flip(file, at, 1 << at % 8)
     assert {status for status, _, _ in report.lines} == {"FAILED"}
     assert all("expected" in text and "found" in text for _, _, text in report.lines)
     assert ask(story, bundle).code == 0
@@ -525,7 +528,7 @@ def test_strange_files_are_said_not_to_be_checked(story: Story, tmp_path: Path) 
     assert ask(story, bundle).code == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_alteration_of_a_bundle_goes_unnoticed_or_escapes(
     story: Story, tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -569,6 +572,17 @@ class Forger:
         seen = s.Seen(size=1, root="sha256:" + merkle.leaf_hash(self.entries[0]).hex())
         made = msgspec.structs.replace(header(f"{self.count:032x}", seen), **changes)
         return self.add(kind, dsse.sign(statement.make(kind, body, made), keys), **(fields or {}))
+
+    def say_raw(self, kind: str, body: dict[str, Any], *keys: SigningKey) -> int:
+        """A statement with a body that its kind does not have."""
+        made = header("a" * 32, s.Seen(size=1, root="sha256:" + merkle.leaf_hash(self.entries[0]).hex()))
+        predicate = {"body": body, "header": json.loads(canonical.encode(made))}
+        subject = [{"digest": {"sha256": sha256(canonical.encode(predicate)).hexdigest()}, "name": kind}]
+        wire = {"_type": statement.STATEMENT_TYPE, "predicate": predicate, "predicateType": f"urn:inbond:{kind}:v1"}
+        envelope = dsse.sign(canonical.encode(wire | {"subject": subject}), keys)
+        entry = Entry(envelope, kind, self.leaf, len(self.entries), "2026-11-21T00:00:00.000Z", 1)
+        self.entries.append(canonical.encode(entry))
+        return len(self.entries) - 1
 
     def note(self, size: int | None = None) -> bytes:
         leaves = [merkle.leaf_hash(entry) for entry in self.entries[:size]]
@@ -872,16 +886,21 @@ def test_a_log_key_that_no_statement_names(tmp_path: Path) -> None:
     assert [found.code for found in forger.check(tmp_path / "bundle")] == [6, 3]
 
 
-def test_an_unknown_kind_is_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["novel", "decision.ask", "run"])
+def test_a_kind_that_is_not_known_is_not_proved(tmp_path: Path, kind: str) -> None:
     forger = _enrolled()
-    predicate = {"body": {"n": 1}, "header": json.loads(canonical.encode(header("a" * 32, None)))}
-    subject = [{"digest": {"sha256": sha256(canonical.encode(predicate)).hexdigest()}, "name": "novel"}]
-    wire = {"_type": statement.STATEMENT_TYPE, "predicate": predicate, "predicateType": "urn:inbond:novel:v1", "subject": subject}
-    wire["predicate"]["header"]["seen"] = {"size": 1, "root": "sha256:" + merkle.leaf_hash(forger.entries[0]).hex()}
-    subject[0]["digest"]["sha256"] = sha256(canonical.encode(predicate)).hexdigest()
-    forger.add("novel", dsse.sign(canonical.encode(wire), [PRODUCER]))
+    forger.say_raw(kind, {"phase": "novel"}, PRODUCER)
+    code = 3 if "." in kind else 6
+    assert [found.code for found in forger.check(tmp_path / "bundle")] == [code, code]
+
+
+def test_no_key_statement_makes_a_run_key(tmp_path: Path) -> None:
+    forger = Forger()
+    body = json.loads(canonical.encode(key_body(PRODUCER, "producer"))) | {"roles": ["run"]}
+    forger.say_raw("key", body, ADMIN, PRODUCER)
     bundle, log = forger.check(tmp_path / "bundle")
-    assert (bundle.code, log.code) == (6, 6)
+    assert (bundle.code, log.code) == (3, 3)
+    assert "expected roles among" in bundle.of("FAILED")[0]
 
 
 def test_checkpoints_of_two_sizes(tmp_path: Path) -> None:
@@ -951,7 +970,7 @@ def mutate(data: Any, value: Any) -> Any:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=st.data())
 def test_no_statement_breaks_the_program(story: Story, tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Whatever is signed and logged, the answer is proved, missing or FAILED."""
@@ -977,14 +996,14 @@ def test_no_statement_breaks_the_program(story: Story, tmp_path_factory: pytest.
         history.keep(found)
         history.check_doubt(found.seq, found.signers)
         report.attempt("content", lambda: verify.check_content(found, history, {}, set(), report))
-        for digest in [digest for digest, _, _ in verify.names_in(found.predicate)][:3]:
+        for digest in [digest for digest, _, _ in found.names][:3]:
             content = verify.Content(digest, 5, "sha256:" + "0" * 64)
             report.attempt("file", lambda content=content: verify.prove_file(verify.__file__, "file", content, history))
     for follower in entries[seq + 1 :]:
         report.attempt("entry", lambda follower=follower: history.stand(seq + 1, follower))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_record_breaks_the_program(story: Story, tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     history, file = verify.History(bytes.fromhex(story.genesis), False), tmp_path_factory.getbasetemp() / "record.json"
@@ -993,6 +1012,7 @@ def test_no_record_breaks_the_program(story: Story, tmp_path_factory: pytest.Tem
             history.keep(history.stand(seq, reader.entry(seq)))
     original = json.loads(story.record)
     altered = mutate(data, original)
+    file.unlink(missing_ok=True)
     file.write_bytes(canonical.encode(altered))
     report = verify.Report(quiet=True)
     assert report.check("record", lambda: verify.prove_record(str(file), history)) == (canonical.encode(altered) == story.record)
@@ -1062,7 +1082,7 @@ log x y z w
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(lines=LINES)
 def test_both_implementations_accept_the_same_policies(lines: list[str]) -> None:
     text = f"log {LOG_KEY.verifier.format()}\n" + "\n".join(lines)
@@ -1083,7 +1103,7 @@ def test_both_implementations_accept_the_same_policies(lines: list[str]) -> None
 HASHES = st.integers(1, 70).map(lambda size: [merkle.leaf_hash(b"%d" % i) for i in range(size)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(leaves=HASHES, data=st.data())
 def test_both_trees_are_the_same(leaves: list[bytes], data: Any) -> None:
     tree = verify.Tree()
@@ -1138,7 +1158,7 @@ def test_the_published_small_log(shared_vectors: Path) -> None:
     vkey = "example.com/log/testdata+33d7b496+AeHTu4Q3hEIMHNqc6fASMsq3rKNx280NI+oO5xCFkkSx"
     policy = verify.Policy(f"log {vkey}\nquorum none\n".encode())
     report = verify.Report(quiet=True)
-    log = verify.open_log(str(shared_vectors / "tlog-small"), policy, report)
+    log = verify.open_log(str(shared_vectors / "tlog-small"), policy.open, report)
     assert (log.head.size, b64encode(log.tree.root())) == (15, b"rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=")
     assert report.lines == []
     for size in range(1, 16):
@@ -1157,7 +1177,7 @@ def _as_text(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     data=st.binary(max_size=40) | JSON.map(_as_text) | JSON.map(lambda value: json.dumps(value, separators=(",", ":")).encode())
 )
@@ -1193,7 +1213,7 @@ def test_json_that_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("parse", [verify.split_note, verify.Policy, verify.canonical])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.binary(max_size=80) | st.text(max_size=60).map(lambda text: ("a\n\n— " + text + "\n").encode(errors="replace")))
 def test_parsers_raise_nothing_but_failed(parse: Callable[[bytes], Any], data: bytes) -> None:
     with suppress(verify.Failed):

@@ -14,6 +14,7 @@ from inbond.schemas.declared import known, unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotPermitted, PolicyDenied, VerificationError
 from inbond.schemas.scalars import EMPTY_LIST, ObjectList
+from tests.registry.scene import NO_OBJECT, Scene, close_body
 from tests.registry.world import (
     LONG_AGO,
     World,
@@ -23,87 +24,9 @@ from tests.registry.world import (
     student_body,
 )
 
-Case = Callable[["Scene"], Envelope]
+Case = Callable[[Scene], Envelope]
 NOWHERE = "0" * 32
 SPARE = SigningKey.generate("run")
-NO_OBJECT = "sha256:" + "1" * 64
-
-
-class Scene:
-    """A world with a run of `lab/pupil` over `chat`, granted, with its first ten samples consumed."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.student, self.other = world.ref("lab/pupil", "student"), world.ref("lab/other", "student")
-        self.theirs = world.ref("vendor/mini", "student")
-        self.terms, self.teacher = world.ref("acme-terms"), world.ref("acme/base@1")
-        self.chat, self.code = world.ref("chat"), world.ref("code")
-        self.parts = world.parts("chat")
-        self.shard = self.parts[0][0]
-        self.vendor, self.operator = world.ref("vendor", "party"), world.registry.operator
-        self.run, self.key = world.run(self.student, "scene", self.chat)
-        self.grant = world.grant(self.run, self.key, self.parts, request_id="ab" * 16)
-        self.export = world.grant(self.run, self.key, self.parts, mode=s.GrantMode.EXPORT)
-        self.expired = world.grant(self.run, self.key, self.parts, expires=LONG_AGO)
-        self.first = world.consume(self.run, self.key, self.grant, 0, 10)
-        self.closed, self.closed_key = world.run(self.student, "closed", self.chat)
-        self.closed_grant = world.grant(self.closed, self.closed_key, self.parts, mode=s.GrantMode.EXPORT)
-        world.put("run", close_body(self.student, self.closed), "trainer")
-        self.ask = world.put("decision", ask_body(self.other, self.terms), "trainer")
-
-    def consume(self, grant: str | None = None, first: int = 10, last: int = 20, **changes: Any) -> Envelope:
-        grant = None if changes.pop("grant_off", False) else grant or self.grant
-        body = consume_body(self.run, grant, first, last, **({"sequence": 1, "previous": self.first} | changes))
-        return self.world.signed("consume", body, self.key, party=self.operator)
-
-    def granted(self, *, by: str = "registry", **changes: Any) -> Envelope:
-        return self.world.signed("grant", self.world.grant_body(self.run, self.key, self.parts, **changes), by)
-
-    def opened(
-        self, name: str, *keys: Any, student: str | None = None, key: SigningKey | None = None, **changes: Any
-    ) -> Envelope:
-        key, party = key or SigningKey.generate("run"), changes.pop("party", self.operator)
-        body = self.world.run_body(student or self.student, name, key, self.chat, **changes)
-        return self.world.signed("run", body, *(keys or ("trainer", key)), party=party)
-
-    def dataset(self, spans: Any, by: str = "producer", **changes: Any) -> Envelope:
-        return self.world.signed("dataset", self.world.dataset_body("new", spans, **changes), by)
-
-    def shard_of(self, by: str = "producer", **changes: Any) -> Envelope:
-        body = self.world.changed(self.shard, **({"ordinal": 99} | changes))
-        return self.world.signed("shard", body, by)
-
-    def delivery(self, **changes: Any) -> Envelope:
-        fields: dict[str, Any] = {
-            "policy": unknown(), "object": self.chat, "recipient": unknown(), "channel": s.Channel.DOWNLOAD, "purpose": unknown(),
-            "grant": self.export,
-        }  # fmt: skip
-        by = changes.pop("by", "registry")
-        return self.world.signed("delivery", s.Delivery(**(fields | changes)), by)
-
-    def ruled(self, *keys: str, ask: str | None = None, subjects: tuple[str, ...] = (), **header: Any) -> Envelope:
-        body = rule_body(ask or self.ask, *(subjects or (self.other, self.terms)))
-        return self.world.signed("decision", body, *(keys or ("compliance",)), **header)
-
-    def released(self, student: str, runs: tuple[str, ...], by: str = "trainer") -> Envelope:
-        plan = s.ReleasePlan(**{name: unknown() for name in s.ReleasePlan.__struct_fields__})
-        body = s.Release(
-            student=student, weights=NO_OBJECT, runs=tuple(s.ReleasedRun(run=run, checkpoint=NO_OBJECT) for run in runs),
-            merged_from=(), released=LONG_AGO, eu_market=unknown(), actual=plan, channels=(), parameters=unknown(), modalities=(),
-            flop=unknown(), mau=unknown(), continuous=unknown(), policy=unknown(), obligations=EMPTY_LIST,
-        )  # fmt: skip
-        return self.world.signed("release", body, by)
-
-    def initialised_from(self, model: str) -> Envelope:
-        body = student_body("new", initialised_from=(self.world.initialised(model),))
-        return self.world.signed("student", body, "trainer")
-
-
-def close_body(student: str, run: str) -> s.RunClose:
-    return s.RunClose(
-        student=student, run=run, outcome=s.Outcome.KEPT, inputs=EMPTY_LIST, inputs_complete=unknown(), checkpoints=(),
-        flop=unknown(), mwh=unknown(),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +44,8 @@ WRONG_ROLES: dict[str, tuple[Case, str]] = {
     "run": (lambda c: c.opened("x", "producer", c.key, key=c.key), "trainer, found one as producer"),
     "grant": (lambda c: c.granted(by="trainer"), "registry, found one as trainer"),
     "grant by the run's own key": (
-        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts), c.key, party=c.operator), "unknown key"
+        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts), c.key, party=c.operator),
+        "unknown key",
     ),
     "consume by the trainer": (
         lambda c: c.world.signed("consume", consume_body(c.run, c.grant, 10, 20, sequence=1, previous=c.first), "trainer"),
@@ -130,7 +54,7 @@ WRONG_ROLES: dict[str, tuple[Case, str]] = {
     "delivery": (lambda c: c.delivery(by="compliance"), "registry, found one as compliance"),
     "release": (lambda c: c.released(c.student, (c.run,), "producer"), "trainer, found one as producer"),
     "rule": (lambda c: c.ruled("registry"), "compliance, found one as registry"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG_ROLES)
@@ -142,32 +66,47 @@ def test_a_key_without_the_role_is_refused(scene: Scene, name: str) -> None:
 OTHERS: dict[str, tuple[Case, type[InbondError], str]] = {
     "a run of their student": (lambda c: c.opened("x", student=c.theirs), NotPermitted, "belongs to"),
     "our student's run, their trainer": (
-        lambda c: c.opened("x", "vendor-trainer", SPARE, key=SPARE, party=c.vendor), NotPermitted, "belongs to"
+        lambda c: c.opened("x", "vendor-trainer", SPARE, key=SPARE, party=c.vendor),
+        NotPermitted,
+        "belongs to",
     ),
     "closing our run": (
-        lambda c: c.world.signed("run", close_body(c.student, c.run), "vendor-trainer"), NotPermitted, "belongs to"
+        lambda c: c.world.signed("run", close_body(c.student, c.run), "vendor-trainer"),
+        NotPermitted,
+        "belongs to",
     ),
     "releasing our student": (lambda c: c.released(c.student, (), "vendor-trainer"), NotPermitted, "belongs to"),
-    "their version of our dataset": (lambda c: c.dataset(c.parts, "vendor-producer", previous=c.chat), NotPermitted, "belongs to"),
+    "their version of our dataset": (
+        lambda c: c.dataset(c.parts, "vendor-producer", previous=c.chat),
+        NotPermitted,
+        "belongs to",
+    ),
     "their teacher is our student": (
         lambda c: c.world.signed("teacher", c.world.changed(c.teacher, same_as_student=c.student), "vendor-producer"),
-        NotPermitted, "belongs to",
+        NotPermitted,
+        "belongs to",
     ),
     "amending our terms": (
-        lambda c: c.world.signed("terms", c.world.body(c.terms), "vendor-compliance", amends=c.terms), NotPermitted, "belongs to"
+        lambda c: c.world.signed("terms", c.world.body(c.terms), "vendor-compliance", amends=c.terms),
+        NotPermitted,
+        "belongs to",
     ),
     "our word": (
-        lambda c: c.world.signed("student", student_body("x"), "vendor-trainer", party=c.operator), NotPermitted, "asserted_by"
+        lambda c: c.world.signed("student", student_body("x"), "vendor-trainer", party=c.operator),
+        NotPermitted,
+        "asserted_by",
     ),
     "our word, derived": (
         lambda c: c.world.signed("student", student_body("x"), "vendor-trainer", party=c.operator, basis=s.Basis.DERIVED),
-        NotPermitted, "asserted_by",
+        NotPermitted,
+        "asserted_by",
     ),
     "the word of a teacher": (
         lambda c: c.world.signed("student", student_body("x"), "trainer", party=c.teacher, basis=s.Basis.ALLEGED),
-        InvalidInput, "reference to a party",
+        InvalidInput,
+        "reference to a party",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -184,9 +123,13 @@ def test_what_another_party_is_alleged_to_say_may_stand(scene: Scene) -> None:
 
 
 MISSING: dict[str, tuple[Case, str]] = {
-    "party of terms": (lambda c: c.world.signed("terms", c.world.changed(c.terms, party=f"party:{NOWHERE}"), "compliance"), "party:0"),
+    "party of terms": (
+        lambda c: c.world.signed("terms", c.world.changed(c.terms, party=f"party:{NOWHERE}"), "compliance"),
+        "party:0",
+    ),
     "party of a teacher": (
-        lambda c: c.world.signed("teacher", c.world.changed(c.teacher, party=known(f"party:{NOWHERE}")), "producer"), "party:0"
+        lambda c: c.world.signed("teacher", c.world.changed(c.teacher, party=known(f"party:{NOWHERE}")), "producer"),
+        "party:0",
     ),
     "teacher of a shard": (
         lambda c: c.shard_of(models=(s.ShardModel(teacher=f"teacher:{NOWHERE}", role=s.ModelRole.RESPONSE, rows=unknown()),)),
@@ -194,24 +137,32 @@ MISSING: dict[str, tuple[Case, str]] = {
     ),
     "shard of a dataset": (lambda c: c.dataset([(f"shard:{NOWHERE}", 0, 1)]), "shard:0"),
     "dataset of a run": (
-        lambda c: c.opened("x", plan=s.Plan(sources=(s.PlanSource(dataset=f"dataset:{NOWHERE}", split="train", weight="1"),),
-                                            order="seq-1", seed=0)), "dataset:0",
+        lambda c: c.opened(
+            "x",
+            plan=s.Plan(sources=(s.PlanSource(dataset=f"dataset:{NOWHERE}", split="train", weight="1"),), order="seq-1", seed=0),
+        ),
+        "dataset:0",
     ),
     "run of a grant": (
-        lambda c: c.world.signed("grant", replace(c.world.grant_body(c.run, c.key, c.parts), run=f"run:{NOWHERE}"), "registry"), "run:0"
+        lambda c: c.world.signed("grant", replace(c.world.grant_body(c.run, c.key, c.parts), run=f"run:{NOWHERE}"), "registry"),
+        "run:0",
     ),
     "grant of a consumption": (lambda c: c.consume(f"grant:{NOWHERE}"), "grant:0"),
     "student of a decision": (
-        lambda c: c.world.signed("decision", ask_body(f"student:{NOWHERE}", c.terms), "trainer"), "student:0"
+        lambda c: c.world.signed("decision", ask_body(f"student:{NOWHERE}", c.terms), "trainer"),
+        "student:0",
     ),
     "ask of a ruling": (lambda c: c.ruled(ask=f"decision:{NOWHERE}"), "decision:0"),
     "run of a release": (lambda c: c.released(c.student, (f"run:{NOWHERE}",)), "run:0"),
     "what is amended": (
-        lambda c: c.world.signed("terms", c.world.body(c.terms), "compliance", amends=f"terms:{NOWHERE}"), "terms:0"
+        lambda c: c.world.signed("terms", c.world.body(c.terms), "compliance", amends=f"terms:{NOWHERE}"),
+        "terms:0",
     ),
     "itself": (
-        lambda c: c.world.signed("dataset", c.world.dataset_body("x", c.parts, previous="dataset:" + "ee" * 16), "producer",
-                                 id="ee" * 16), "dataset:ee",
+        lambda c: c.world.signed(
+            "dataset", c.world.dataset_body("x", c.parts, previous="dataset:" + "ee" * 16), "producer", id="ee" * 16
+        ),
+        "dataset:ee",
     ),
     "text of terms": (lambda c: c.world.signed("terms", c.world.changed(c.terms, text=NO_OBJECT), "compliance"), "sha256:1"),
     "file of a shard": (lambda c: c.shard_of(file=NO_OBJECT), "sha256:1"),
@@ -221,9 +172,10 @@ MISSING: dict[str, tuple[Case, str]] = {
     "inputs of a closing": (
         lambda c: c.world.signed(
             "run", replace(close_body(c.student, c.run), inputs=ObjectList(digest=NO_OBJECT, root=NO_OBJECT, count=1)), "trainer"
-        ), "sha256:1",
+        ),
+        "sha256:1",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MISSING)
@@ -242,61 +194,94 @@ WRONG: dict[str, tuple[Case, type[InbondError], str]] = {
     "too few rows": (lambda c: _counts(c, rows=29), InvalidInput, "expected counts"),
     "other splits": (lambda c: _counts(c, splits={"test": 30}), InvalidInput, "expected counts"),
     "a root that is not the list's": (
-        lambda c: c.dataset(c.parts, parts=replace(c.world.body(c.chat).parts, root=NO_OBJECT)), VerificationError, "root"
+        lambda c: c.dataset(c.parts, parts=replace(c.world.body(c.chat).parts, root=NO_OBJECT)),
+        VerificationError,
+        "root",
     ),
     "rows beyond a shard": (lambda c: c.dataset([(c.shard, 0, 13)]), InvalidInput, r"within \[0, 12\)"),
     "no parts": (lambda c: c.dataset([]), InvalidInput, "at least one part"),
     "a teacher as shard": (lambda c: c.dataset([(c.teacher, 0, 1)]), InvalidInput, "shards that are on record"),
     "a dataset's name": (
-        lambda c: c.world.signed("dataset", c.world.dataset_body("chat", c.parts), "producer"), Conflict, "chat@1 is on record"
+        lambda c: c.world.signed("dataset", c.world.dataset_body("chat", c.parts), "producer"),
+        Conflict,
+        "chat@1 is on record",
     ),
     "the size of a file": (lambda c: c.shard_of(size=1), InvalidInput, "expected 1 bytes as the statement says"),
     "an ordinal": (lambda c: c.shard_of(ordinal=0), Conflict, "is on record as shard:"),
     "a student as teacher": (
         lambda c: c.shard_of(models=(s.ShardModel(teacher=c.student, role=s.ModelRole.RESPONSE, rows=unknown()),)),
-        InvalidInput, "reference to a teacher",
+        InvalidInput,
+        "reference to a teacher",
     ),
     "logits": (lambda c: c.shard_of(kind=s.ShardKind.LOGITS), InvalidInput, "no flow"),
     "a teacher as party": (
         lambda c: c.world.signed("teacher", c.world.changed(c.teacher, party=known(c.student)), "producer"),
-        InvalidInput, "reference to a party",
+        InvalidInput,
+        "reference to a party",
     ),
     "a party as ancestor": (
-        lambda c: c.world.signed("teacher", c.world.changed(
-            c.teacher, ancestry=known((s.Ancestor(model=c.vendor, edge=s.Edge.INITIALISED_FROM, basis=s.Basis.ALLEGED),))),
-            "producer"), InvalidInput, "reference to a teacher or student",
+        lambda c: c.world.signed(
+            "teacher",
+            c.world.changed(
+                c.teacher, ancestry=known((s.Ancestor(model=c.vendor, edge=s.Edge.INITIALISED_FROM, basis=s.Basis.ALLEGED),))
+            ),
+            "producer",
+        ),
+        InvalidInput,
+        "reference to a teacher or student",
     ),
     "a student's name": (
-        lambda c: c.world.signed("student", student_body("lab/pupil"), "trainer"), Conflict, "lab/pupil@1 is on record"
+        lambda c: c.world.signed("student", student_body("lab/pupil"), "trainer"),
+        Conflict,
+        "lab/pupil@1 is on record",
     ),
     "a party's weights": (lambda c: c.initialised_from(c.vendor), InvalidInput, "reference to a teacher or student"),
     "amending another kind": (
-        lambda c: c.world.signed("student", student_body("x"), "trainer", amends=c.terms), InvalidInput, "to amend a student"
+        lambda c: c.world.signed("student", student_body("x"), "trainer", amends=c.terms),
+        InvalidInput,
+        "to amend a student",
     ),
     "a run's name": (lambda c: c.opened("scene"), Conflict, "called scene"),
     "a run without its key": (lambda c: c.opened("x", "trainer"), NotPermitted, "signature of its run key"),
     "a run's key for another run": (lambda c: c.opened("x", key=c.key), InvalidInput, "signs another run"),
     "an enrolled key as run key": (
-        lambda c: c.opened("x", "trainer", key=c.world.key("trainer")), InvalidInput, "found the enrolled key"
+        lambda c: c.opened("x", "trainer", key=c.world.key("trainer")),
+        InvalidInput,
+        "found the enrolled key",
     ),
     "an unknown order": (
-        lambda c: c.opened("x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="train", weight="1"),), order="shuffle-1",
-                                            seed=0)), InvalidInput, "expected order seq-1",
+        lambda c: c.opened(
+            "x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="train", weight="1"),), order="shuffle-1", seed=0)
+        ),
+        InvalidInput,
+        "expected order seq-1",
     ),
     "a weight": (
-        lambda c: c.opened("x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="train", weight="2"),), order="seq-1",
-                                            seed=0)), InvalidInput, "expected weight 1",
+        lambda c: c.opened(
+            "x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="train", weight="2"),), order="seq-1", seed=0)
+        ),
+        InvalidInput,
+        "expected weight 1",
     ),
     "a split without rows": (
-        lambda c: c.opened("x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="test", weight="1"),), order="seq-1",
-                                            seed=0)), InvalidInput, "at least one row",
+        lambda c: c.opened(
+            "x", plan=s.Plan(sources=(s.PlanSource(dataset=c.chat, split="test", weight="1"),), order="seq-1", seed=0)
+        ),
+        InvalidInput,
+        "at least one row",
     ),
-    "closing twice": (lambda c: c.world.signed("run", close_body(c.student, c.closed), "trainer"), Conflict, "was closed by entry"),
+    "closing twice": (
+        lambda c: c.world.signed("run", close_body(c.student, c.closed), "trainer"),
+        Conflict,
+        "was closed by entry",
+    ),
     "closing for another student": (
-        lambda c: c.world.signed("run", close_body(c.other, c.run), "trainer"), InvalidInput, "expected student"
+        lambda c: c.world.signed("run", close_body(c.other, c.run), "trainer"),
+        InvalidInput,
+        "expected student",
     ),
     "a release by another student's run": (lambda c: c.released(c.other, (c.run,)), InvalidInput, "expected runs of"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -323,33 +308,39 @@ def _other_request(scene: Scene) -> Envelope:
 GRANTS: dict[str, tuple[Case, type[InbondError], str]] = {
     "without a decision": (_undecided, PolicyDenied, "no decision of compliance"),
     "other parts than the plan": (
-        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts[:2]), "registry"), InvalidInput, "parts of the plan"
+        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts[:2]), "registry"),
+        InvalidInput,
+        "parts of the plan",
     ),
     "parts in another order": (
-        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts[::-1]), "registry"), InvalidInput,
+        lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, c.parts[::-1]), "registry"),
+        InvalidInput,
         "parts of the plan",
     ),
     "more rows than the plan": (
         lambda c: c.world.signed("grant", c.world.grant_body(c.run, c.key, [*c.parts, *c.world.parts("code")]), "registry"),
-        InvalidInput, "parts of the plan",
+        InvalidInput,
+        "parts of the plan",
     ),
     "a request that served": (lambda c: c.granted(request_id="ab" * 16), Conflict, "serves once"),
-    "a request by another key": (
-        lambda c: c.granted(request_key=c.world.key("trainer")), NotPermitted, "expected"
-    ),
+    "a request by another key": (lambda c: c.granted(request_key=c.world.key("trainer")), NotPermitted, "expected"),
     "other columns than requested": (_other_request, InvalidInput, "of its request"),
     "another plan": (lambda c: c.granted(plan=NO_OBJECT), InvalidInput, "expected plan"),
     "another student": (lambda c: c.granted(student=c.other), InvalidInput, "expected plan, student"),
     "another principal": (lambda c: c.granted(principal=c.vendor), InvalidInput, "expected plan, student"),
     "unknown rules": (
-        lambda c: c.granted(evaluated=s.Evaluated(facts_size=1, rules=NO_OBJECT, at=LONG_AGO)), InvalidInput, "expected rules"
+        lambda c: c.granted(evaluated=s.Evaluated(facts_size=1, rules=NO_OBJECT, at=LONG_AGO)),
+        InvalidInput,
+        "expected rules",
     ),
     "another verdict": (
-        lambda c: c.granted(verdict=s.Verdict.PERMITTED_WITH_OBLIGATIONS), InvalidInput, "expected verdict permitted"
+        lambda c: c.granted(verdict=s.Verdict.PERMITTED_WITH_OBLIGATIONS),
+        InvalidInput,
+        "expected verdict permitted",
     ),
     "without its decisions": (lambda c: c.granted(decisions=()), InvalidInput, "expected verdict permitted by"),
     "for a closed run": (_granted_after_close, Conflict, "was closed by entry"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GRANTS)
@@ -370,20 +361,29 @@ CONSUMPTIONS: dict[str, tuple[Case, type[InbondError], str]] = {
     "another run's grant": (lambda c: c.consume(c.closed_grant), NotPermitted, "was given to"),
     "a dataset as grant": (lambda c: c.consume(c.chat), InvalidInput, "reference to a grant"),
     "delivered without a grant": (lambda c: c.consume(grant_off=True), PolicyDenied, "retrospective or claimed"),
-    "spooled without a grant": (lambda c: c.consume(grant_off=True, state=s.ConsumeState.SPOOLED), PolicyDenied, "without a grant"),
+    "spooled without a grant": (
+        lambda c: c.consume(grant_off=True, state=s.ConsumeState.SPOOLED),
+        PolicyDenied,
+        "without a grant",
+    ),
     "by another run's key": (
-        lambda c: c.world.signed("consume", consume_body(c.run, c.grant, 10, 20, sequence=1, previous=c.first), c.closed_key,
-                                 party=c.operator), NotPermitted, "unknown key",
+        lambda c: c.world.signed(
+            "consume", consume_body(c.run, c.grant, 10, 20, sequence=1, previous=c.first), c.closed_key, party=c.operator
+        ),
+        NotPermitted,
+        "unknown key",
     ),
     "after close": (
         lambda c: c.world.signed("consume", consume_body(c.closed, c.closed_grant, 0, 10), c.closed_key, party=c.operator),
-        NotPermitted, "was closed by entry",
+        NotPermitted,
+        "was closed by entry",
     ),
     "of a run that is none": (
-        lambda c: c.world.signed("consume", consume_body(c.student, c.grant, 0, 10), c.key, party=c.operator), NotPermitted,
+        lambda c: c.world.signed("consume", consume_body(c.student, c.grant, 0, 10), c.key, party=c.operator),
+        NotPermitted,
         "unknown key",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CONSUMPTIONS)
@@ -415,14 +415,17 @@ DELIVERIES: dict[str, tuple[Case, type[InbondError], str]] = {
     "under a grant for a stream": (lambda c: c.delivery(grant=c.grant), NotPermitted, "for a stream"),
     "of what the plan does not read": (lambda c: c.delivery(object=c.code), NotPermitted, "does not cover shard:"),
     "of a shard that the plan does not read": (
-        lambda c: c.delivery(object=c.world.parts("code")[0][0]), NotPermitted, "does not cover shard:"
+        lambda c: c.delivery(object=c.world.parts("code")[0][0]),
+        NotPermitted,
+        "does not cover shard:",
     ),
     "for a closed run": (lambda c: c.delivery(grant=c.closed_grant), Conflict, "was closed by entry"),
     "under an expired grant": (
         lambda c: c.delivery(grant=c.world.grant(c.run, c.key, c.parts, mode=s.GrantMode.EXPORT, expires=LONG_AGO)),
-        PolicyDenied, "expired at",
+        PolicyDenied,
+        "expired at",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DELIVERIES)
@@ -461,9 +464,10 @@ DECISIONS: dict[str, tuple[Case, type[InbondError], str]] = {
     "on fewer subjects": (lambda c: c.ruled(subjects=(c.other,)), InvalidInput, "question and subjects"),
     "on another question": (
         lambda c: c.world.signed("decision", rule_body(c.ask, c.other, c.terms, question=s.Question.EXCEPTION), "compliance"),
-        InvalidInput, "question and subjects",
+        InvalidInput,
+        "question and subjects",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DECISIONS)
@@ -474,17 +478,25 @@ def test_a_ruling_is_by_another_who_has_seen_the_ask(scene: Scene, name: str) ->
 
 NO_FLOW: dict[str, Any] = {
     "live_use": lambda c: s.LiveUse(
-        run=c.run, models=(s.LiveModel(teacher=c.teacher, role=s.ModelRole.JUDGE),), requests=unknown(), tokens=unknown(),
+        run=c.run,
+        models=(s.LiveModel(teacher=c.teacher, role=s.ModelRole.JUDGE),),
+        requests=unknown(),
+        tokens=unknown(),
         acceptances=unknown(),
     ),
     "acceptance": lambda c: s.Acceptance(
-        terms=c.terms, party=c.vendor, means=s.AcceptanceMeans.CLICK, accepted=unknown(), ended=unknown(), account=unknown(),
+        terms=c.terms,
+        party=c.vendor,
+        means=s.AcceptanceMeans.CLICK,
+        accepted=unknown(),
+        ended=unknown(),
+        account=unknown(),
     ),
     "recall": lambda c: s.Recall(
         targets=EMPTY_LIST, category=s.RecallCategory.TERMS, known=LONG_AGO, effective=LONG_AGO, action=s.RecallAction.STOP
     ),
     "erasure": lambda c: s.Erasure(targets=EMPTY_LIST, legal_basis="none", copies=()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", NO_FLOW)
@@ -496,9 +508,12 @@ def test_kinds_without_a_flow_are_refused(scene: Scene, kind: str) -> None:
 def test_a_key_belongs_to_a_party(scene: Scene) -> None:
     key = SigningKey.generate("new")
     body = s.Key(
-        public_key=key.public.base64, fingerprint=key.public.fingerprint, party=scene.student, roles=("auditor",),
+        public_key=key.public.base64,
+        fingerprint=key.public.fingerprint,
+        party=scene.student,
+        roles=("auditor",),
         custody=s.Custody.FILE,
-    )  # fmt: skip
+    )
     scene.world.refuse(scene.world.signed("key", body, "admin", key), InvalidInput, "reference to a party")
 
 

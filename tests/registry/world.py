@@ -257,9 +257,9 @@ class World:
         assert isinstance(found, error), f"expected {error.__name__}, found {found!r}"
         assert re.search(text, found.message), f"expected /{text}/, found: {found.message}"
         assert (first, last) == (Appended(size, False), Appended(size + 1, False))
-        after = {name: [row for row in rows if row["seq"] < size] for name, rows in self.rows().items()}
-        assert after == before
-        assert sum(len(rows) for rows in self.rows().values()) == sum(len(rows) for rows in before.values()) + 4
+        after = self.rows()
+        assert {name: [row for row in rows if row["seq"] < size] for name, rows in after.items()} == before
+        assert sum(map(len, after.values())) == sum(map(len, before.values())) + 4
 
     def check(self) -> None:
         """The log audits clean, and the catalogue is what a rebuild makes of the entries."""
@@ -293,6 +293,25 @@ def build(folder: Path) -> World:
     world = World(folder)
     world.student("vendor/mini", key="vendor-trainer")
     return world
+
+
+def live(world: World) -> None:
+    """Let everything happen in a world that can: pulls, a delivery, exports, a release, a second generation."""
+    registry, folder = world.registry, world.folder.parent
+    for _ in registry.pull("chat", "code", student="lab/pupil", run="lessons", segment=16):
+        pass
+    registry.deliver("chat", student="lab/pupil", run="copies", folder=folder / "copies")
+    registry.export_dataset("code", folder / "code", recipient="vendor")
+    registry.close_run("lessons", "released")
+    registry.release("lab/pupil", b"weights", channels=("hub",))
+    registry.add_teacher("lab/pupil@1", facts={"access_path": "weights"}, same_as="lab/pupil")
+    file = messages(folder / "second.jsonl", "second", 8)
+    registry.import_files("messages", [file], teacher="lab/pupil@1", dataset="second", max_rows=SHARD_ROWS)
+    registry.add_terms(b"Ours.\n", party="lab", title="lab-terms", effective="2026-01-01", access_path="weights")
+    registry.add_student("lab/grandpupil", initialised_from=["teacher:lab/pupil@1:adapter"])
+    world.permit(world.ref("lab/grandpupil"), world.ref("lab-terms"))
+    for _ in registry.pull("second", student="lab/grandpupil", run="second-lessons", segment=5, epochs=2):
+        pass
 
 
 def messages(path: Path, name: str, count: int) -> Path:
@@ -373,5 +392,5 @@ def refused(error: type[InbondError], text: str) -> Any:
 
 __all__ = [
     "BETA_ROWS", "CHAT_ROWS", "CODE_ROWS", "LONG_AGO", "NEVER", "ORIGIN", "PART_SIZES", "SHARD_ROWS", "Recorded", "Said",
-    "World", "ask_body", "build", "consume_body", "messages", "refused", "rule_body", "student_body",
+    "World", "ask_body", "build", "consume_body", "live", "messages", "refused", "rule_body", "student_body",
 ]  # fmt: skip

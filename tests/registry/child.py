@@ -1,0 +1,12 @@
+"""What a test's other processes do. Imported by them alone, so it imports little."""
+
+from typing import Any
+
+from inbond.registry.registry import Registry
+
+
+def run_import(folder: str, file: str, teacher: str, dataset: str, max_rows: int, started: Any) -> None:
+    """Open the registry, say so, and import a `messages` file."""
+    with Registry.open(folder) as registry:
+        started.set()
+        registry.import_files("messages", [file], teacher=teacher, dataset=dataset, max_rows=max_rows)
