@@ -26,7 +26,7 @@ lint: $(READY)
 
 faults: $(READY)  ## kills and un-synced writes, many times
 	$(NEEDS_STRACE)
-	INBOND_FAULTS=200 $(BIN)/pytest -m "faults or not faults" -k "fault or kill" tests
+	INBOND_FAULTS=200 $(BIN)/pytest -m "faults or not faults" -k "fault or kill or flipped" tests
 
 bench: $(READY)  ## every measurement, as ratios within one run
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

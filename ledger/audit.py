@@ -92,9 +92,7 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> Audit
     return report
 
 
-def audit_folder(
-    folder: Path, rules: Rules, genesis: bytes | None = None, progress: Progress | None = None
-) -> AuditReport:
+def audit_folder(folder: Path, rules: Rules, genesis: bytes | None = None, progress: Progress | None = None) -> AuditReport:
     """Audit a log from exported files alone.
 
     `genesis` pins the leaf hash of entry 0; without it the report says that the log vouches for its own keys.
@@ -107,9 +105,7 @@ def audit_folder(
             for name in (name for name in tiles_of(report.size) if name.level is not None):
                 path = tile_path(name.level or 0, name.n, name.width)
                 if source.read(path) != stored_tile(again, name.level or 0, name.n)[: 32 * name.width]:
-                    raise VerificationError(
-                        f"{folder / path}: expected the hashes that follow from the entries, found others"
-                    )
+                    raise VerificationError(f"{folder / path}: expected the hashes that follow from the entries, found others")
             leaf = bytes(again.execute(select(tables.entries.c.leaf).where(tables.entries.c.seq == 0)).scalar_one())
         report.checkpoints = 1
         if genesis is None:
@@ -129,9 +125,7 @@ def _scratch(rules: Rules) -> Iterator[Database]:
             database.close()
 
 
-def _replay(
-    source: Source, rules: Rules, scratch: Database, report: AuditReport, progress: Progress | None
-) -> "_State":
+def _replay(source: Source, rules: Rules, scratch: Database, report: AuditReport, progress: Progress | None) -> "_State":
     """Let every entry of `source` stand again in `scratch`; checks the newest checkpoint against the result."""
     note = source.checkpoint()
     claimed = checkpoints.parse(notes.parse(note).text)
@@ -145,9 +139,7 @@ def _replay(
                 progress(state.size, claimed.size)
         connection.exec_driver_sql("COMMIT")
     if state.size != claimed.size:
-        raise VerificationError(
-            f"{source.name}: expected {claimed.size} entries as the checkpoint says, found {state.size}"
-        )
+        raise VerificationError(f"{source.name}: expected {claimed.size} entries as the checkpoint says, found {state.size}")
     _check_note(note, state.keyring, f"{source.name}: checkpoint")
     if state.root != claimed.root:
         raise VerificationError(
@@ -196,18 +188,14 @@ class _State:
             if entry.seq == 0:
                 batch.keyring = Keyring(origin=item.statement.header.registry)
             if entry.time < batch.time:
-                raise VerificationError(
-                    f"entry {entry.seq}: expected a time of {batch.time} or later, found {entry.time}"
-                )
+                raise VerificationError(f"entry {entry.seq}: expected a time of {batch.time} or later, found {entry.time}")
             batch.time = entry.time
             try:
                 added = batch.add(connection, rules, item, root_at)
             except InbondError as error:
                 raise self._refused(entry.seq, error) from error
             if added.duplicate:
-                raise VerificationError(
-                    f"entry {entry.seq}: expected a header id of its own, found that of entry {added.seq}"
-                )
+                raise VerificationError(f"entry {entry.seq}: expected a header id of its own, found that of entry {added.seq}")
             if batch.leaf != merkle.leaf_hash(data):
                 raise VerificationError(
                     f"entry {entry.seq}: expected kind {item.statement.kind}, seq {added.seq} and the leaf hash of the entry "
@@ -252,9 +240,7 @@ def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring
     for size, newest in _translating(Path(report.source), reader.checkpoints()):
         checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
         if checkpoint.size != size or not 0 < size <= reader.size:
-            raise VerificationError(
-                f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}"
-            )
+            raise VerificationError(f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}")
         root = merkle.root_at(size, node)
         if root != checkpoint.root:
             raise VerificationError(
@@ -353,9 +339,7 @@ class _FolderSource:
         for n in range((size + 255) // 256):
             width = min(256, size - 256 * n)
             if not (self._folder / entries_path(n, width)).is_file() and n == 0:
-                raise Inconclusive(
-                    f"{self._folder} has no entry bundles: a public export shows heads and tiles, not entries"
-                )
+                raise Inconclusive(f"{self._folder} has no entry bundles: a public export shows heads and tiles, not entries")
             bundle = decode_bundle(self.read(entries_path(n, width)), width)
             yield from ((256 * n + i, data) for i, data in enumerate(bundle))
 
@@ -363,9 +347,7 @@ class _FolderSource:
         try:
             return (self._folder / path).read_bytes()
         except OSError as error:
-            raise VerificationError(
-                f"{self._folder / path}: expected a file of the log, found none: {error.strerror}"
-            ) from None
+            raise VerificationError(f"{self._folder / path}: expected a file of the log, found none: {error.strerror}") from None
 
 
 @contextmanager

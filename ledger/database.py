@@ -135,9 +135,7 @@ class Database:
                 with self._locked():
                     connection.close()
         if found != ["ok"]:
-            raise VerificationError(
-                f"{self.path} is damaged: expected an intact SQLite file, found: {'; '.join(found)}"
-            )
+            raise VerificationError(f"{self.path} is damaged: expected an intact SQLite file, found: {'; '.join(found)}")
 
     def _connection(self) -> Connection:
         if self._writer is None:

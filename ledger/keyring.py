@@ -77,9 +77,7 @@ class Keyring:
         admins = {key.fingerprint for key in own_keys(draft.statement).values() if "admin" in key_roles(body, key)}
         signed = {signer.keyid for signer in draft.signers}
         if signed != admins:
-            raise NotPermitted(
-                f"genesis: expected a signature of each of its {len(admins)} admin keys, found {len(signed)}"
-            )
+            raise NotPermitted(f"genesis: expected a signature of each of its {len(admins)} admin keys, found {len(signed)}")
         if not 1 <= body.threshold <= len(admins):
             raise InvalidInput(f"genesis: expected a threshold from 1 to {len(admins)}, found {body.threshold}")
         registry = draft.statement.header.registry
@@ -118,13 +116,9 @@ class Keyring:
             return  # a log key shows possession by its first checkpoint
         _check_apart(public, self.log_keys)
         if body.fingerprint not in {signer.keyid for signer in draft.signers}:
-            raise NotPermitted(
-                f"key statement: expected a signature of the enrolled key {body.fingerprint[:16]}, found none"
-            )
+            raise NotPermitted(f"key statement: expected a signature of the enrolled key {body.fingerprint[:16]}, found none")
         if found is not None and found.revoked is not None:
-            raise NotPermitted(
-                f"key {body.fingerprint[:16]} was revoked by entry {found.revoked} and cannot be enrolled again"
-            )
+            raise NotPermitted(f"key {body.fingerprint[:16]} was revoked by entry {found.revoked} and cannot be enrolled again")
 
     def _apply_genesis(self, body: Genesis, statement: Statement) -> None:
         self.origin = statement.header.registry

@@ -66,18 +66,14 @@ class LedgerReader:
 
     def entry(self, seq: int) -> bytes:
         """The bytes of one entry."""
-        data = self.connection.execute(
-            select(tables.entries.c.data).where(tables.entries.c.seq == seq)
-        ).scalar_one_or_none()
+        data = self.connection.execute(select(tables.entries.c.data).where(tables.entries.c.seq == seq)).scalar_one_or_none()
         if data is None and 0 <= seq < self.size:
             raise VerificationError(f"entry {seq} is missing: expected it in a log of size {self.size}")
         if data is None:
             raise NotFound(f"entry {seq} does not exist: expected 0 to {self.size - 1}")
         return bytes(data)
 
-    def entries(
-        self, first: int = 0, last: int | None = None, kinds: tuple[str, ...] = ()
-    ) -> Iterator[tuple[int, bytes]]:
+    def entries(self, first: int = 0, last: int | None = None, kinds: tuple[str, ...] = ()) -> Iterator[tuple[int, bytes]]:
         """(seq, bytes) of the entries in [first, last), of some kinds or all, in order, a page at a time."""
         last = self.size if last is None else last
         while first < last:

@@ -66,10 +66,7 @@ def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
     payload = dsse.payload_of(envelope)
     statement = statements.read(payload)
     own = own_keys(statement)
-    keys = {
-        signature.keyid: own.get(signature.keyid) or key_of(statement, signature.keyid)
-        for signature in envelope.signatures
-    }
+    keys = {signature.keyid: own.get(signature.keyid) or key_of(statement, signature.keyid) for signature in envelope.signatures}
     complete = None not in keys.values()
     if complete:
         dsse.verify(envelope, keys.get)
@@ -77,9 +74,7 @@ def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
     return Submission(envelope, statement, header_id, hashlib.sha256(payload).digest(), complete, _frame(envelope, statement))
 
 
-def prepare_all(
-    envelopes: Iterable[Envelope], key_of: PublicKeyOf, pool: ThreadPoolExecutor
-) -> list[Submission | InbondError]:
+def prepare_all(envelopes: Iterable[Envelope], key_of: PublicKeyOf, pool: ThreadPoolExecutor) -> list[Submission | InbondError]:
     """`prepare` for many, in threads; what is refused stands as its error in its place."""
 
     def some(envelopes: Iterable[Envelope]) -> list[Submission | InbondError]:

@@ -13,6 +13,7 @@ from inbond.registry import names
 from inbond.registry import tables as t
 from inbond.registry.facts import fill
 from inbond.registry.recorder import Recorded, now
+from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import EMPTY_LIST, AccessPath, Modality, Role
@@ -118,7 +119,7 @@ def add_terms(
         raise InvalidInput("terms: expected a text, found an empty file")
     given = dict(facts or {})
     until = given.pop("effective_to", None)
-    scope = AppliesTo(models=tuple(models), access_path=AccessPath(access_path))
+    scope = AppliesTo(models=tuple(models), access_path=word(AccessPath, access_path, "access path"))
     fixed = {
         "party": registry.resolve(party, "party"),
         "title": title,

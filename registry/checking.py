@@ -59,6 +59,7 @@ def verify(registry: "Registry", ref: str | None, progress: Progress | None) -> 
             wanted += list(reader.connection.execute(query).scalars())
     for count, item in enumerate(wanted):
         _thing(registry, item, checked)
+        checked.entries += 1
         if progress:
             progress("verifying", count + 1, len(wanted))
     return checked
@@ -89,7 +90,6 @@ def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
     try:
         with registry.reading() as reader:
             found = statement_of(registry, reader, ref)
-        checked.entries += 1
         if isinstance(found.body, Shard):
             with shard_reader(registry, ref, found.body) as shard:
                 shard.check_records()

@@ -10,6 +10,7 @@ from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.gate import Ruled
 from inbond.registry.recorder import Recorded, now
+from inbond.registry.words import word
 from inbond.schemas import canonical
 from inbond.schemas.declared import known, not_applicable
 from inbond.schemas.errors import PolicyDenied
@@ -47,7 +48,7 @@ def rule(registry: "Registry", ask: str, ruling: str, grounds: str, until: str |
         ask=ref,
         question=asked.question,
         subjects=asked.subjects,
-        ruling=Ruling(ruling),
+        ruling=word(Ruling, ruling, "ruling"),
         scope=asked.scope,
         from_=now(),
         until=known(until) if until else asked.until,

@@ -6,6 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from inbond.ledger.keys import SigningKey
 from inbond.registry.recorder import Recorded, Said
+from inbond.registry.words import word
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Custody, Key, Revocation, RevocationReason, Visibility
@@ -52,7 +53,7 @@ def revoke_key(registry: "Registry", fingerprint: str, reason: str, suspect_from
         party=state.party,
         roles=tuple(Role(role) for role in sorted(state.roles)),
         custody=Custody(state.custody),
-        revocation=Revocation(reason=RevocationReason(reason), suspect_from_seq=suspect),
+        revocation=Revocation(reason=word(RevocationReason, reason, "reason"), suspect_from_seq=suspect),
     )
     return registry.recorder.record(Said("key", body, [registry.keys.role(Role.ADMIN)], visibility=Visibility.PUBLIC))
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
 from inbond.registry.objects import ObjectStore
 from inbond.registry.training.layout import Layout, Span
+from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statements import PartLine
@@ -39,10 +39,7 @@ class Lists:
 
     def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         lines = self._store.read_lines(named.digest, named.root, int(named.count))
-        try:
-            return tuple(msgspec.convert(line, PartLine) for line in lines)
-        except msgspec.ValidationError as error:
-            raise InvalidInput(f"parts {named.digest}: {error}") from None
+        return tuple(canonical.convert(line, PartLine, what=f"parts {named.digest}") for line in lines)
 
 
 def layout_of(connection: Connection, sources: Iterable[Any]) -> Layout:

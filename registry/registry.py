@@ -30,6 +30,7 @@ from inbond.registry.recorder import Recorded, Recorder, Said
 from inbond.registry.rules import RegistryRules
 from inbond.registry.training import pulling, runs
 from inbond.registry.training.pulling import Pull
+from inbond.registry.words import word
 from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statement import split_ref
@@ -116,7 +117,7 @@ class Registry:
 
     def add_key(self, role: str, party: str | None = None, public_name: str | None = None) -> Recorded:
         """Make a key for `role`, enrol it with the admin key, and keep it under that role."""
-        return enrolling.add_key(self, Role(role), party, public_name)
+        return enrolling.add_key(self, word(Role, role, "role"), party, public_name)
 
     def revoke_key(self, fingerprint: str, reason: str, suspect_from: int | None = None) -> Recorded:
         """Revoke a key, named by its fingerprint or the beginning of it."""

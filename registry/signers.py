@@ -34,10 +34,13 @@ def authorised(draft: Draft) -> Signer:
     )
 
 
+_KEPT = [t.runs]
+
+
 class SignerRules:
     """Rules that need the log alone: roles, and run keys from the statements that open runs."""
 
-    tables: list[Table] = [t.runs]
+    tables: list[Table] = _KEPT
 
     def admit(self, connection: Connection, draft: Draft) -> None:
         """Raise NotPermitted unless the signatures are those that the kind needs."""

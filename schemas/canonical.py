@@ -8,7 +8,7 @@ property test compares the two). `decode` accepts only bytes that re-encode to t
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
+from threading import Lock
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
@@ -51,8 +51,9 @@ def decode(data: bytes, type: Any = Any, *, what: str = "value") -> Any:
     Raises InvalidInput, naming `what`, for bytes that are not JSON, break a rule of this module, do not fit `type`, or
     do not re-encode to themselves.
     """
+    decoder, keeps_rules = _learned(type)
     try:
-        value = _decoder(type).decode(data)
+        value = decoder.decode(data)
         again = _encoder.encode(value)
     except InvalidInput as error:
         raise InvalidInput(f"{what}: {error.message}") from None
@@ -66,12 +67,21 @@ def decode(data: bytes, type: Any = Any, *, what: str = "value") -> Any:
             f"{what} is not canonical JSON: at byte {at} expected {again[at : at + 24]!r}, found {data[at : at + 24]!r}"
         )
     # A walk in Python costs several times the decoding; most types of ours cannot hold what the rules exclude.
-    if not _keeps_rules(type):
+    if not keeps_rules:
         try:
             check(msgspec.json.decode(data))
         except InvalidInput as error:
             raise InvalidInput(f"{what}: {error.message}") from None
     return value
+
+
+def convert(value: Any, type: type[T], *, what: str = "value") -> T:
+    """Plain Python, as `decode` without a type gives it, as `type`. Raises InvalidInput, naming `what`."""
+    _learned(type)
+    try:
+        return msgspec.convert(value, type)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"{what} is not what was expected: {error}") from None
 
 
 def encode_lines(values: Iterable[Any]) -> bytes:
@@ -106,24 +116,24 @@ def check(value: Any, depth: int = 0) -> None:
     raise InvalidInput(f"expected a JSON value, found {value.__class__.__name__}")
 
 
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_known: dict[Any, tuple[msgspec.json.Decoder[Any], bool]] = {}
+_learning = Lock()
 
 
-def _decoder(type: Any) -> msgspec.json.Decoder[Any]:
-    decoder = _decoders.get(type)
-    if decoder is None:
-        decoder = _decoders[type] = msgspec.json.Decoder(type, float_hook=_refuse_float)
-    return decoder
+def _learned(type: Any) -> tuple[msgspec.json.Decoder[Any], bool]:
+    """The decoder of a type, and whether nothing that decodes into it can break a rule."""
+    found = _known.get(type)
+    if found is None:
+        with _learning:  # msgspec 0.22 crashes when two threads learn what a struct is made of at the same time
+            found = _known.get(type)
+            if found is None:
+                keeps_rules = _depth_of(inspect.type_info(type), ()) <= MAX_DEPTH
+                found = _known[type] = msgspec.json.Decoder(type, float_hook=_refuse_float), keeps_rules
+    return found
 
 
 def _refuse_float(text: str) -> Any:
     raise InvalidInput(f"expected no floating-point number, found {text}; write it as a decimal string")
-
-
-@cache
-def _keeps_rules(type: Any) -> bool:
-    """Whether nothing that decodes into `type` can break a rule: no floats, bounded integers and nesting, ASCII keys."""
-    return _depth_of(inspect.type_info(type), ()) <= MAX_DEPTH
 
 
 def _depth_of(info: inspect.Type, within: tuple[int, ...]) -> int:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import click
 
-from inbond.schemas.errors import InbondError
+from inbond.schemas.errors import InbondError, PolicyDenied
 
 SHORT = 12
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -46,7 +46,10 @@ class Output:
 
 def error_lines(error: InbondError) -> list[str]:
     """An error for people: what is wrong, then what to try."""
-    first, *more = error.message.split("\n")
+    message = error.message
+    if isinstance(error, PolicyDenied) and "; " in message:  # one line for each reason, as there may be many
+        message = message.replace(": ", ":\n", 1).replace("; ", "\n")
+    first, *more = message.split("\n")
     lines = [f"{style('error:', 'red', err=True)} {first}", *(f"  {line}" for line in more)]
     return lines + [f"  {style('try:', 'cyan', err=True)} {line}" for line in (error.hint or "").splitlines()]
 

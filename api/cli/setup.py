@@ -63,8 +63,8 @@ def demo(session: Session, dir: Path) -> None:
         "size": ended.size,
         "seconds": round(ended.seconds, 1),
     }
-    session.output.answer(data, [ended.line])
     session.output.say(f"look around: cd {dir}; inbond lineage demo-lab/grandpupil; inbond verify")
+    session.output.answer(data, [ended.line])
 
 
 def _bars(session: Session) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from secrets import token_bytes
 from typing import BinaryIO
+from zlib import crc32
 
 import msgspec
 import pyarrow as pa
@@ -72,9 +73,9 @@ def write_shard(
         written = _Writing(file, pointers, salts).write(records)
         with failures_of("scratch file", file.name):
             file.flush()
-            found, hashes = _read_again(file)
-        if found != written.digest:
-            raise StoreError(f"scratch file {file.name}: expected to read {written.digest}, as written, found {found}")
+            found, checksum, hashes = _read_again(file)
+        if checksum != written.checksum:
+            raise StoreError(f"scratch file {file.name}: expected to read the bytes that were written, found others")
         size = file.tell()
         store.put_file(file, found)
     store.put_blocks(found, blocks.join_hashes(hashes))
@@ -139,8 +140,8 @@ class _Writing:
         self.leaves: list[bytes] = []
         self.empty = 0
         self.tokens: tuple[int | None, int | None] = (0, 0)
-        self.digest = ""
-        self._sink = _HashingSink(file)
+        self.checksum = 0
+        self._sink = _SummingSink(file)
         self._metadata = metadata
         self._salts = salts
 
@@ -152,7 +153,7 @@ class _Writing:
                 writer.add_key_value_metadata(self._metadata)
             if not self.leaves:
                 raise InvalidInput("expected at least one record for a shard, found none")
-        self.digest = self._sink.digest()
+        self.checksum = self._sink.checksum
         return self
 
     def _write_groups(self, writer: pq.ParquetWriter, records: Iterable[Record]) -> None:
@@ -236,34 +237,36 @@ def _add(total: int | None, values: list[int | None]) -> int | None:
     return total + sum(value for value in values if value is not None)
 
 
-def _read_again(file: BinaryIO) -> tuple[str, list[bytes]]:
-    """SHA-256 and block hashes of the whole file as the file system gives it back; leaves the position at its end."""
-    whole = sha256()
+def _read_again(file: BinaryIO) -> tuple[str, int, list[bytes]]:
+    """SHA-256, CRC-32 and block hashes of the whole file as the file system gives it back; leaves the position at its end."""
+    whole, checksum = sha256(), 0
     hashes = []
     file.seek(0)
     while piece := file.read(64 * blocks.BLOCK):  # a buffered file: short only at its end
         leaves = blocks.threads().submit(blocks.leaves_of, piece)
         whole.update(piece)
+        checksum = crc32(piece, checksum)
         hashes += leaves.result()
-    return whole.hexdigest(), hashes
+    return whole.hexdigest(), checksum, hashes
 
 
-class _HashingSink:
-    """The file that pyarrow writes into; hashes what goes through."""
+class _SummingSink:
+    """The file that pyarrow writes into.
+
+    `checksum` (CRC-32) is of what went through: it only has to notice a disk that gives back something else; what is
+    signed is hashed from what was read back.
+    """
 
     closed = False
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._hash = sha256()
+        self.checksum = 0
 
     def write(self, data: bytes) -> int:
-        self._hash.update(data)
+        self.checksum = crc32(data, self.checksum)
         with failures_of("scratch file", self._file.name):
             return self._file.write(data)
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
 
     def tell(self) -> int:
         return self._file.tell()

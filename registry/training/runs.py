@@ -14,6 +14,7 @@ from inbond.registry import tables as t
 from inbond.registry.lists import layout_of, sources_of
 from inbond.registry.recorder import Recorded, Said, now
 from inbond.registry.training.layout import ORDER, Layout, merged
+from inbond.registry.words import word
 from inbond.schemas import canonical
 from inbond.schemas.declared import unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
@@ -98,8 +99,8 @@ def open_run(
     body = RunOpen(
         name=name,
         student=who,
-        stage=Stage(stage),
-        use_kind=UseKind(use_kind),
+        stage=word(Stage, stage, "stage"),
+        use_kind=word(UseKind, use_kind, "use_kind"),
         loss_on=LossOn.RESPONSE,
         plan=plan,
         run_key=key.public.base64,
@@ -177,7 +178,7 @@ def close(registry: "Registry", run: str, outcome: str) -> Recorded:
     body = RunClose(
         student=row.student,
         run=ref,
-        outcome=Outcome(outcome),
+        outcome=word(Outcome, outcome, "outcome"),
         inputs=registry.store.put_lines(lines),
         inputs_complete=unknown(),
         checkpoints=(),

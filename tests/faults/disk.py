@@ -211,7 +211,7 @@ def _string(argument: str) -> str:
 
 
 def _bytes(argument: str) -> bytes:
-    assert argument.startswith('"') and argument.endswith('"'), f"cut off in the trace: {argument[-40:]}"
+    assert argument[:1] + argument[-1:] == '""', f"cut off in the trace: {argument[-40:]}"
     return bytes.fromhex(argument[1:-1].replace("\\x", ""))
 
 

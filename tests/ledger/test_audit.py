@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from inbond.ledger import tables
 from inbond.ledger.audit import AuditReport, audit_log
 from inbond.ledger.log import Log
 from inbond.schemas.errors import VerificationError
-
 from tests.ledger.world import NameRules, World, names
 
 FLIPS = 3 * int(os.environ.get("INBOND_FAULTS", "20"))

@@ -3,12 +3,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+
 from inbond.ledger import merkle
 from inbond.ledger.audit import audit_folder
 from inbond.ledger.export import export
 from inbond.ledger.tiles import TILE_WIDTH, decode_bundle, entries_path, parse_path, tile_path
 from inbond.schemas.errors import InvalidInput, StoreError
-
 from tests.ledger.world import NoRules, World
 
 

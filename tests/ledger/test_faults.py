@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from inbond.ledger import dsse
 from inbond.ledger.audit import audit_log
 from inbond.ledger.log import Appended
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
-
 from tests.ledger.world import World, seqs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,10 +82,10 @@ def test_kill_at_any_moment(make_world: Callable[..., World]) -> None:
     with appenders() as server:
         for moment in range(FAULTS):
             world.log.close()
-            sizes = [shots.randint(1, 6) for _ in range(5)]
+            sizes = [shots.randint(1, 3) for _ in range(5)]
             pid = server.start(folder, "kill", len(acknowledged), sizes)
             lines = []
-            for _ in range(shots.randint(0, 12)):
+            for _ in range(shots.randint(0, 7)):
                 lines.append(server.line())
             time.sleep(shots.random() * (0.3 if not lines else 0.02))
             os.kill(pid, signal.SIGKILL)
@@ -130,7 +130,7 @@ def test_two_processes_append_at_once(make_world: Callable[..., World]) -> None:
     """Each has statements of its own and all have some in common: one chain without gaps, each statement once."""
     world = make_world()
     command = [sys.executable, "-m", "tests.ledger.appender", str(world.folder)]
-    work = [("one", "60", "1,5,2"), ("two", "60", "3,1,9"), ("one", "60", "7,2")]
+    work = [("one", "30", "1,5,2"), ("two", "30", "3,1,9"), ("one", "30", "7,2")]
     running = [
         subprocess.Popen([*command, run, "0", count, sizes], cwd=ROOT, stdout=subprocess.PIPE) for run, count, sizes in work
     ]
@@ -140,12 +140,12 @@ def test_two_processes_append_at_once(make_world: Callable[..., World]) -> None:
     answers = [dict(map(int, line.split()) for line in output.splitlines()) for output in outputs]
     assert answers[0] == answers[2], "two processes that send the same statements get the same answers"
     names = names_on_record(world)
-    assert len(names) == 60 + 60 + 5 == len(set(names))
+    assert len(names) == 30 + 30 + 5 == len(set(names))
     for (run, _, _), answer in zip(work, answers, strict=True):
         assert all(names[seq - 2] == f"{run}/{number}" for number, seq in answer.items())
     assert all(isinstance(result, Appended) and names[result.seq - 2].startswith("mine") for result in mine)
     report = audit_log(world.log, world.rules)
-    assert (report.verdict, report.size) == ("clean", 127)
+    assert (report.verdict, report.size) == ("clean", 67)
 
 
 FULL = """
@@ -179,7 +179,7 @@ world.log.close()
 """
 
 
-@pytest.mark.parametrize("room", [0, 5_000, 60_000, 200_000])
+@pytest.mark.parametrize("room", [0, 60_000])
 def test_a_full_disk(make_world: Callable[..., World], room: int) -> None:
     """The disk is full in the middle of a batch: nothing of it is half there, and what was acknowledged stays."""
     world = make_world()

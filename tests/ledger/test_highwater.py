@@ -3,10 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from inbond.ledger.highwater import state_folder
 from inbond.ledger.log import Appended
 from inbond.schemas.errors import StoreError, VerificationError
-
 from tests.ledger.world import World
 
 
@@ -49,7 +49,7 @@ def test_a_database_restored_from_an_older_copy_signs_nothing(world: World) -> N
     new = keep(world, "new")
     restore(world, old)
     for _ in range(2):
-        with pytest.raises(StoreError, match="is behind: expected at least size 4.*found size 2.*would fork") as caught:
+        with pytest.raises(StoreError, match=r"is behind: expected at least size 4.*found size 2.*would fork") as caught:
             world.log.append(world.parties(1))
         assert "restore the newest ledger.db" in (caught.value.hint or "")
     with pytest.raises(StoreError, match="is behind"):
@@ -139,5 +139,5 @@ def test_a_file_that_cannot_be_written_stops_the_answer_not_the_record(world: Wo
         with pytest.raises(StoreError, match="newest checkpoint"):
             world.log.append_one(sent)
     newest(world).parent.unlink()
-    assert world.log.append_one(sent) == Appended(3, True) or len(world.entries()) == 4
+    assert world.log.append_one(sent).seq == 3
     assert newest(world).read_bytes() == head(world)

@@ -2,11 +2,11 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
+
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.replay import draft_of
 from inbond.schemas.errors import NotPermitted
-
 from tests.ledger.world import World, error_of, seqs
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, insert, select
+
 from inbond.ledger import dsse
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Appended, Log, utc_now
@@ -32,7 +34,6 @@ from inbond.schemas.statements import (
     Seen,
     Visibility,
 )
-from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, insert, select
 
 ORIGIN = "example.org/log"
 
@@ -215,8 +216,7 @@ def seqs(results: list[Appended | InbondError]) -> list[int | None]:
 def rows(reader: LedgerReader, *tables: Table) -> list[list[tuple[Any, ...]]]:
     """All rows of tables, in the order of their primary keys."""
     return [
-        [tuple(row) for row in reader.connection.execute(select(table).order_by(*table.primary_key.columns))]
-        for table in tables
+        [tuple(row) for row in reader.connection.execute(select(table).order_by(*table.primary_key.columns))] for table in tables
     ]
 
 

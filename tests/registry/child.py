@@ -1,12 +1,14 @@
 """What a test's other processes do. Imported by them alone, so it imports little."""
 
+import os
 from typing import Any
 
 from inbond.registry.registry import Registry
 
 
-def run_import(folder: str, file: str, teacher: str, dataset: str, max_rows: int, started: Any) -> None:
+def run_import(folder: str, state: str, file: str, teacher: str, dataset: str, max_rows: int, started: Any) -> None:
     """Open the registry, say so, and import a `messages` file."""
+    os.environ["INBOND_STATE"] = state
     with Registry.open(folder) as registry:
         started.set()
         registry.import_files("messages", [file], teacher=teacher, dataset=dataset, max_rows=max_rows)

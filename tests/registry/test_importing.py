@@ -13,7 +13,6 @@ import pytest
 
 from inbond.registry.importers import Rejected
 from inbond.registry.reading import open_shard
-from inbond.registry.registry import Registry
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from tests.registry.child import run_import
@@ -145,9 +144,8 @@ def test_a_malformed_line_fails_the_import_and_leaves_no_dataset(world: World, t
     file.write_bytes(LINE * 5 + b'{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":7}]}\n' + LINE)
     with pytest.raises(InvalidInput) as caught:
         take(world, file, max_rows=2)
-    message = caught.value.message
-    assert message.startswith(f"{file}, line 6, record 6, field messages[1].content: expected ")
-    assert message.endswith("found 7")
+    place = f"{file}, line 6, record 6, field messages[1].content"
+    assert caught.value.message == f"{place}: expected a string, found the number 7"
     assert versions(world, "new") == []
     world.check()
     with pytest.raises(NotFound):
@@ -196,7 +194,7 @@ def _written(path: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("name", NOTHING)
 def test_an_import_of_nothing_is_refused(shared_world: World, tmp_path: Path, name: str) -> None:
     size = shared_world.size()
-    with pytest.raises(InvalidInput, match="expected at least one"):
+    with pytest.raises(InvalidInput, match=r"expected at least one|found no record"):
         take(shared_world, *NOTHING[name](tmp_path), dataset="nothing")
     assert shared_world.size() == size
 
@@ -257,7 +255,7 @@ def start(processes: Any) -> Iterator[Start]:
 
     def begin(world: World, file: Path, dataset: str, max_rows: int) -> Any:
         started = processes.Event()
-        arguments = (str(world.folder), str(file), TEACHER, dataset, max_rows, started)
+        arguments = (str(world.folder), os.environ["INBOND_STATE"], str(file), TEACHER, dataset, max_rows, started)
         children.append(processes.Process(target=run_import, args=arguments, daemon=True))
         children[-1].start()
         assert started.wait(20)
@@ -270,34 +268,39 @@ def start(processes: Any) -> Iterator[Start]:
         child.close()
 
 
-def test_an_import_killed_at_any_moment_goes_on_without_duplicates(world: World, tmp_path: Path, start: Start) -> None:
+def test_an_import_killed_at_any_moment_goes_on_without_duplicates(
+    make_world: Callable[..., World], tmp_path: Path, start: Start
+) -> None:
     moments = int(os.environ.get("INBOND_FAULTS", "10"))
-    chance = random.Random(moments)
-    rows, per_shard = 24, 3
-    begun = time.monotonic()
-    start(world, messages(tmp_path / "whole.jsonl", "whole", rows), "whole", per_shard).join()
-    whole = time.monotonic() - begun
-    killed = 0
+    chance, rows, per_shard, whole, killed = random.Random(moments), 24, 3, 0.0, 0
+    file = messages(tmp_path / "new.jsonl", "new", rows)
+    for name in ("cold", "warm"):
+        child = start(make_world(name), file, "new", per_shard)
+        begun = time.monotonic()
+        child.join()
+        whole = time.monotonic() - begun
     for moment in range(moments):
-        name = f"killed-{moment}"
-        file = messages(tmp_path / f"{name}.jsonl", name, rows)
-        child = start(world, file, name, per_shard)
+        world = make_world(f"killed-{moment}")
+        child = start(world, file, "new", per_shard)
         child.join(chance.uniform(0, whole))
         child.kill()
         child.join()
         killed += child.exitcode != 0
-        with Registry.open(world.folder) as registry:
-            report = registry.audit()
-            assert report.verdict == "clean", (moment, report)
-        result = take(world, file, dataset=name, max_rows=per_shard)
-        assert answers(world, name) == [f"{name} answer {i}" for i in range(rows)]
-        assert len(result.shards) == rows // per_shard
-        assert versions(world, name) == ["1"]
-    keys = [(row["import_identity"], row["ordinal"]) for row in world.rows()["shards"]]
-    assert len(set(keys)) == len(keys)
-    assert len([row for row in world.rows()["shards"] if row["rows"] == per_shard]) == (moments + 1) * rows // per_shard
+        report = world.registry.audit()
+        assert report.verdict == "clean", (moment, report)
+        before = sorted(row["ordinal"] for row in world.rows()["shards"] if row["rows"] == per_shard)
+        assert before == list(range(len(before)))
+        result = take(world, file, max_rows=per_shard)
+        assert answers(world, "new") == [f"new answer {i}" for i in range(rows)]
+        assert result.written == rows // per_shard - len(before)
+        ordinals = [world.body(shard).ordinal for shard in result.shards]
+        assert ordinals == sorted(row["ordinal"] for row in world.rows()["shards"] if row["rows"] == per_shard)
+        assert ordinals == list(range(rows // per_shard))
+        assert versions(world, "new") == ["1"]
+        if moment % 4 == 0:
+            world.check()
+        world.registry.close()
     assert killed >= moments // 3
-    world.check()
 
 
 @pytest.mark.parametrize("datasets", [("left", "right"), ("both", "both")], ids=["two datasets", "one dataset"])

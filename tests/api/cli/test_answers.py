@@ -82,13 +82,14 @@ def test_what_a_person_would_type_names_things(warehouse: Path) -> None:
 def test_usage_is_2() -> None:
     for words in [("improt",), ("import",), ("import", "messages", "../chat.jsonl"), ("lineage", "x", "--depth", "0"),
                   ("decide", "rule", "maybe", "--grounds", "x"), ("import", "messages", "missing.jsonl", "--teacher", "a/b"),
-                  ("pull", "chat", "--student", "acme/mini", "--run", "x", "--json"), ("terms", "add", "policy.txt", "--effective", "x")]:  # fmt: skip
+                  ("terms", "add", "policy.txt", "--effective", "x")]:  # fmt: skip
         done = run(*words)
         assert (done.code, done.out) == (2, ""), words
         assert done.err.startswith("error: ")
         assert "  try: inbond " in done.err
     assert run("improt").err.splitlines()[0].endswith("Did you mean 'import'?")
     assert run("import", "--json").problem["type"] == "urn:inbond:problem:invalid-input"
+    assert "give the records --out" in run("pull", "chat", "--student", "s", "--run", "x", "--json").problem["detail"]
 
 
 @pytest.mark.usefixtures("warehouse")
@@ -201,7 +202,7 @@ def test_an_import_counts_what_it_met() -> None:
     done = ok(
         "import", "messages", path, "--teacher", TEACHER, "--dataset", "chat", "--on-error", "skip", "--rejects", "../no.jsonl"
     )
-    assert "rejected         2 (truncated 1, wrong-type 1)" in done.out
+    assert "rejected         2 (malformed-json 1, wrong-type 1)" in done.out
     assert "dataset          chat@2" in done.out
     assert "facts are recorded as not known; declare them with --facts (inbond import --facts-template)" in done.err
     assert [json.loads(line)["line"] for line in Path("../no.jsonl").read_text().splitlines()] == [4, 5]

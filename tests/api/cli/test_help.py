@@ -13,47 +13,12 @@ from tests.api.cli.shell import run
 
 HEAVY = ("litestar", "numpy", "polars", "pyarrow", "sqlalchemy", "sqlmodel")
 COMMANDS = [
-    "check",
-    "dataset-export",
-    "dataset-list",
-    "dataset-show",
-    "decide-ask",
-    "decide-list",
-    "decide-rule",
-    "demo",
-    "doctor",
-    "import",
-    "init",
-    "inspect",
-    "key-add",
-    "key-list",
-    "key-revoke",
-    "lineage",
-    "log-audit",
-    "log-export",
-    "log-head",
-    "log-prove",
-    "log-show",
-    "party-add",
-    "party-list",
-    "prove-record",
-    "pull",
-    "rebuild",
-    "run-close",
-    "run-list",
-    "student-add",
-    "student-list",
-    "student-release",
-    "student-show",
-    "teacher-add",
-    "teacher-list",
-    "teacher-show",
-    "terms-add",
-    "terms-list",
-    "terms-show",
-    "used-by",
-    "verify",
-]
+    "check", "dataset-export", "dataset-list", "dataset-show", "decide-ask", "decide-list", "decide-rule", "demo",
+    "doctor", "import", "init", "inspect", "key-add", "key-list", "key-revoke", "lineage", "log-audit", "log-export",
+    "log-head", "log-prove", "log-show", "party-add", "party-list", "prove-record", "pull", "rebuild", "run-close",
+    "run-list", "student-add", "student-list", "student-release", "student-show", "teacher-add", "teacher-list",
+    "teacher-show", "terms-add", "terms-list", "terms-show", "used-by", "verify",
+]  # fmt: skip
 
 
 def walk(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -96,7 +61,7 @@ def test_a_noun_alone_shows_its_commands() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    lines = [list(path) + ["--help"] for path, _ in walk()] + [["--help"], ["improt"], ["import"]]
+    lines = [[*path, "--help"] for path, _ in walk()] + [["--help"], ["improt"], ["import"]]
     program = (
         "import json, sys\n"
         "from inbond.api.cli.main import cli\n"

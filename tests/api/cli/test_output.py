@@ -58,6 +58,11 @@ def test_an_error_ends_with_what_to_try() -> None:
     }
 
 
+def test_many_reasons_stand_on_lines_of_their_own() -> None:
+    error = PolicyDenied("mini may not learn from this (undetermined): a@1: no terms; b@1: no terms")
+    assert error_lines(error) == ["error: mini may not learn from this (undetermined):", "  a@1: no terms", "  b@1: no terms"]
+
+
 def test_members_of_an_error_cannot_take_the_place_of_its_own() -> None:
     assert problem(PolicyDenied("may not", title="fine"))["title"] == "Refused by policy"
 

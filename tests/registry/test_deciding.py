@@ -1,0 +1,63 @@
+import pytest
+
+from inbond.registry.deciding import check, refusal, settle
+from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted
+from inbond.schemas.statements import Verdict
+from tests.registry.world import World
+
+
+def test_an_ask_and_a_ruling_open_the_gate(world: World) -> None:
+    registry = world.registry
+    assert registry.check(["chat"], "lab/other").verdict is Verdict.NEEDS_AUTHORISATION
+    size = world.size()
+    asked = registry.ask("lab/other", "acme-terms", "a reason", until="2090-01-01")
+    assert registry.check(["chat"], "lab/other").verdict is Verdict.NEEDS_AUTHORISATION
+    ruled = registry.rule(asked.ref, "permit", "another reason")
+    assert (asked.seq, ruled.seq) == (size, size + 1)
+    assert registry.check(["chat"], "lab/other").decisions == (ruled.ref,)
+    assert world.body(ruled.ref).until.known == "2090-01-01"
+    registry.rule(asked.ref, "refuse", "thought again")
+    assert registry.check(["chat"], "lab/other").verdict is Verdict.PROHIBITED
+    world.check()
+
+
+def test_grounds_lie_salted_beside_the_log(world: World) -> None:
+    asked = world.registry.ask("lab/other", "acme-terms", "a reason")
+    again = world.registry.ask("lab/other", "acme-terms", "a reason")
+    grounds = [world.body(ask.ref).grounds for ask in (asked, again)]
+    assert grounds[0] != grounds[1]
+    assert {world.registry.store.get(digest)[32:] for digest in grounds} == {b"a reason"}
+
+
+def test_settling_asks_only_where_nobody_has(world: World) -> None:
+    asked, ruled = settle(world.registry, "lab/other", "acme-terms", "permit", "because")
+    assert asked is not None
+    assert world.body(ruled.ref).ask == asked.ref
+    open_ask = world.registry.ask("lab/other", "acme-terms", "again")
+    found, ruled = settle(world.registry, "lab/other", "acme-terms", "refuse", "because")
+    assert found is None
+    assert world.body(ruled.ref).ask == open_ask.ref
+
+
+def test_what_cannot_be_ruled_on(world: World) -> None:
+    asked = world.registry.ask("lab/other", "acme-terms", "a reason")
+    ruled = world.registry.rule(asked.ref, "permit", "yes")
+    with pytest.raises(InvalidInput):
+        world.registry.rule(ruled.ref, "permit", "a ruling on a ruling")
+    with pytest.raises(NotFound):
+        world.registry.ask("lab/other", "no-terms", "a reason")
+    (world.folder / "keys" / "compliance.key").unlink()
+    with pytest.raises(NotPermitted, match="no compliance key at hand"):
+        world.registry.rule(asked.ref, "permit", "yes")
+
+
+def test_a_refusal_names_teacher_document_and_command(world: World) -> None:
+    for datasets, words, command in (
+        (["chat"], "acme/base@1 under acme-terms@2026-01-01: no decision", "inbond decide"),
+        (["beta"], "beta/chat@1: no terms are on record", "inbond terms add"),
+    ):
+        error = refusal(world.registry, check(world.registry, datasets, "lab/other"), world.ref("lab/other"))
+        assert error.message.startswith("lab/other@1 may not learn from this")
+        assert words in error.message
+        assert (error.hint or "").startswith(command)
+        assert error.exit_code == 5
