@@ -5,7 +5,6 @@ The rules, each refused explicitly: object keys are ASCII, there are no floating
 property test compares the two). `decode` accepts only bytes that re-encode to themselves.
 """
 
-from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from threading import Lock
@@ -82,11 +81,6 @@ def convert(value: Any, type: type[T], *, what: str = "value") -> T:
         return msgspec.convert(value, type)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"{what} is not what was expected: {error}") from None
-
-
-def encode_lines(values: Iterable[Any]) -> bytes:
-    """Canonical JSON lines: each value canonical, each line ended by a newline."""
-    return b"".join(encode(value) + b"\n" for value in values)
 
 
 def check(value: Any, depth: int = 0) -> None:
