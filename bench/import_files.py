@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from inbond.registry.registry import Registry
 from inbond.registry.shards.writer import ZSTD_LEVEL
 
-
 # The same as the shard writer's, so that the ratio shows the price of the formality and not of a compression level.
 SETTINGS = {"compression": "zstd", "compression_level": ZSTD_LEVEL, "use_dictionary": False, "row_group_size": 4096}
 

@@ -1,8 +1,7 @@
 """How much memory an import takes, whatever the size of its input.
 
-    python bench/import_memory.py --size 2GB                  reads a generated JSON Lines file through the importer
-    python bench/import_memory.py --size 2GB --registry DIR   imports it into the registry at DIR
-    python bench/import_memory.py --size 2GB --array          the same records as one pretty-printed JSON array
+    python bench/import_memory.py --size 2GB           imports a generated JSON Lines file into a new registry
+    python bench/import_memory.py --size 2GB --array   the same records as one pretty-printed JSON array
 
 Prints the resident memory at each tenth of the way and the highest at the end, beside the 400 MB that are allowed. The
 ratio it is about is highest / allowed.
@@ -10,6 +9,7 @@ ratio it is about is highest / allowed.
 
 import argparse
 import json
+import os
 import random
 import resource
 import sys
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from inbond.registry.importers import Input, Tally, importer
+from inbond.registry.registry import Registry
 
 ALLOWED = 400_000_000
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -28,34 +28,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", default="2GB", help="of the input, such as 200MB (default: %(default)s)")
     parser.add_argument("--array", action="store_true", help="one JSON array instead of JSON Lines")
-    parser.add_argument("--registry", metavar="DIR", help="import into this registry instead of only reading")
     arguments = parser.parse_args()
     size = int(float(arguments.size[:-2]) * UNITS[arguments.size[-2:].upper()])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generated.jsonl"
         generate(path, size, arguments.array)
         print(f"input          {path.stat().st_size / 1e6:12,.0f} MB")
-        meter = Meter(path.stat().st_size)
-        if arguments.registry:
-            import_into(arguments.registry, path, meter)
-        else:
-            read(path, meter)
+        meter = Meter()
+        os.environ["INBOND_STATE"] = f"{folder}/state"
+        with Registry.init(Path(folder) / "registry", "bench.example/memory") as registry:
+            found = registry.import_files(
+                "messages", [path], teacher="bench/model@1", dataset="made", create=True, progress=meter
+            )
+        print(f"records        {found.records:12,} in {len(found.shards)} shards")
     meter.report()
     return 0 if meter.highest() <= ALLOWED else 1
-
-
-def read(path: Path, meter: "Meter") -> None:
-    """The first pass and a full streaming parse; the records are counted and let go."""
-    source = Input(path)
-    print(f"first pass     {time.monotonic() - meter.began:12.1f} s")
-    tally = Tally()
-    for _ in tally.over(importer("messages").records([source], progress=meter)):
-        pass
-    print(f"records        {tally.records:12,}")
-
-
-def import_into(registry: str, path: Path, meter: "Meter") -> None:
-    raise SystemExit(f"a whole import into {registry} is not wired up yet")
 
 
 def generate(path: Path, size: int, array: bool) -> None:
@@ -87,20 +74,19 @@ def generate(path: Path, size: int, array: bool) -> None:
 
 
 class Meter:
-    """Prints resident memory at each tenth of `size` bytes that it is told of."""
+    """Prints resident memory at each tenth of the bytes read."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self) -> None:
         self.began = time.monotonic()
         self._before = self.highest()
-        self._size = size
-        self._done = 0
+        self._size = 0
+        self._tenth = 0
 
-    def __call__(self, read: int) -> None:
-        """Count bytes that were read."""
-        tenth = self._done * 10 // self._size
-        self._done += read
-        if self._done * 10 // self._size > tenth:
-            print(f"at {100 * self._done // self._size:3} %       {resident() / 1e6:12.1f} MB resident")
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Take note of progress."""
+        if what == "reading" and done * 10 // total > self._tenth:
+            self._size, self._tenth = total, done * 10 // total
+            print(f"at {self._tenth * 10:3} %       {resident() / 1e6:12.1f} MB resident")
 
     def highest(self) -> int:
         """The most memory that was resident so far, in bytes."""

@@ -27,7 +27,7 @@ from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput, StoreError
 
 ROW_GROUP_ROWS = 4_096
-ROW_GROUP_TEXT = 32 << 20  # long records end a row group early, so that memory stays bounded
+ROW_GROUP_TEXT = 16 << 20  # long records end a row group early, so that memory stays bounded
 MAX_ROWS = 65_536
 MAX_TEXT = 256 << 20
 METADATA_PREFIX = "inbond."

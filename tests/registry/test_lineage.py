@@ -58,8 +58,8 @@ def test_two_generations_up_over_both_kinds_of_edge(lived: World) -> None:
 def test_two_generations_down(lived: World) -> None:
     assert told(down(lived, "acme/base@1")) == [
         (1, "lab/pupil@1", "trained_on_outputs_of", "acme/base@1", CHAT_ROWS),
+        (2, release_of(lived), "release_of", "lab/pupil@1", None),
         (2, "lab/pupil@1", "same_as", "lab/pupil@1", None),
-        (2, lived.rows()["things"] and release_of(lived), "release_of", "lab/pupil@1", None),
         (3, "lab/grandpupil@1", "trained_on_outputs_of", "lab/pupil@1", 8),
         (3, "lab/grandpupil@1", "initialised_from", "lab/pupil@1", None),
     ]
@@ -111,11 +111,10 @@ USED_BY = [("acme", 2), ("acme/coder@2", 1), ("code", 1), ("acme-terms", 2), ("s
 def test_who_used_it(lived: World, start: str, depth: int) -> None:
     start = lived.parts("code")[0][0] if start == "shard" else start
     answer = down(lived, start)
-    students = [
-        (hop.depth, hop.rows) for hop in answer.hops if answer.names[hop.src] == "lab/pupil@1" and hop.src.startswith("student")
-    ]
+    pupil = lived.ref("student:lab/pupil")
+    students = [(hop.depth, hop.rows) for hop in answer.hops if hop.src == pupil]
     assert students[0][0] == depth
-    assert set(answer.reached("student")) == {lived.ref("student:lab/pupil"), lived.ref("lab/grandpupil")}
+    assert set(answer.reached("student")) == {pupil, lived.ref("lab/grandpupil")}
     if start in ("code", "acme/coder@2") or start.startswith("shard:"):
         assert students == [(depth, CODE_ROWS)]
 
@@ -262,11 +261,10 @@ def test_ancestors_of_teachers_are_claimed(world: World) -> None:
         s.Ancestor(model=base, edge=s.Edge.INITIALISED_FROM, basis=s.Basis.DECLARED),
     )
     ref = world.put("teacher", world.changed(base, model=known("child"), ancestry=known(ancestors)), "producer")
-    assert [(hop.dst, hop.relation, hop.basis, hop.rows) for hop in up(world, ref).hops] == [
+    assert {(hop.dst, hop.relation, hop.basis, hop.rows) for hop in up(world, ref).hops} == {
         (base, "initialised_from", "claimed", None),
         (beta, "trained_on_outputs_of", "claimed", None),
-    ] or {hop.dst for hop in up(world, ref).hops} == {base, beta}
-    assert all(hop.basis == "claimed" for hop in up(world, ref).hops)
+    }
 
 
 def test_a_judge_is_told_from_the_writer(world: World) -> None:

@@ -1,0 +1,45 @@
+"""Real teachers' outputs, whole files: the counts are those of the files, and everything is proved."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inbond.registry.reading import open_shard
+from inbond.registry.registry import Registry
+
+OUTPUTS = "teacher-outputs"
+
+
+def test_the_shared_files_are_imported_whole(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INBOND_STATE", str(tmp_path / "state"))
+    with Registry.init(tmp_path / "registry", "example.org/real", "lab") as registry:
+        expected: dict[str, int] = {}
+        for file in sorted((shared_data / OUTPUTS).glob("*.json")):
+            records = json.loads(file.read_bytes())
+            name = file.stem.lower()
+            found = registry.import_files("alpaca-eval", [file], teacher=f"makers/{name}@1", dataset=name, create=True)
+            assert (found.records, found.empty) == (len(records), sum(not item["output"] for item in records)), file.name
+            assert len(found.not_known) >= 20
+            with open_shard(registry, found.shards[0]) as shard:
+                assert [record.response for record in shard.records([range(0, 5)])] == [item["output"] for item in records[:5]]
+            expected[found.name] = found.records
+        assert (len(expected), sum(expected.values())) == (12, 9660)
+
+        code = shared_data / "alpaca-format" / "code_alpaca_2k.json"
+        found = registry.import_files("alpaca", [code], teacher="makers/text_davinci_003@1", dataset="code")
+        assert (found.records, found.empty) == (len(json.loads(code.read_bytes())), 2)
+
+        judged = shared_data / "chat-logprobs" / "gpt-4-1106-preview.chat-completions.jsonl"
+        found = registry.import_files(
+            "chat-completions", [judged], teacher="makers/gpt4_1106_preview@1", dataset="judged", options={"kind": "judgement"}
+        )
+        assert found.records == sum(1 for line in judged.read_bytes().splitlines() if line)
+        with open_shard(registry, found.shards[0]) as shard:
+            first = next(iter(shard.records([range(0, 1)])))
+        assert (first.prompt, first.kind) == (None, "judgement")
+        assert "logprobs" in (first.extra or "")
+
+        checked = registry.verify()
+        assert (checked.verdict, checked.problems, checked.unchecked) == ("proved", [], [])
+        assert checked.shards == 14
