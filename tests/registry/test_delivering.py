@@ -82,7 +82,7 @@ def test_everything_leaves_with_deliveries_of_all_that_leaves(lived: World, tmp_
     assert orphans
     delivered = export_everything(lived.registry, tmp_path / "all")
     objects = {lived.body(ref).object for ref in delivered.deliveries}
-    assert objects == orphans | {lived.ref(name) for name in ("chat", "code", "beta", "second")}
+    assert objects == orphans | {lived.ref(name, "dataset") for name in ("chat", "code", "beta", "second")}
     assert delivered.receipts == lived.size()
     accepted(lived, delivered)
     files = sorted(path for path in (tmp_path / "all").rglob("*") if path.is_file() and "receipts" not in path.parts)

@@ -297,7 +297,7 @@ def test_an_import_killed_at_any_moment_goes_on_without_duplicates(
         assert ordinals == sorted(row["ordinal"] for row in world.rows()["shards"] if row["rows"] == per_shard)
         assert ordinals == list(range(rows // per_shard))
         assert versions(world, "new") == ["1"]
-        if moment % 4 == 0:
+        if not moment:
             world.check()
         world.registry.close()
     assert killed >= moments // 3

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def test_between_is_a_slice_of_the_flat_list(spans: list[Span], data: st.DataObj
 def test_segments_end_to_end_are_the_epoch(spans: list[Span], cuts: list[int]) -> None:
     layout = Layout(spans)
     borders = sorted({0, layout.length, *(cut for cut in cuts if cut < layout.length)})
-    pieces = [span for a, b in zip(borders, borders[1:], strict=False) for span in layout.between(a, b)]
+    pieces = [span for a, b in pairwise(borders) for span in layout.between(a, b)]
     assert flat(pieces) == flat(spans)
 
 
@@ -48,4 +50,4 @@ def test_merged_ranges_hold_each_row_once(ranges: list[tuple[int, int]]) -> None
     found = merged(ranges)
     rows = [row for first, last in found for row in range(first, last)]
     assert rows == sorted({row for first, last in ranges for row in range(first, last)})
-    assert all(a[1] < b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(found))
