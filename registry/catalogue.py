@@ -4,7 +4,7 @@ import glob
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from inbond.registry import names
 from inbond.registry import tables as t
 from inbond.registry.facts import fill
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
@@ -31,11 +32,8 @@ from inbond.schemas.statements import (
     Terms,
 )
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
-
-def add_party(registry: "Registry", name: str, facts: Mapping[str, Any]) -> Recorded:
+def add_party(registry: OpenRegistry, name: str, facts: Mapping[str, Any]) -> Recorded:
     """Put a party on record. Raises Conflict when one is called `name` already."""
     try:
         found = registry.resolve(name, "party")
@@ -45,7 +43,7 @@ def add_party(registry: "Registry", name: str, facts: Mapping[str, Any]) -> Reco
     raise Conflict(f"party {name} is on record as {found}: expected a new name")
 
 
-def add_teacher(registry: "Registry", spec: str, facts: Mapping[str, Any], create: bool, same_as: str | None) -> Recorded:
+def add_teacher(registry: OpenRegistry, spec: str, facts: Mapping[str, Any], create: bool, same_as: str | None) -> Recorded:
     """Put `party/model@version` on record; the party must be, unless `create` puts it there too.
 
     A teacher differs from another by its access path as well: the same name may stand for several.
@@ -72,7 +70,7 @@ def split_teacher(spec: str) -> tuple[str, str, str]:
     return party, model, version
 
 
-def teacher_or_new(registry: "Registry", spec: str, create: bool, facts: Mapping[str, Any]) -> str:
+def teacher_or_new(registry: OpenRegistry, spec: str, create: bool, facts: Mapping[str, Any]) -> str:
     """The reference of a teacher; with `create` it is put on record where it is missing."""
     try:
         return registry.resolve(spec, "teacher")
@@ -84,7 +82,7 @@ def teacher_or_new(registry: "Registry", spec: str, create: bool, facts: Mapping
     return add_teacher(registry, spec, facts, True, None).ref
 
 
-def scope_of(registry: "Registry", teacher: str, party: str | None = None) -> dict[str, Any]:
+def scope_of(registry: OpenRegistry, teacher: str, party: str | None = None) -> dict[str, Any]:
     """What terms for a teacher's outputs apply to, as arguments of `add_terms`: its party, its model, its access path.
 
     `party` stands in for a party that is not the teacher's, or not known.
@@ -99,7 +97,7 @@ def scope_of(registry: "Registry", teacher: str, party: str | None = None) -> di
 
 
 def add_terms(
-    registry: "Registry",
+    registry: OpenRegistry,
     text: bytes,
     *,
     party: str,
@@ -133,7 +131,7 @@ def add_terms(
     return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
 
 
-def add_student(registry: "Registry", name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:
+def add_student(registry: OpenRegistry, name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:
     """Put the student `name@version` on record; `initialised_from` names models whose weights it starts from."""
     label, _, version = name.partition("@")
     origins = []
@@ -149,7 +147,7 @@ def add_student(registry: "Registry", name: str, initialised_from: Sequence[str]
 
 
 def release(
-    registry: "Registry",
+    registry: OpenRegistry,
     student: str,
     weights: bytes | Path,
     *,
@@ -199,7 +197,7 @@ def _sha256(content: bytes | Path) -> str:
         raise InvalidInput(f"expected a file of weights, found {content}: {error.strerror}") from None
 
 
-def _party(registry: "Registry", name: str, create: bool) -> str:
+def _party(registry: OpenRegistry, name: str, create: bool) -> str:
     try:
         return registry.resolve(name, "party")
     except NotFound:
@@ -208,5 +206,5 @@ def _party(registry: "Registry", name: str, create: bool) -> str:
     return add_party(registry, name, {}).ref
 
 
-def _resolver(registry: "Registry") -> Any:
+def _resolver(registry: OpenRegistry) -> Any:
     return lambda _path, text: registry.resolve(text)

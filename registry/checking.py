@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -14,13 +13,11 @@ from inbond.registry import names
 from inbond.registry import tables as t
 from inbond.registry.admission import named_objects
 from inbond.registry.home import CONFIG, POLICY, Home, config_text, policy_text
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import shard_reader, statement_of
 from inbond.schemas import statement
 from inbond.schemas.errors import InbondError, NotFound, VerificationError
 from inbond.schemas.statements import Shard
-
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,7 +41,7 @@ class Checked:
         return "differs" if self.problems else "inconclusive" if self.unchecked else "proved"
 
 
-def verify(registry: "Registry", ref: str | None, progress: Progress | None) -> Checked:
+def verify(registry: OpenRegistry, ref: str | None, progress: Progress | None) -> Checked:
     """Check `ref` (its statement, and its bytes where it has some), or everything: log, catalogue, shards, objects, keys."""
     checked = Checked()
     if ref is None:
@@ -65,7 +62,7 @@ def verify(registry: "Registry", ref: str | None, progress: Progress | None) -> 
     return checked
 
 
-def _everything(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
+def _everything(registry: OpenRegistry, checked: Checked, progress: Progress | None) -> None:
     audited = registry.audit((lambda done, total: progress("replaying the log", done, total)) if progress else None)
     checked.entries, checked.signatures = audited.size, audited.signatures
     checked.unchecked += audited.unchecked
@@ -86,7 +83,7 @@ def _everything(registry: "Registry", checked: Checked, progress: Progress | Non
     _objects(registry, checked, progress)
 
 
-def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
+def _thing(registry: OpenRegistry, ref: str, checked: Checked) -> None:
     try:
         with registry.reading() as reader:
             found = statement_of(registry, reader, ref)
@@ -103,7 +100,7 @@ def _thing(registry: "Registry", ref: str, checked: Checked) -> None:
         checked.problems.append(error.message if ref in error.message else f"{ref}: {error.message}")
 
 
-def _objects(registry: "Registry", checked: Checked, progress: Progress | None) -> None:
+def _objects(registry: OpenRegistry, checked: Checked, progress: Progress | None) -> None:
     """Every object that a statement names, and every other that lies in the store, has the bytes of its name."""
     digests = dict.fromkeys([*_named(registry, checked), *(item.digest for item in registry.store.list())])
     for count, digest in enumerate(digests):
@@ -116,7 +113,7 @@ def _objects(registry: "Registry", checked: Checked, progress: Progress | None) 
             progress("verifying objects", count + 1, len(digests))
 
 
-def _named(registry: "Registry", checked: Checked) -> Iterator[str]:
+def _named(registry: OpenRegistry, checked: Checked) -> Iterator[str]:
     with registry.reading() as reader:
         for ref in list(reader.connection.execute(select(t.things.c.ref).where(t.things.c.kind != "shard")).scalars()):
             if not ref.startswith(("party:", "genesis:")):
@@ -128,7 +125,7 @@ def _named(registry: "Registry", checked: Checked) -> Iterator[str]:
                     yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
 
 
-def _object(registry: "Registry", digest: str) -> None:
+def _object(registry: OpenRegistry, digest: str) -> None:
     seen = hashlib.sha256()
     with registry.store.open(digest) as file:
         while block := file.read(1 << 20):
@@ -137,7 +134,7 @@ def _object(registry: "Registry", digest: str) -> None:
         raise VerificationError(f"object {digest}: expected bytes of this SHA-256, found {seen.hexdigest()}")
 
 
-def _files(registry: "Registry", checked: Checked) -> None:
+def _files(registry: OpenRegistry, checked: Checked) -> None:
     """registry.toml and policy.txt say what the log says."""
     home, log = registry.home, registry.log
     with registry.reading() as reader:
@@ -150,7 +147,7 @@ def _files(registry: "Registry", checked: Checked) -> None:
             checked.problems.append(f"{home.folder / name}: expected {text.decode()!r}, found {found.decode(errors='replace')!r}")
 
 
-def _keys(registry: "Registry", checked: Checked) -> None:
+def _keys(registry: OpenRegistry, checked: Checked) -> None:
     """Every key file at hand is whole and is a key of this log."""
     known = set(registry.log.keyring.keys) | {hashlib.sha256(key.public).hexdigest() for key in registry.log.keyring.log_keys}
     with registry.reading() as reader:

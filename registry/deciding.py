@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
 from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.gate import Ruled
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.words import word
 from inbond.schemas import canonical
@@ -17,13 +17,10 @@ from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import DecisionAsk, DecisionRule, Question, Ruling, Verdict
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
-
 _SCOPE = "training of the student on outputs under these terms"
 
 
-def ask(registry: "Registry", student: str, terms: str, grounds: str, until: str | None) -> Recorded:
+def ask(registry: OpenRegistry, student: str, terms: str, grounds: str, until: str | None) -> Recorded:
     """Ask whether `student` may learn under `terms`, with the trainer's key."""
     subjects = (registry.resolve(student, "student"), registry.resolve(terms, "terms"))
     body = DecisionAsk(
@@ -38,7 +35,7 @@ def ask(registry: "Registry", student: str, terms: str, grounds: str, until: str
     return registry.record("decision", body, Role.TRAINER)
 
 
-def rule(registry: "Registry", ask: str, ruling: str, grounds: str, until: str | None) -> Recorded:
+def rule(registry: OpenRegistry, ask: str, ruling: str, grounds: str, until: str | None) -> Recorded:
     """Rule on the ask, with the compliance key."""
     ref = registry.resolve(ask, "decision")
     with registry.reading() as reader:
@@ -59,7 +56,7 @@ def rule(registry: "Registry", ask: str, ruling: str, grounds: str, until: str |
 
 
 def settle(
-    registry: "Registry", student: str, terms: str, ruling: str, grounds: str, until: str | None = None
+    registry: OpenRegistry, student: str, terms: str, ruling: str, grounds: str, until: str | None = None
 ) -> tuple[Recorded | None, Recorded]:
     """Rule on the open ask about `student` and `terms`; where there is none, ask first. Returns (ask or None, ruling)."""
     found, asked = open_ask(registry, student, terms), None
@@ -69,7 +66,7 @@ def settle(
     return asked, rule(registry, found, ruling, grounds, until)
 
 
-def open_ask(registry: "Registry", student: str, terms: str) -> str | None:
+def open_ask(registry: OpenRegistry, student: str, terms: str) -> str | None:
     """The newest ask about exactly these two that nobody has ruled on."""
     d, ruled, other = t.decisions.c, t.decisions.alias(), t.decisions.alias()
     with registry.reading() as reader:
@@ -87,7 +84,7 @@ def open_ask(registry: "Registry", student: str, terms: str) -> str | None:
         return reader.connection.execute(query).scalar()
 
 
-def check(registry: "Registry", datasets: Sequence[str], student: str) -> Ruled:
+def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Ruled:
     """What the gate says of `student` and these datasets now; nothing is recorded."""
     with registry.reading() as reader:
         connection = reader.connection
@@ -97,7 +94,7 @@ def check(registry: "Registry", datasets: Sequence[str], student: str) -> Ruled:
         return gate.evaluate(connection, who, shards.scalars(), now())
 
 
-def refusal(registry: "Registry", ruled: Ruled, student: str) -> PolicyDenied:
+def refusal(registry: OpenRegistry, ruled: Ruled, student: str) -> PolicyDenied:
     """The refusal as an error that names teacher and document, and the commands that would settle it."""
     shut = [reason for reason in ruled.reasons if reason.verdict is not Verdict.PERMITTED]
     with registry.reading() as reader:
@@ -119,6 +116,6 @@ def refusal(registry: "Registry", ruled: Ruled, student: str) -> PolicyDenied:
     )
 
 
-def keep_text(registry: "Registry", text: str) -> str:
+def keep_text(registry: OpenRegistry, text: str) -> str:
     """Keep free text as an erasable object, salted so that its digest says nothing about it; returns the digest."""
     return f"sha256:{registry.store.put_bytes(secrets.token_bytes(32) + text.encode())}"

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
@@ -21,6 +20,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate
 from inbond.registry import tables as t
 from inbond.registry.admission import named_objects, references
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
 from inbond.registry.recorder import Said
 from inbond.registry.training import runs
@@ -28,9 +28,6 @@ from inbond.schemas.declared import Reason, known, unknown
 from inbond.schemas.errors import Conflict, VerificationError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Basis, Channel, Dataset, Delivery, GrantMode, Shard, Terms
-
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
 Progress = Callable[[str, int, int], None]
 
@@ -47,7 +44,7 @@ class Delivered:
 
 
 def deliver_to_run(
-    registry: "Registry",
+    registry: OpenRegistry,
     datasets: Sequence[str],
     *,
     student: str,
@@ -69,7 +66,7 @@ def deliver_to_run(
 
 
 def export_dataset(
-    registry: "Registry", dataset: str, folder: Path, *, recipient: str | None = None, progress: Progress | None = None
+    registry: OpenRegistry, dataset: str, folder: Path, *, recipient: str | None = None, progress: Progress | None = None
 ) -> Delivered:
     """Record a delivery of one dataset version to `recipient` (not known unless given), and write the folder."""
     _expect_empty(folder)
@@ -79,7 +76,7 @@ def export_dataset(
     return write_bundle(registry, folder, [ref, delivery], deliveries=[delivery], progress=progress)
 
 
-def export_everything(registry: "Registry", folder: Path, progress: Progress | None = None) -> Delivered:
+def export_everything(registry: OpenRegistry, folder: Path, progress: Progress | None = None) -> Delivered:
     """Write all entries, shards and objects, and the log itself.
 
     On record first are deliveries of every dataset's newest version, and of each shard that is in none of them.
@@ -96,7 +93,7 @@ def export_everything(registry: "Registry", folder: Path, progress: Progress | N
 
 
 def write_bundle(
-    registry: "Registry",
+    registry: OpenRegistry,
     folder: Path,
     about: Iterable[str] | None,
     *,
@@ -127,7 +124,7 @@ def write_bundle(
     return Delivered(folder, tuple(deliveries), len(shards), len(objects), len(seqs))
 
 
-def _record(registry: "Registry", ref: str, recipient: str | None, channel: Channel, grant: str | None) -> str:
+def _record(registry: OpenRegistry, ref: str, recipient: str | None, channel: Channel, grant: str | None) -> str:
 
     body = Delivery(
         policy=unknown(Reason.NOT_YET),
@@ -140,7 +137,7 @@ def _record(registry: "Registry", ref: str, recipient: str | None, channel: Chan
     return registry.recorder.record(Said("delivery", body, [registry.keys.role(Role.REGISTRY)], basis=Basis.OBSERVED)).ref
 
 
-def _closure(registry: "Registry", reader: LedgerReader, about: Iterable[str] | None) -> list[str]:
+def _closure(registry: OpenRegistry, reader: LedgerReader, about: Iterable[str] | None) -> list[str]:
     """`about` and everything that its statements refer to, and theirs: shards, teachers, parties, grants, runs, rulings."""
     if about is None:
         return list(reader.connection.execute(select(t.things.c.ref).order_by(t.things.c.seq)).scalars())
@@ -166,7 +163,7 @@ def _closure(registry: "Registry", reader: LedgerReader, about: Iterable[str] | 
     return list(found)
 
 
-def _objects(registry: "Registry", reader: LedgerReader, wanted: Iterable[str]) -> tuple[list[str], list[str]]:
+def _objects(registry: OpenRegistry, reader: LedgerReader, wanted: Iterable[str]) -> tuple[list[str], list[str]]:
     """Bare digests of the shard files and of the other objects that the statements name."""
     shards: dict[str, None] = {}
     others: dict[str, None] = {}
@@ -190,7 +187,7 @@ def _receipts(reader: LedgerReader, wanted: Iterable[str], *, everything: bool) 
     return sorted(seqs)
 
 
-def _copy(registry: "Registry", digest: str, path: Path) -> None:
+def _copy(registry: OpenRegistry, digest: str, path: Path) -> None:
     """Copy an object; what does not have its digest is not handed out."""
     path.parent.mkdir(exist_ok=True)
     seen = hashlib.sha256()

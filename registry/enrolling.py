@@ -1,21 +1,17 @@
 """Keys: enrolled by the admin key, and revoked."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import UNSET, UnsetType
 
 from inbond.ledger.keys import SigningKey
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, Said
 from inbond.registry.words import word
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Custody, Key, Revocation, RevocationReason, Visibility
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
-
-def add_key(registry: "Registry", role: Role, party: str | None, file_name: str | None) -> Recorded:
+def add_key(registry: OpenRegistry, role: Role, party: str | None, file_name: str | None) -> Recorded:
     """Make a key for `role` of `party` (the operator unless given), enrol it, and keep it as `<file_name or role>.key`.
 
     A key file that is there but on no entry is enrolled: its maker was interrupted. One that was revoked makes room.
@@ -37,7 +33,7 @@ def add_key(registry: "Registry", role: Role, party: str | None, file_name: str 
     )
 
 
-def revoke_key(registry: "Registry", fingerprint: str, reason: str, suspect_from: int | None) -> Recorded:
+def revoke_key(registry: OpenRegistry, fingerprint: str, reason: str, suspect_from: int | None) -> Recorded:
     """Revoke the key whose fingerprint begins with `fingerprint`."""
     states = registry.log.keyring.keys
     found = [keyid for keyid in states if keyid.startswith(fingerprint)]
@@ -58,7 +54,7 @@ def revoke_key(registry: "Registry", fingerprint: str, reason: str, suspect_from
     return registry.recorder.record(Said("key", body, [registry.keys.role(Role.ADMIN)], visibility=Visibility.PUBLIC))
 
 
-def _left_over(registry: "Registry", name: str) -> SigningKey | None:
+def _left_over(registry: OpenRegistry, name: str) -> SigningKey | None:
     """The key in a file that no entry enrolled, None where there is none. Raises Conflict where the key is in use."""
     if not registry.keys.has(name):
         return None

@@ -1,22 +1,19 @@
 """What a registry's owner looks after: objects that no entry names, and what an interrupted writer left."""
 
 import re
-from typing import TYPE_CHECKING
 
 from inbond.ledger import dsse
 from inbond.ledger.entries import parse_entry
 from inbond.registry.objects import Listed
+from inbond.registry.opened import OpenRegistry
 from inbond.schemas.errors import VerificationError
-
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
 DAY = 86_400.0
 _DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 _READ_WITHIN = 1 << 26
 
 
-def unreferenced(registry: "Registry", older_than: float = DAY) -> list[Listed]:
+def unreferenced(registry: OpenRegistry, older_than: float = DAY) -> list[Listed]:
     """Objects that nothing on record names, put there more than `older_than` seconds ago.
 
     Whatever looks like a digest counts as a name, in any entry and in any object that an entry names: this errs on the
@@ -35,7 +32,7 @@ def unreferenced(registry: "Registry", older_than: float = DAY) -> list[Listed]:
     return [item for item in registry.store.list() if item.digest not in named and item.age_seconds > older_than]
 
 
-def remove_unreferenced(registry: "Registry", older_than: float = DAY) -> list[Listed]:
+def remove_unreferenced(registry: OpenRegistry, older_than: float = DAY) -> list[Listed]:
     """Remove what `unreferenced` lists, once the log has been audited; returns what went.
 
     Raises VerificationError, and removes nothing, where the log differs: what it names could not be relied on.

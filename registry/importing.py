@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -20,6 +20,7 @@ from inbond.registry import catalogue
 from inbond.registry import tables as t
 from inbond.registry.facts import fill, template, undeclared
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Said
 from inbond.registry.shards.records import Record
 from inbond.registry.shards.writer import MAX_ROWS, ShardBatcher, WrittenShard, write_shard
@@ -44,9 +45,6 @@ from inbond.schemas.statements import (
 )
 from inbond.schemas.statements import Importer as ImporterId
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
-
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total) as work goes on; units are bytes for files."""
 
@@ -70,7 +68,7 @@ class ImportResult:
 
 
 def import_files(
-    registry: "Registry",
+    registry: OpenRegistry,
     format: str,
     files: Sequence[str | Path],
     *,
@@ -107,7 +105,7 @@ class _Import:
 
     def __init__(
         self,
-        registry: "Registry",
+        registry: OpenRegistry,
         format: Importer,
         options: Mapping[str, str],
         dataset: str,
@@ -277,7 +275,7 @@ class Version:
     is_new: bool
 
 
-def extend_dataset(registry: "Registry", name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()) -> Version:
+def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()) -> Version:
     """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
 
     Where the newest version has all of them already, it is returned as it is. `first` are statements that go on record
@@ -305,7 +303,7 @@ _ATTEMPTS = 5
 
 
 def _next_version(
-    registry: "Registry", label: str, wanted: str, shards: Sequence[tuple[str, int]]
+    registry: OpenRegistry, label: str, wanted: str, shards: Sequence[tuple[str, int]]
 ) -> tuple[Dataset | None, Version]:
     """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
     with registry.reading() as reader:

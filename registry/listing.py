@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, and_, func, select
@@ -11,10 +11,8 @@ from sqlalchemy import Connection, and_, func, select
 from inbond.ledger.keys import PublicKey, read_key
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
+from inbond.registry.opened import OpenRegistry
 from inbond.schemas.errors import InbondError
-
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class ListedKey:
     file: str | None
 
 
-def parties(registry: "Registry") -> list[ListedParty]:
+def parties(registry: OpenRegistry) -> list[ListedParty]:
     """Every party."""
     count = select(func.count()).where(t.teachers.c.party == t.things.c.ref).scalar_subquery()
     with registry.reading() as reader:
@@ -123,7 +121,7 @@ def parties(registry: "Registry") -> list[ListedParty]:
         return [ListedParty(row.ref, row.name or "", row.seq, row.teachers) for row in rows]
 
 
-def teachers(registry: "Registry") -> list[ListedTeacher]:
+def teachers(registry: OpenRegistry) -> list[ListedTeacher]:
     """Every teacher."""
     e, s = t.edges.c, t.shards.c
     with registry.reading() as reader:
@@ -153,7 +151,7 @@ def teachers(registry: "Registry") -> list[ListedTeacher]:
         ]
 
 
-def terms(registry: "Registry") -> list[ListedTerms]:
+def terms(registry: OpenRegistry) -> list[ListedTerms]:
     """Every document of terms."""
     with registry.reading() as reader:
         connection = reader.connection
@@ -174,7 +172,7 @@ def terms(registry: "Registry") -> list[ListedTerms]:
         ]
 
 
-def datasets(registry: "Registry") -> list[ListedDataset]:
+def datasets(registry: OpenRegistry) -> list[ListedDataset]:
     """Every dataset version."""
     d, p, e = t.datasets.c, t.dataset_parts.c, t.edges.c
     with registry.reading() as reader:
@@ -200,7 +198,7 @@ def datasets(registry: "Registry") -> list[ListedDataset]:
         ]  # fmt: skip
 
 
-def students(registry: "Registry") -> list[ListedStudent]:
+def students(registry: OpenRegistry) -> list[ListedStudent]:
     """Every student."""
     runs = select(func.count()).where(t.runs.c.student == t.things.c.ref).scalar_subquery()
     with registry.reading() as reader:
@@ -211,7 +209,7 @@ def students(registry: "Registry") -> list[ListedStudent]:
         return [ListedStudent(row.ref, row.name, row.seq, row.runs, counts[row.ref]) for row in rows]
 
 
-def runs(registry: "Registry", ref: str | None = None) -> list[ListedRun]:
+def runs(registry: OpenRegistry, ref: str | None = None) -> list[ListedRun]:
     """Every run, or the one that `ref` names."""
     r, c, s = t.runs.c, t.consumptions.c, t.run_sources.c
     wanted = [] if ref is None else [r.ref == ref]
@@ -238,7 +236,7 @@ def runs(registry: "Registry", ref: str | None = None) -> list[ListedRun]:
         ]
 
 
-def decisions(registry: "Registry") -> list[ListedDecision]:
+def decisions(registry: OpenRegistry) -> list[ListedDecision]:
     """Every question to compliance with its newest ruling, those that are open first."""
     d = t.decisions.c
     with registry.reading() as reader:
@@ -262,7 +260,7 @@ def decisions(registry: "Registry") -> list[ListedDecision]:
     return sorted(listed, key=lambda item: (item.ruling is not None, item.entry))
 
 
-def keys(registry: "Registry") -> list[ListedKey]:
+def keys(registry: OpenRegistry) -> list[ListedKey]:
     """Every key that the log knows, but for the keys of runs; log keys last."""
     files: dict[str, str] = {}
     for path in sorted(registry.keys.folder.glob("*.key")):

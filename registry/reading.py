@@ -1,7 +1,5 @@
 """Opening a shard by what its entry says, checked against the log first."""
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import select
 
 from inbond.ledger import dsse, merkle
@@ -9,7 +7,9 @@ from inbond.ledger.checkpoints import open_checkpoint
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import own_keys
 from inbond.ledger.keys import PublicKey
+from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.shards.reader import ShardReader
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
@@ -17,12 +17,8 @@ from inbond.schemas.errors import InvalidInput, VerificationError
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Shard
 
-if TYPE_CHECKING:
-    from inbond.ledger.reader import LedgerReader
-    from inbond.registry.registry import Registry
 
-
-def statement_of(registry: "Registry", reader: "LedgerReader", ref: str) -> Statement:
+def statement_of(registry: OpenRegistry, reader: LedgerReader, ref: str) -> Statement:
     """The statement that made a thing, read from its entry.
 
     The entry's bytes are checked to be in the tree that the newest checkpoint signs, and the statement's signatures to be
@@ -42,7 +38,7 @@ def statement_of(registry: "Registry", reader: "LedgerReader", ref: str) -> Stat
     return found
 
 
-def _check_signatures(registry: "Registry", reader: "LedgerReader", envelope: Envelope, found: Statement) -> None:
+def _check_signatures(registry: OpenRegistry, reader: LedgerReader, envelope: Envelope, found: Statement) -> None:
     """Every signature verifies under the key its keyid names; what the key may sign was settled when the entry was admitted."""
     keys = registry.log.keyring.keys
     own = own_keys(found)
@@ -56,7 +52,7 @@ def _check_signatures(registry: "Registry", reader: "LedgerReader", envelope: En
     dsse.verify(envelope, public)
 
 
-def open_shard(registry: "Registry", ref: str) -> ShardReader:
+def open_shard(registry: OpenRegistry, ref: str) -> ShardReader:
     """A verifying reader of the shard that `ref` names."""
     with registry.reading() as reader:
         found = statement_of(registry, reader, ref)
@@ -66,7 +62,7 @@ def open_shard(registry: "Registry", ref: str) -> ShardReader:
     return shard_reader(registry, ref, body)
 
 
-def shard_reader(registry: "Registry", ref: str, body: Shard) -> ShardReader:
+def shard_reader(registry: OpenRegistry, ref: str, body: Shard) -> ShardReader:
     """A verifying reader of the shard that `body` describes."""
     return ShardReader(
         registry.store,

@@ -1,57 +1,33 @@
 """The one object that people hold: a registry, opened, with everything that can be asked of it and put into it.
 
-with Registry.open("warehouse") as registry:
-for record in registry.pull("chat@1", student="acme/mini", run="first"):
-train(record.prompt, record.response)
+For example, in a training loop::
+
+    with Registry.open("warehouse") as registry:
+        for record in registry.pull("chat@1", student="acme/mini", run="first"):
+            train(record.prompt, record.response)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from msgspec import UNSET, UnsetType
-
-from inbond.ledger import audit
 from inbond.ledger.export import Progress as LogProgress
 from inbond.ledger.export import export
-from inbond.ledger.keys import SigningKey
-from inbond.ledger.log import Log
-from inbond.ledger.reader import LedgerReader
 from inbond.ledger.rebuild import rebuild
 from inbond.registry import catalogue, checking, deciding, delivering, enrolling, importing, lineage, names
-from inbond.registry.home import CONFIG, OPERATOR_ROLES, POLICY, Home, create
+from inbond.registry.home import OPERATOR_ROLES, Home, create
 from inbond.registry.importing import ImportResult, Progress
-from inbond.registry.keychain import Keychain
 from inbond.registry.lineage import Answer
-from inbond.registry.objects import ObjectStore
-from inbond.registry.recorder import Recorded, Recorder, Said
-from inbond.registry.rules import RegistryRules
+from inbond.registry.opened import OpenRegistry
+from inbond.registry.recorder import Recorded
 from inbond.registry.training import pulling, runs
 from inbond.registry.training.pulling import Pull
 from inbond.registry.words import word
-from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.scalars import Role
-from inbond.schemas.statement import split_ref
 
 
-class Registry:
+class Registry(OpenRegistry):
     """A registry in a folder. Methods that write need the keys of the roles they sign as; reading needs none."""
-
-    def __init__(self, home: Home, *, accept_clock: bool = False) -> None:
-        self.home = home
-        self.folder = home.folder
-        self.origin = home.origin
-        self.keys = Keychain(home.folder / "keys")
-        self.store = ObjectStore(home.folder / "objects")
-        self.rules = RegistryRules(self.store)
-        log_key = self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
-        self.log = Log(home.folder, self.rules, log_key, accept_clock=accept_clock, genesis=home.genesis)
-        if home.origin != self.log.origin:
-            self.log.close()
-            raise VerificationError(f"{home.folder / CONFIG}: expected origin {self.log.origin}, found {home.origin}")
-        self.recorder = Recorder(self.log)
 
     @classmethod
     def open(cls, place: str | Path, *, accept_clock: bool = False) -> "Registry":
@@ -66,52 +42,6 @@ class Registry:
         for role in OPERATOR_ROLES:
             registry.add_key(role)
         return registry
-
-    def close(self) -> None:
-        """Close the log."""
-        self.log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def operator(self) -> str:
-        """The reference of the operator's party."""
-        return self.home.operator
-
-    @cached_property
-    def policy_text(self) -> str:
-        """The trust policy that this registry publishes for outsiders."""
-        return (self.folder / POLICY).read_text()
-
-    @contextmanager
-    def reading(self) -> Iterator[LedgerReader]:
-        """One snapshot of the log and the catalogue."""
-        with self.log.reading() as reader:
-            yield reader
-
-    def resolve(self, text: str, *kinds: str, size: int | None = None) -> str:
-        """The reference of what `text` names; see `names.resolve`."""
-        with self.reading() as reader:
-            return names.resolve(reader.connection, text, *kinds, size=size)
-
-    def size_at(self, as_of: int | None) -> int | None:
-        """`as_of`, checked to be a size of this log."""
-        if as_of is None:
-            return None
-        with self.reading() as reader:
-            if not 0 < as_of <= reader.size:
-                raise InvalidInput(f"--as-of: expected a size from 1 to {reader.size}, found {as_of}")
-        return as_of
-
-    def record(self, kind: str, body: Any, role: str | SigningKey, *more: SigningKey, amends: str | None = None) -> Recorded:
-        """Sign a statement with the key of `role` (and `more` keys) and put it on record."""
-        key = role if isinstance(role, SigningKey) else self.keys.role(role)
-        named: str | UnsetType = UNSET if amends is None else amends
-        return self.recorder.record(Said(kind, body, [key, *more], amends=named))
 
     # -- who and what ------------------------------------------------------------------------------------------------------
 
@@ -201,10 +131,6 @@ class Registry:
         """Check one thing, or everything, against signatures and digests, from the bytes up."""
         return checking.verify(self, ref, progress)
 
-    def audit(self, progress: LogProgress | None = None) -> audit.AuditReport:
-        """Replay the whole log and compare everything that was stored."""
-        return audit.audit_log(self.log, RegistryRules(self.store), progress)
-
     def export_log(self, folder: Path, progress: LogProgress | None = None) -> int:
         """Write checkpoint, tiles and entry bundles as static files; returns how many."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -214,17 +140,3 @@ class Registry:
     def rebuild(self, progress: LogProgress | None = None) -> int:
         """Make the catalogue again from the entries; returns how many were read."""
         return rebuild(self.log, self.rules, progress)
-
-    def owner_key(self, ref: str, *roles: Role) -> SigningKey:
-        """The key at hand, among `roles`, whose party made `ref`."""
-        with self.reading() as reader:
-            owner = names.owner_of(reader.connection, ref)
-        for role in roles:
-            if self.keys.has(role) and self.recorder.party_of(self.keys.role(role)) == owner:
-                return self.keys.role(role)
-        raise NotPermitted(f"{ref} belongs to {owner}: expected a key of that party in the role {' or '.join(roles)}, found none")
-
-
-def kind_of(ref: str) -> str:
-    """The kind in a reference."""
-    return split_ref(ref)[0]

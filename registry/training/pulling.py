@@ -1,13 +1,14 @@
 """A pull: verified records for a run, as an ordinary iterator, each segment on record before its first sample is yielded."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
 
 from inbond.registry import tables as t
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import open_shard
 from inbond.registry.recorder import Said
 from inbond.registry.shards.reader import ShardReader
@@ -20,14 +21,11 @@ from inbond.schemas.declared import unknown
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import Basis, Consume, ConsumedColumns, ConsumeState, GrantMode
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
-
 SEGMENT = 4096
 
 
 def pull(
-    registry: "Registry",
+    registry: OpenRegistry,
     datasets: Sequence[str],
     *,
     student: str,
@@ -61,7 +59,7 @@ class Pull:
     """
 
     def __init__(
-        self, registry: "Registry", run: OpenRun, grant: str, epochs: int, segment: int, columns: tuple[str, ...]
+        self, registry: OpenRegistry, run: OpenRun, grant: str, epochs: int, segment: int, columns: tuple[str, ...]
     ) -> None:
         self.run, self.grant, self.columns = run, grant, columns
         self._registry, self._epochs, self._segment = registry, epochs, segment

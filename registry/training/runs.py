@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 
@@ -12,6 +12,7 @@ from inbond.ledger.keys import SigningKey
 from inbond.registry import deciding, gate, names
 from inbond.registry import tables as t
 from inbond.registry.lists import layout_of, sources_of
+from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, Said, now
 from inbond.registry.training.layout import ORDER, Layout, merged
 from inbond.registry.words import word
@@ -40,9 +41,6 @@ from inbond.schemas.statements import (
     Verdict,
 )
 
-if TYPE_CHECKING:
-    from inbond.registry.registry import Registry
-
 GRANT_DAYS = 7
 REPORT_DAYS = 30
 
@@ -60,7 +58,7 @@ class OpenRun:
 
 
 def open_run(
-    registry: "Registry",
+    registry: OpenRegistry,
     datasets: Sequence[str],
     *,
     student: str,
@@ -114,7 +112,7 @@ def open_run(
     return OpenRun(recorded.ref, key, who, registry.recorder.party_of(trainer), digest_of(plan), layout)
 
 
-def _resume(registry: "Registry", connection: Any, found: Any, sources: tuple[PlanSource, ...]) -> OpenRun:
+def _resume(registry: OpenRegistry, connection: Any, found: Any, sources: tuple[PlanSource, ...]) -> OpenRun:
     if found.closed is not None:
         raise Conflict(f"run {found.name} was closed by entry {found.closed}: expected a run of another name", hint="--run NAME")
     have = [(source.dataset, source.split) for source in sources_of(connection, found.ref)]
@@ -129,7 +127,7 @@ def _resume(registry: "Registry", connection: Any, found: Any, sources: tuple[Pl
     return OpenRun(found.ref, registry.keys.run(found.ref), found.student, found.owner, found.plan, layout)
 
 
-def grant(registry: "Registry", run: OpenRun, mode: GrantMode, columns: tuple[str, ...]) -> Recorded:
+def grant(registry: OpenRegistry, run: OpenRun, mode: GrantMode, columns: tuple[str, ...]) -> Recorded:
     """Ask for reading with the run's key, and put the grant on record with the registry's; PolicyDenied if the gate is shut."""
     with registry.reading() as reader:
         at, size = now(), reader.size
@@ -160,7 +158,7 @@ def grant(registry: "Registry", run: OpenRun, mode: GrantMode, columns: tuple[st
     return registry.recorder.record(said)
 
 
-def close(registry: "Registry", run: str, outcome: str) -> Recorded:
+def close(registry: OpenRegistry, run: str, outcome: str) -> Recorded:
     """Close a run with what it was given through the registry; whether that was all is not known."""
     ref = registry.resolve(run, "run")
     with registry.reading() as reader:
