@@ -22,9 +22,7 @@ def draft_of(data: bytes) -> Draft:
     except InvalidInput as error:
         raise VerificationError(f"entry {entry.seq}: {error.message}") from None
     if statement.kind != entry.kind:
-        raise VerificationError(
-            f"entry {entry.seq}: expected kind {statement.kind} as its statement says, found {entry.kind}"
-        )
+        raise VerificationError(f"entry {entry.seq}: expected kind {statement.kind} as its statement says, found {entry.kind}")
     return Draft(entry.seq, entry.time, statement, entry.dsse, ())
 
 
@@ -40,9 +38,7 @@ def replayed(connection: Connection, rules: Rules, keyring: Keyring, data: bytes
     return replace(draft, signers=signers)
 
 
-def resolve_signer(
-    connection: Connection, rules: Rules, keyring: Keyring, statement: Statement, keyid: str, time: str
-) -> Signer:
+def resolve_signer(connection: Connection, rules: Rules, keyring: Keyring, statement: Statement, keyid: str, time: str) -> Signer:
     """The signer behind a keyid for `statement` at `time`, with party and roles as of `keyring`.
 
     Keys come from `key` statements, from the statement itself (genesis, an enrolment) or from the rules (a run's key).

@@ -62,10 +62,13 @@ class Rules(Protocol):
         """A signer that no `key` statement enrolled, such as a run's own key, where `statement` may carry it."""
 
 
+_NOTHING: list[Table] = []
+
+
 class NoRules:
     """A log for anything: every statement with a known signer may stand, nothing is projected."""
 
-    tables: list[Table] = []
+    tables: list[Table] = _NOTHING
 
     def admit(self, connection: Connection, draft: Draft) -> None:
         """Anything may stand."""

@@ -277,7 +277,7 @@ def _grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> No
     if connection.execute(select(t.grants.c.ref).where(t.grants.c.request == request.id)).first() is not None:
         raise Conflict(f"request {request.id} has been granted before: a request serves once")
     parts = lists.parts(body.parts)
-    allowed = layout_of(connection, sources_of(connection, body.run))
+    allowed = lists.layout(connection, body.run)
     if [(p.shard, *rows, p.split) for p in parts for rows in p.rows] != [
         (s.shard, s.first, s.last, s.split) for s in allowed.spans
     ]:
@@ -295,7 +295,7 @@ def _consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
     body: Consume = draft.body
     _open_run(connection, body.run)
     _check_sequence(connection, body)
-    length = layout_of(connection, sources_of(connection, body.run)).length
+    length = lists.layout(connection, body.run).length
     if body.last > length or body.rows + body.dropped != body.last - body.first:
         raise InvalidInput(
             f"consume: expected samples within [0, {length}) and rows + dropped of {body.last - body.first}, "

@@ -14,12 +14,15 @@ from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statements import PartLine
 
+_LAYOUTS_KEPT = 32
+
 
 class Lists:
     """The store as admission and projection see it. Lists are immutable, so the newest few are kept."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._layouts: dict[str, Layout] = {}
         self._read = lru_cache(maxsize=64)(self._read_parts)
 
     def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
@@ -36,6 +39,16 @@ class Lists:
         found = self._store.size(digest)
         if found != size:
             raise InvalidInput(f"object {digest}: expected {size} bytes as the statement says, found {found}")
+
+    def layout(self, connection: Connection, run: str) -> Layout:
+        """One epoch of a run that is on record; it never changes, so the newest few are kept."""
+        found = self._layouts.get(run)
+        if found is None:
+            found = layout_of(connection, sources_of(connection, run))
+            self._layouts[run] = found
+            while len(self._layouts) > _LAYOUTS_KEPT:
+                self._layouts.pop(next(iter(self._layouts)))
+        return found
 
     def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         lines = self._store.read_lines(named.digest, named.root, int(named.count))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, exists, or_, select
 
 from inbond.registry import tables as t
 from inbond.schemas.errors import InvalidInput, NotFound
@@ -36,13 +36,13 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
         starting = every.where(t.things.c.ref.startswith(f"{kind}:{rest}", autoescape=True))
         if len(rest) >= MIN_PREFIX and (found := connection.execute(starting.limit(9)).all()):
             return _one(text, found)
-        if found := _named(connection, every.where(t.things.c.kind == kind), rest):
+        if found := _named(connection, every.where(t.things.c.kind == kind), rest, limit):
             return _one(text, found)
     bare = text.removeprefix("sha256:")
     by_digest = every.where(t.things.c.digest == f"sha256:{bare}").order_by(t.things.c.seq)
     if len(bare) == 64 and _is_hex(bare) and (found := connection.execute(by_digest.limit(9)).all()):
         return _one(text, found)
-    if found := _named(connection, every, text):
+    if found := _named(connection, every, text, limit):
         return _one(text, found)
     if MIN_PREFIX <= len(text) <= 32 and _is_hex(text):
         starting = every.where(or_(*(t.things.c.ref.startswith(f"{kind}:{text}") for kind in kinds or KINDS)))
@@ -68,8 +68,13 @@ def owner_of(connection: Connection, ref: str) -> str:
     return str(owner)
 
 
-def _named(connection: Connection, every: Any, name: str) -> Sequence[Any]:
-    """The things called `name`; without a version, those of the newest version, or all where they are of several kinds."""
+def _named(connection: Connection, every: Any, name: str, limit: int) -> Sequence[Any]:
+    """The things called `name`; without a version, those of the newest version, or all where they are of several kinds.
+
+    Where statements correct one another, the name means the newest.
+    """
+    later = t.things.alias()
+    every = every.where(~exists(select(later.c.ref).where(later.c.amends == t.things.c.ref, later.c.seq < limit)))
     if found := connection.execute(every.where(t.things.c.name == name).limit(9)).all():
         return found
     if "@" in name:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import UnsetType
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Table, select
 
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
-from inbond.registry.lists import Lists, delivered_spans, layout_of, sources_of
+from inbond.registry.lists import Lists, delivered_spans
 from inbond.registry.signers import authorised, requested
 from inbond.registry.training.layout import Span
 from inbond.schemas import canonical
@@ -43,10 +44,20 @@ def project(connection: Connection, draft: Draft, lists: Lists) -> None:
         amends = draft.statement.header.amends
         row["amends"] = None if isinstance(amends, UnsetType) else amends
         row["body"] = canonical.encode(draft.body)
-        connection.execute(insert(t.things), row)
+        _put(connection, t.things, row)
     write = _ROWS.get(type(draft.body))
     if write is not None:
         write(connection, draft, draft.body, lists)
+
+
+def _put(connection: Connection, table: Table, rows: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Insert rows; columns that they leave out are null."""
+    names = [column.name for column in table.columns]
+    listed = rows if isinstance(rows, list) else [rows]
+    _INSERTS[table.name].run_many(connection, [tuple([row.get(name) for name in names]) for row in listed])
+
+
+_INSERTS = {table.name: Prepared.insert(table) for table in t.TABLES}
 
 
 def teacher_name(connection: Connection, body: Teacher) -> str | None:
@@ -110,7 +121,7 @@ def _first(edges: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
 
 def _edge(connection: Connection, draft: Draft, src: str, dst: str, relation: str, detail: str | None = None) -> None:
     row = {"src": src, "dst": dst, "relation": relation, "seq": draft.seq, "detail": detail}
-    connection.execute(insert(t.edges), row)
+    _put(connection, t.edges, row)
 
 
 def _teacher(connection: Connection, draft: Draft, body: Teacher, lists: Lists) -> None:
@@ -124,7 +135,7 @@ def _teacher(connection: Connection, draft: Draft, body: Teacher, lists: Lists) 
         "access_path": _value(body.access_path),
         "same_as": same_as,
     }
-    connection.execute(insert(t.teachers), row)
+    _put(connection, t.teachers, row)
     if same_as:
         _edge(connection, draft, draft.ref, same_as, "same_as")
     for (model, edge), basis in _first((a.model, a.edge.value, a.basis.value) for a in body.ancestry.value_or(())).items():
@@ -137,9 +148,7 @@ def _terms(connection: Connection, draft: Draft, body: Terms, lists: Lists) -> N
         for scope in body.applies_to
         for models in scope.models
     ]
-    connection.execute(
-        insert(t.terms_scopes), [{"ref": draft.ref, "seq": draft.seq, "position": i, **row} for i, row in enumerate(rows)]
-    )
+    _put(connection, t.terms_scopes, [{"ref": draft.ref, "seq": draft.seq, "position": i, **row} for i, row in enumerate(rows)])
 
 
 def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
@@ -155,14 +164,15 @@ def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> N
         "import_identity": body.import_identity,
         "ordinal": body.ordinal,
     }
-    connection.execute(insert(t.shards), row)
+    _put(connection, t.shards, row)
     for teacher, role in {(model.teacher, model.role.value): None for model in body.models}:
         _edge(connection, draft, draft.ref, teacher, f"model:{role}")
 
 
 def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) -> None:
-    connection.execute(
-        insert(t.datasets),
+    _put(
+        connection,
+        t.datasets,
         {
             "ref": draft.ref,
             "seq": draft.seq,
@@ -173,8 +183,9 @@ def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) 
         },
     )
     spans = [(part, first, last) for part in lists.parts(body.parts) for first, last in part.rows]
-    connection.execute(
-        insert(t.dataset_parts),
+    _put(
+        connection,
+        t.dataset_parts,
         [
             {
                 "dataset": draft.ref,
@@ -197,8 +208,9 @@ def _student(connection: Connection, draft: Draft, body: Student, lists: Lists) 
 
 
 def _run_open(connection: Connection, draft: Draft, body: RunOpen, lists: Lists) -> None:
-    connection.execute(
-        insert(t.run_sources),
+    _put(
+        connection,
+        t.run_sources,
         [
             {
                 "run": draft.ref,
@@ -214,8 +226,9 @@ def _run_open(connection: Connection, draft: Draft, body: RunOpen, lists: Lists)
 
 
 def _grant(connection: Connection, draft: Draft, body: Grant, lists: Lists) -> None:
-    connection.execute(
-        insert(t.grants),
+    _put(
+        connection,
+        t.grants,
         {
             "ref": draft.ref,
             "seq": draft.seq,
@@ -231,8 +244,9 @@ def _grant(connection: Connection, draft: Draft, body: Grant, lists: Lists) -> N
 
 
 def _consume(connection: Connection, draft: Draft, body: Consume, lists: Lists) -> None:
-    connection.execute(
-        insert(t.consumptions),
+    _put(
+        connection,
+        t.consumptions,
         {
             "ref": draft.ref,
             "seq": draft.seq,
@@ -246,7 +260,7 @@ def _consume(connection: Connection, draft: Draft, body: Consume, lists: Lists) 
             "state": body.state.value,
         },
     )
-    layout = layout_of(connection, sources_of(connection, body.run))
+    layout = lists.layout(connection, body.run)
     _expose(connection, draft, body.run, list(layout.between(body.first, body.last)), body.epoch)
 
 
@@ -272,7 +286,7 @@ def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], e
         for position, span in enumerate(spans)
     ]
     if rows:
-        connection.execute(insert(t.exposures), rows)
+        _put(connection, t.exposures, rows)
 
 
 def _release(connection: Connection, draft: Draft, body: Release, lists: Lists) -> None:
@@ -292,7 +306,7 @@ def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, li
         "starts": body.from_,
         "until": _value(body.until),
     }
-    connection.execute(insert(t.decisions), [{**row, "subject": subject} for subject in sorted(set(body.subjects))])
+    _put(connection, t.decisions, [{**row, "subject": subject} for subject in sorted(set(body.subjects))])
 
 
 _ROWS: dict[type, Callable[[Connection, Draft, Any, Lists], None]] = {

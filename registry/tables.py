@@ -22,7 +22,7 @@ class ThingRow(SQLModel, table=True):
     owner: str
     name: str | None = Field(default=None, index=True)
     digest: str | None = Field(default=None, index=True)
-    amends: str | None = None
+    amends: str | None = Field(default=None, index=True)
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
