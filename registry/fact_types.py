@@ -6,16 +6,24 @@ A type is an annotation as `msgspec.structs.fields` gives it, such as `Declared[
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal as Exact
 from enum import Enum
+from functools import cache
 from inspect import getdoc
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, UnsetType, inspect
-from msgspec.structs import fields
+from msgspec.structs import FieldInfo
+from msgspec.structs import fields as _fields
 
 from inbond.schemas import scalars
 from inbond.schemas.declared import Declared, Reason
 from inbond.schemas.kinds import KINDS
+
+
+@cache
+def fields(struct_type: Any) -> tuple[FieldInfo, ...]:
+    """The fields of a type of struct; msgspec evaluates every annotation anew each time."""
+    return _fields(struct_type)
 
 
 def template(struct_type: type[msgspec.Struct], fixed_names: Collection[str]) -> str:

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
-from msgspec.structs import fields
 
-from inbond.registry.fact_types import all_facts, found_in, is_huge, is_struct, item_of, plain, template, words
+from inbond.registry.fact_types import all_facts, fields, found_in, is_huge, is_struct, item_of, plain, template, words
 from inbond.schemas import canonical, scalars
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError
@@ -218,7 +217,7 @@ def _undeclared(value: Any, path: str) -> Iterator[str]:
         else:
             yield from _undeclared(value.known, path)
     elif isinstance(value, msgspec.Struct):
-        for field in fields(value):
+        for field in fields(type(value)):
             yield from _undeclared(getattr(value, field.name), f"{path}.{field.encode_name}" if path else field.encode_name)
     elif isinstance(value, tuple):
         for at, each in enumerate(value):
