@@ -7,11 +7,14 @@ not bring an old one along. `INBOND_STATE` names another place.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
 from inbond.ledger.checkpoints import Checkpoint, open_checkpoint
+from inbond.ledger.database import locked
 from inbond.ledger.files import make_folders, write_durably
 from inbond.ledger.keys import VerifierKey
 from inbond.schemas.errors import StoreError, VerificationError
@@ -28,8 +31,19 @@ class HighWater:
 
     def __init__(self, genesis_leaf: bytes, origin: str, log_keys: list[VerifierKey]) -> None:
         self.path = state_folder() / genesis_leaf.hex() / "checkpoint"
+        self._lock = state_folder() / f"{genesis_leaf.hex()}.lock"
         self._origin = origin
         self._log_keys = log_keys
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the file from its comparison to its replacement, so that two copies of a log cannot both find it unmoved."""
+        try:
+            make_folders(self._lock.parent, 0o700)
+        except OSError as error:
+            raise StoreError(f"{self._lock.parent}: cannot be made: {error}", hint="INBOND_STATE names another") from error
+        with locked(self._lock):
+            yield
 
     def read(self) -> bytes | None:
         """The note, not verified; None when this machine has never seen the log."""

@@ -9,9 +9,11 @@ A statement is on record when `append` returns it. What holds then, and why:
 3. *Durable before "done".* COMMIT syncs (database.py); only then is the checkpoint written outside the database, and only
    then does the caller hear.
 4. *Never two histories.* Before anything is written, the checkpoint outside is compared: if the database is behind it or
-   does not contain it, the log refuses to sign. A crash between COMMIT and that file leaves the file behind, which is
-   harmless: the file's checkpoint is then a prefix of the database. Before a statement is answered as one that is on
-   record already, the head is committed and the file written again, because whoever wrote it may have died in between.
+   does not contain it, the log refuses to sign; from there to its replacement that file is locked, so of two copies of
+   a database that write at once the second finds itself behind. A crash between COMMIT and that file leaves the file
+   behind, which is harmless: the file's checkpoint is then a prefix of the database. Before a statement is answered as
+   one that is on record already, the head is committed and the file written again, because whoever wrote it may have
+   died in between.
 5. *Nothing wrong is signed.* The root is computed twice: from tiles, written and read again, made of the leaf hashes at
    insertion; and from the compact range, extended by leaf hashes of entry bytes read again from the database. One
    flipped bit between hashing and storing shows as two roots, and nothing is committed.
@@ -205,7 +207,7 @@ class Log:
     def _commit(self, tickets: list["_Ticket"]) -> None:
         try:
             self._check_usable()
-            with self.database.writing() as connection:
+            with self._high_water.locked(), self.database.writing() as connection:
                 self._write(connection, tickets)
         except InbondError as error:
             for ticket in tickets:

@@ -174,10 +174,28 @@ def _shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> No
     for model in body.models:
         _expect_kind(model.teacher, "teacher")
     lists.expect_size(body.file, body.size)
+    _check_derived(connection, body, lists)
     query = select(t.shards.c.ref).where(t.shards.c.import_identity == body.import_identity, t.shards.c.ordinal == body.ordinal)
     found = connection.execute(query).scalar_one_or_none()
     if found is not None:
         raise Conflict(f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}")
+
+
+def _check_derived(connection: Connection, body: Shard, lists: Lists) -> None:
+    """What a shard was made from does not lose its teachers: the gate and lineage ask the shard's own models."""
+    lines = lists.derived(body.derived_from)
+    rows = _rows_of(connection, {line.shard for line in lines})
+    for line in lines:
+        if line.rows[-1][1] > rows[line.shard]:
+            raise InvalidInput(
+                f"derived_from: expected rows within [0, {rows[line.shard]}) of {line.shard}, found {line.rows[-1]}"
+            )
+    named = {model.teacher for model in body.models}
+    e = t.edges.c
+    for source in sorted(rows):
+        query = select(e.dst).where(e.src == source, e.relation.like("model:%"))
+        if missing := set(connection.execute(query).scalars()) - named:
+            raise InvalidInput(f"shard made from {source}: expected its models too, found none of {', '.join(sorted(missing))}")
 
 
 def _dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:

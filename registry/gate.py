@@ -74,6 +74,7 @@ def evaluate(connection: Connection, student: str, shards: Iterable[str], at: st
         query = select(t.edges.c.dst).where(t.edges.c.src.in_(wanted[start : start + 500]), t.edges.c.relation.like("model:%"))
         query = query.where(t.edges.c.seq < limit)
         teachers.update(connection.execute(query.distinct()).scalars())
+    teachers = _as_corrected(connection, teachers, limit)
     reasons = [reason for teacher in sorted(teachers) for reason in _teacher(connection, student, teacher, at, limit)]
     if not reasons:
         return Ruled(Verdict.UNDETERMINED, (Reason("", None, Verdict.UNDETERMINED, None, "no teacher is on record"),))
@@ -84,7 +85,8 @@ def evaluate(connection: Connection, student: str, shards: Iterable[str], at: st
 def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:
     """The documents that govern a teacher's outputs: same party, a model pattern that matches, the same access path.
 
-    A path that is not known on either side matches any: what is not known must not hide a document.
+    A path that is not known on either side matches any, and so does a version that is not known, where some version would:
+    what is not known must not hide a document.
     """
     row = connection.execute(select(t.teachers).where(t.teachers.c.ref == teacher)).one_or_none()
     if row is None or row.party is None:
@@ -95,8 +97,27 @@ def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -
     for scope in connection.execute(query.order_by(t.terms_scopes.c.seq, t.terms_scopes.c.position)):
         path_fits = row.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"
         model_fits = row.model is None or any(fnmatchcase(name, scope.models) for name in names)
+        model_fits = model_fits or (row.version is None and _fits_some_version(row.model, scope.models))
         if path_fits and model_fits and scope.ref not in found:
             found.append(scope.ref)
+    return found
+
+
+def _fits_some_version(model: str, pattern: str) -> bool:
+    """Whether `model@` and something more would match: then a beginning of the pattern matches `model@`."""
+    return any(fnmatchcase(f"{model}@", pattern[:end]) for end in range(1, len(pattern) + 1))
+
+
+def _as_corrected(connection: Connection, teachers: set[str], limit: int) -> set[str]:
+    """The newest statements about `teachers`: where one was corrected, what counts is what is known now."""
+    found, waiting = set(), sorted(teachers)
+    while waiting:
+        ref = waiting.pop()
+        query = select(t.things.c.ref).where(t.things.c.amends == ref, t.things.c.seq < limit)
+        later = list(connection.execute(query).scalars())
+        waiting.extend(later)
+        if not later:
+            found.add(ref)
     return found
 
 

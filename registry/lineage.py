@@ -30,8 +30,8 @@ _Found = dict[tuple[str, str], list[tuple[int, int]]]
 class Hop:
     """One edge of a walk. `src` came from, or learned from, `dst`.
 
-    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, made_by, trained_on, trained_by, provided_by
-    or governed_by; `basis` recorded (the ledger's
+    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, made_by, trained_on, trained_by, provided_by,
+    governed_by, corrects or corrected_by; `basis` recorded (the ledger's
     entries say so) or claimed (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's
     reporting time has passed without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
     """
@@ -88,10 +88,12 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
     frontier = [start]
     while frontier:
         if depth is not None and level == depth:
-            answer.truncated = any(view.hops(ref, direction, level + 1) for ref in frontier)
+            answer.truncated = any(
+                _is_news(hop, direction, seen) for ref in frontier for hop in view.hops(ref, direction, level + 1)
+            )
             break
         level += 1
-        found = [hop for ref in frontier for hop in view.hops(ref, direction, level)]
+        found = [hop for ref in frontier for hop in view.hops(ref, direction, level) if _is_news(hop, direction, seen)]
         if len(answer.hops) + len(found) > MAX_HOPS:
             answer.truncated = True
             found = found[: MAX_HOPS - len(answer.hops)]
@@ -117,12 +119,13 @@ class _View:
         if direction == "up":
             found = {"student": self._student_up, "run": self._run_up, "dataset": self._dataset_up, "shard": self._shard_up}
             hops = found.get(kind, self._nothing)(ref, depth)
-            return hops + self._edges_up(ref, depth)
+            return hops + self._edges_up(ref, depth) + self._corrections(ref, direction, depth)
         found = {
             "party": self._party_down, "teacher": self._teacher_down, "shard": self._shard_down, "dataset": self._dataset_down,
             "terms": self._terms_down, "run": self._run_down,
         }  # fmt: skip
-        return found.get(kind, self._nothing)(ref, depth) + self._edges_down(ref, depth)
+        hops = found.get(kind, self._nothing)(ref, depth) + self._edges_down(ref, depth)
+        return hops + self._corrections(ref, direction, depth)
 
     def names(self, refs: Iterable[str]) -> dict[str, str]:
         named: dict[str, str] = {}
@@ -280,6 +283,21 @@ class _View:
             for row in self.connection.execute(query.order_by(e.seq, e.src))
         ]
 
+    # -- both ways ---------------------------------------------------------------------------------------------------------
+
+    def _corrections(self, ref: str, direction: str, depth: int) -> list[Hop]:
+        """Statements that correct one another are about one thing: what is on record under one is so under the others."""
+        c = t.things.c
+        earlier = self._column(select(c.amends).where(c.ref == ref, c.amends.is_not(None), c.seq < self.size))
+        later = self._column(select(c.ref).where(c.amends == ref, c.seq < self.size).order_by(c.seq))
+        if direction == "up":
+            return [Hop(ref, each, "corrects", depth, "recorded") for each in earlier] + [
+                Hop(ref, each, "corrected_by", depth, "recorded") for each in later
+            ]
+        return [Hop(each, ref, "corrected_by", depth, "recorded") for each in earlier] + [
+            Hop(each, ref, "corrects", depth, "recorded") for each in later
+        ]
+
     # -- what runs were given ----------------------------------------------------------------------------------------------
 
     def _exposed(self, runs: list[str], shards: set[str] | None = None) -> dict[tuple[str, str], list[tuple[int, int]]]:
@@ -340,6 +358,11 @@ class _View:
 
     def _nothing(self, ref: str, depth: int) -> list[Hop]:
         return []
+
+
+def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:
+    """Whether a hop tells more than the way back from a correction to what it corrects."""
+    return hop.relation not in ("corrects", "corrected_by") or (hop.dst if direction == "up" else hop.src) not in seen
 
 
 def _basis(relation: str) -> str:

@@ -12,7 +12,7 @@ from inbond.registry.training.layout import Layout, Span
 from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import ObjectList
-from inbond.schemas.statements import PartLine
+from inbond.schemas.statements import DerivedLine, PartLine
 
 _LAYOUTS_KEPT = 32
 
@@ -28,6 +28,11 @@ class Lists:
     def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         """The parts of a dataset version or grant, verified."""
         return self._read(named)
+
+    def derived(self, named: ObjectList) -> tuple[DerivedLine, ...]:
+        """The shards that a shard was made from, verified."""
+        lines = self._store.read_lines(named.digest, named.root, int(named.count))
+        return tuple(canonical.convert(line, DerivedLine, what=f"derived_from {named.digest}") for line in lines)
 
     def expect(self, digest: str, kind: str) -> None:
         """Raise InvalidInput unless an object is in the store: a statement never names bytes that are not there."""

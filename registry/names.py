@@ -28,7 +28,8 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
     or InvalidInput listing the choices where several fit.
     """
     limit = 2**62 if size is None else size
-    every = select(t.things.c.ref, t.things.c.kind, t.things.c.name, t.things.c.seq).where(t.things.c.seq < limit)
+    c = t.things.c
+    every = select(c.ref, c.kind, c.name, c.seq, c.owner).where(c.seq < limit)
     if kinds:
         every = every.where(t.things.c.kind.in_(kinds))
     kind, colon, rest = text.partition(":")
@@ -82,7 +83,7 @@ def _named(connection: Connection, every: Any, name: str, limit: int) -> Sequenc
     found = connection.execute(
         every.where(t.things.c.name.startswith(f"{name}@", autoescape=True)).order_by(t.things.c.seq.desc())
     ).all()
-    if len({(row.kind, row.name.rpartition("@")[0]) for row in found}) > 1:
+    if len({(row.kind, row.owner, row.name.rpartition("@")[0]) for row in found}) > 1:  # nor is another party's the newest
         return found
     return [row for row in found if row.name == found[0].name]
 

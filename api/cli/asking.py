@@ -22,6 +22,8 @@ _DOWN = {
     "governed_by": "governs",
     "trained_by": "trained",
     "release_of": "was released as",
+    "corrects": "was corrected as",
+    "corrected_by": "corrects",
 }
 
 

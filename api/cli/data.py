@@ -10,6 +10,7 @@ import click
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.output import facts, pairs, plural, style, table, when
 from inbond.api.cli.progress import progress
+from inbond.schemas.errors import Conflict
 
 if TYPE_CHECKING:
     from inbond.registry.importers import Rejected
@@ -191,7 +192,9 @@ def _rejecting(on_error: str, path: Path | None) -> "Iterator[Callable[[Rejected
         import msgspec
 
         try:
-            file = path.open("wb")
+            file = path.open("xb")
+        except FileExistsError:
+            raise Conflict(f"{path} exists: expected a new file", hint="give another --rejects FILE") from None
         except OSError as error:
             raise click.UsageError(f"--rejects: {path} cannot be written: {error.strerror}.") from None
         with file:

@@ -11,7 +11,7 @@ import click
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.output import pairs, plural, style, table
 from inbond.api.cli.progress import Tell, progress
-from inbond.schemas.errors import Conflict, StoreError
+from inbond.schemas.errors import Conflict, InvalidInput, StoreError
 
 if TYPE_CHECKING:
     from inbond.registry.listing import ListedRun
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from inbond.registry.shards.records import Record
 
 OUTCOMES = ("released", "kept", "abandoned", "failed")
-FLUSH = 1 << 18
-
 run = noun("run", "Training runs, their state and their end.", "inbond run list")
 
 
@@ -84,8 +82,8 @@ def pull(
 ) -> None:
     """Read datasets into a training run.
 
-    Verified records come as JSON lines, on record before they are handed out. A run that was interrupted goes on after its
-    last recorded segment.
+    Verified records come as JSON lines, on record before they are handed out. A run that was interrupted goes on where its
+    last whole segment ended.
     """
     if to is not None and (out is not None or epochs != 1):
         raise click.UsageError("--to delivers whole shards: it goes with neither --out nor --epochs.")
@@ -96,14 +94,19 @@ def pull(
             return _deliver(session, registry, datasets, student, run_name, to, split)
         if out is not None and out.exists():
             raise Conflict(f"{out} exists: expected a new file, as no record may be lost", hint="give another --out FILE")
+        if out is not None and not out.parent.is_dir():
+            raise InvalidInput(f"{out}: expected a folder to write in, found none at {out.parent}")
         records = registry.pull(*datasets, student=student, run=run_name, epochs=epochs, split=split)
         before = _state(registry, records.run.ref)
         total = max(0, epochs * len(records) - before.samples)
         count = 0
         with _target(out) as target, progress(session.output, show=not target.isatty()) as tell:
-            for lines, number in _lines(_told(records, tell, total)):
-                target.write(lines)
-                count += number
+            for segment in records.segments():
+                # A segment goes out whole or not at all: one that was cut short comes again with the next pull.
+                lines = _lines(_told(segment, tell, count, total))
+                target.write(b"".join(lines))
+                target.flush()
+                count += len(lines)
         after = _state(registry, records.run.ref)
         with registry.reading() as reader:
             size = reader.size
@@ -182,28 +185,18 @@ def _target(out: Path | None) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _told(records: "Iterable[Record]", tell: Tell | None, total: int) -> "Iterator[Record]":
-    for done, record in enumerate(records):
+def _told(records: "Iterable[Record]", tell: Tell | None, before: int, total: int) -> "Iterator[Record]":
+    for done, record in enumerate(records, before):
         if tell and done % 256 == 0:
             tell("reading", done, total)
         yield record
 
 
-def _lines(records: "Iterable[Record]") -> Iterator[tuple[bytes, int]]:
-    """(JSON lines, how many), some at a time."""
+def _lines(records: "Iterable[Record]") -> list[bytes]:
     import msgspec
 
     encode = msgspec.json.Encoder().encode
-    lines, size = [], 0
-    for record in records:
-        line = encode(record)
-        lines.append(line)
-        size += len(line)
-        if size >= FLUSH:
-            yield b"\n".join([*lines, b""]), len(lines)
-            lines, size = [], 0
-    if lines:
-        yield b"\n".join([*lines, b""]), len(lines)
+    return [encode(record) + b"\n" for record in records]
 
 
 def _words(verdict: Any) -> str:

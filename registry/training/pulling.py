@@ -1,6 +1,7 @@
 """A pull: verified records for a run, as an ordinary iterator, each segment on record before its first sample is yielded."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +56,8 @@ class Pull:
 
     Iterating gives `Record`s; `tables()` gives pyarrow tables of the granted columns, one or more a segment. A segment is
     an entry in the ledger before its first sample is handed out, so after a crash the ledger may say more than was read,
-    never less. Every byte is verified before it is parsed.
+    never less. A segment that was cut short is handed out again, under an entry of its own: no sample is lost, some of
+    one segment may come twice. Every byte is verified before it is parsed.
     """
 
     def __init__(
@@ -66,24 +68,30 @@ class Pull:
         self._readers: dict[str, ShardReader] = {}
 
     def __iter__(self) -> Iterator[Record]:
-        if missing := sorted(set(Record.__struct_fields__) - set(self.columns)):
-            raise InvalidInput(
-                f"a record holds all columns: expected all of them granted, found none for {', '.join(missing)}",
-                hint="use tables() to read some columns",
-            )
-        for span in self._spans():
-            yield from self._reader(span.shard).records([range(span.first, span.last)])
+        for records in self.segments():
+            yield from records
 
     def __len__(self) -> int:
         """The number of samples in an epoch."""
         return self.run.layout.length
 
+    def segments(self) -> Iterator[Iterator[Record]]:
+        """The records segment by segment: one that was not followed by another step counts as not handed out."""
+        if missing := sorted(set(Record.__struct_fields__) - set(self.columns)):
+            raise InvalidInput(
+                f"a record holds all columns: expected all of them granted, found none for {', '.join(missing)}",
+                hint="use tables() to read some columns",
+            )
+        for spans in self._segments():
+            yield chain.from_iterable(self._reader(s.shard).records([range(s.first, s.last)]) for s in spans)
+
     def tables(self) -> Iterator[pa.Table]:
         """Tables of the granted columns, in order."""
-        for span in self._spans():
-            yield from self._reader(span.shard).batches(self.columns, [range(span.first, span.last)])
+        for spans in self._segments():
+            for span in spans:
+                yield from self._reader(span.shard).batches(self.columns, [range(span.first, span.last)])
 
-    def _spans(self) -> Iterator[Span]:
+    def _segments(self) -> Iterator[list[Span]]:
         length = self.run.layout.length
         epoch, first, sequence, previous = self._position()
         try:
@@ -93,21 +101,24 @@ class Pull:
                     continue
                 last = min(length, first + self._segment)
                 previous = self._record(sequence, previous, epoch, first, last)
-                sequence += 1
-                yield from self.run.layout.between(first, last)
-                first = last
+                yield list(self.run.layout.between(first, last))
+                self._registry.keys.mark_read(self.run.ref, sequence)
+                sequence, first = sequence + 1, last
         finally:
             for reader in self._readers.values():
                 reader.close()
             self._readers.clear()
 
     def _position(self) -> tuple[int, int, int, str | None]:
-        """(epoch, next sample, next sequence, newest segment) as the ledger says."""
+        """(epoch, next sample, next sequence, newest segment): after the newest segment, or at it if it was cut short."""
         c = t.consumptions.c
         with self._registry.reading() as reader:
             query = select(t.consumptions).where(c.run == self.run.ref).order_by(c.sequence.desc()).limit(1)
             newest = reader.connection.execute(query).one_or_none()
-        return (0, 0, 0, None) if newest is None else (newest.epoch, newest.last, newest.sequence + 1, newest.ref)
+        if newest is None:
+            return 0, 0, 0, None
+        whole = self._registry.keys.read_to(self.run.ref) >= newest.sequence
+        return newest.epoch, newest.last if whole else newest.first, newest.sequence + 1, newest.ref
 
     def _record(self, sequence: int, previous: str | None, epoch: int, first: int, last: int) -> str:
         before: str | UnsetType = UNSET if previous is None else previous

@@ -1,6 +1,9 @@
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,3 +144,28 @@ def test_a_file_that_cannot_be_written_stops_the_answer_not_the_record(world: Wo
     newest(world).parent.unlink()
     assert world.log.append_one(sent).seq == 3
     assert newest(world).read_bytes() == head(world)
+
+
+def test_of_two_copies_that_write_at_once_one_is_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second compares only when the first has written the file, however long the first took in between."""
+    copy = world.log.database.path.parent.parent / "copy"
+    shutil.copytree(world.log.database.path.parent, copy)
+    first, second = world.log, type(world.log)(copy, world.log.rules, world.log._log_key)
+    compare, compared = first._compare_high_water, threading.Event()
+
+    def slowly(reader: Any) -> bool:
+        found = compare(reader)
+        compared.set()
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(first, "_compare_high_water", slowly)
+    writer = threading.Thread(target=first.append, args=(world.parties(1),))
+    writer.start()
+    compared.wait()
+    try:
+        with pytest.raises(StoreError, match="is behind"):
+            second.append(world.parties(1, "of the copy"))
+    finally:
+        writer.join()
+        second.close()

@@ -546,3 +546,22 @@ def test_references_are_found_wherever_they_are(scene: Scene) -> None:
     assert references(scene.world.body(scene.run)) == {scene.student, scene.chat}
     assert scene.teacher in references(scene.world.body(scene.shard))
     assert references({"a": [f"shard:{NOWHERE}", {"b": f"x:{NOWHERE}"}, "shard:short"]}) == {f"shard:{NOWHERE}", f"x:{NOWHERE}"}
+
+
+def test_a_shard_made_from_shards_keeps_their_teachers(world: World) -> None:
+    """A filter that names another model alone would carry rows past the terms of those who wrote them."""
+    source, other = world.parts("beta")[0][0], world.parts("chat")[0][0]
+
+    def derived(*lines: dict[str, Any], ordinal: int = 70, **changes: Any) -> Envelope:
+        of = {"derived_from": world.registry.store.put_lines(lines), "ordinal": ordinal} | changes
+        return world.signed("shard", world.changed(other, **of), "producer")
+
+    line = {"shard": source, "rows": [[0, 5]]}
+    world.refuse(derived(line), InvalidInput, "expected its models too")
+    world.refuse(derived({**line, "rows": [[0, 6]]}), InvalidInput, r"expected rows within \[0, 5\)")
+    world.refuse(derived({**line, "shard": f"shard:{NOWHERE}"}), InvalidInput, "expected shards that are on record")
+    wrong = replace(world.registry.store.put_lines([line]), count=7)
+    world.refuse(derived(derived_from=wrong), VerificationError, "expected 7 lines")
+    judge = s.ShardModel(teacher=world.ref("beta/chat@1"), role=s.ModelRole.FILTER, rows=unknown())
+    world.send(derived(line, models=(*world.body(other).models, judge)))
+    world.check()

@@ -353,3 +353,18 @@ def _counted(items: Any) -> dict[str, int]:
     for item in items:
         found[item] = found.get(item, 0) + 1
     return found
+
+
+def test_what_is_on_record_under_a_corrected_statement_is_not_lost(lived: World) -> None:
+    pupil, base = lived.ref("student:lab/pupil"), lived.ref("acme/base@1")
+    size = lived.size()
+    student = lived.put("student", lived.changed(pupil, purpose=known("chat")), "trainer", amends=pupil)
+    teacher = lived.put("teacher", lived.changed(base, model=known("basis")), "producer", amends=base)
+    answer = up(lived, "student:lab/pupil")
+    assert answer.start == student
+    assert told(answer)[0] == (1, "lab/pupil@1", "corrects", "lab/pupil@1", None)
+    assert {base, teacher, lived.ref("acme/coder@2")} <= set(answer.reached("teacher"))
+    assert {pupil, student} <= set(down(lived, "acme/basis@1").reached("student"))
+    assert {pupil, student} <= set(down(lived, base).reached("student"))
+    assert len({(hop.src, hop.relation, hop.dst) for hop in answer.hops}) == len(answer.hops)
+    assert not any(hop.relation.startswith("correct") for hop in up(lived, pupil, as_of=size).hops)

@@ -124,3 +124,12 @@ def test_owners_and_names_are_those_on_record(twins: World) -> None:
         assert names.owner_of(reader.connection, shard) == twins.registry.operator
         with pytest.raises(NotFound):
             names.owner_of(reader.connection, "shard:" + "0" * 32)
+
+
+def test_another_partys_newer_version_is_not_the_newest(world: World) -> None:
+    world.student("vendor/mini", "2", key="vendor-trainer")
+    assert world.body(world.ref("vendor/mini")).version == "2"
+    world.student("lab/pupil", "9", key="vendor-trainer")
+    with pytest.raises(InvalidInput, match="fits several things"):
+        world.ref("lab/pupil")
+    assert world.body(world.ref("lab/pupil@9")).version == "9"

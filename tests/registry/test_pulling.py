@@ -49,14 +49,22 @@ def test_a_segment_is_on_record_before_its_first_sample(world: World) -> None:
         assert segments(world)[-1][3] == 4 * (count // 4 + 1)
 
 
-def test_another_process_goes_on_after_the_last_segment_on_record(world: World) -> None:
+def test_a_segment_that_was_cut_short_comes_again_and_no_sample_is_lost(world: World) -> None:
     records = iter(pull(world, segment=4))
     assert [next(records).response for _ in range(6)][-1] == "chat answer 5"
     records.close()  # it dies within the second segment: the ledger says more than was read
     rest = [record.response for record in pull(world, segment=10)]
-    assert rest == [f"chat answer {i}" for i in range(8, CHAT_ROWS)]
-    assert [s[2:] for s in segments(world)] == [(0, 4), (4, 8), (8, 18), (18, 28), (28, 30)]
+    assert rest == [f"chat answer {i}" for i in range(4, CHAT_ROWS)]
+    assert [s[2:] for s in segments(world)] == [(0, 4), (4, 8), (4, 14), (14, 24), (24, 30)]
     assert list(pull(world)) == []
+    world.check()
+
+
+def test_a_run_whose_cursor_was_lost_hands_out_its_newest_segment_again(world: World) -> None:
+    first = [record.response for record in pull(world, segment=16)]
+    for cursor in (world.registry.folder / "keys" / "runs").glob("*.cursor"):
+        cursor.unlink()
+    assert [record.response for record in pull(world, segment=16)] == first[16:]
     world.check()
 
 

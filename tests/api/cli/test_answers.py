@@ -203,6 +203,9 @@ def test_an_import_counts_what_it_met() -> None:
         "import", "messages", path, "--teacher", TEACHER, "--dataset", "chat", "--on-error", "skip", "--rejects", "../no.jsonl"
     )
     assert "rejected         2 (malformed-json 1, wrong-type 1)" in done.out
+    given = path.read_bytes()
+    again = run("import", "messages", path, "--teacher", TEACHER, "--on-error", "skip", "--rejects", path)
+    assert (again.code, path.read_bytes()) == (8, given)
     assert "dataset          chat@2" in done.out
     assert "facts are recorded as not known; declare them with --facts (inbond import --facts-template)" in done.err
     assert [json.loads(line)["line"] for line in Path("../no.jsonl").read_text().splitlines()] == [4, 5]
