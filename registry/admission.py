@@ -18,7 +18,7 @@ from inbond.ledger.keys import PublicKey
 from inbond.ledger.rules import Draft
 from inbond.registry import gate
 from inbond.registry import tables as t
-from inbond.registry.lists import Lists, delivered_spans, layout_of, sources_of
+from inbond.registry.lists import Lists, delivered_spans, layout_of
 from inbond.registry.signers import authorised, requested
 from inbond.registry.training.layout import ORDER
 from inbond.schemas.declared import Declared
@@ -35,6 +35,7 @@ from inbond.schemas.statements import (
     Delivery,
     Grant,
     GrantMode,
+    Question,
     Release,
     RunClose,
     RunOpen,
@@ -329,6 +330,15 @@ def _consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
         raise NotPermitted(f"{body.grant} was given to {grant.run}: expected a grant of {body.run}")
     if body.state is ConsumeState.DELIVERED:
         _check_in_force(grant, draft)
+        _check_still_permitted(connection, draft, grant, lists)
+
+
+def _check_still_permitted(connection: Connection, draft: Draft, grant: Any, lists: Lists) -> None:
+    """A grant ends with the permission it rests on: a refusal stops a running pull at its next segment."""
+    found = gate.evaluate_teachers(connection, grant.student, lists.teachers(connection, grant.run), draft.time)
+    if found.verdict is not Verdict.PERMITTED:
+        shut = "; ".join(reason.text for reason in found.reasons if reason.verdict is not Verdict.PERMITTED)
+        raise PolicyDenied(f"{grant.ref} is no longer permitted: {shut}", hint="inbond check DATASET --student STUDENT")
 
 
 def _check_in_force(grant: Any, draft: Draft) -> None:
@@ -361,7 +371,8 @@ def _delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
         raise NotPermitted(f"{body.grant} is for a stream: expected a grant of mode export for a delivery")
     _open_run(connection, grant.run)
     _check_in_force(grant, draft)
-    allowed = {span.shard for span in layout_of(connection, sources_of(connection, grant.run)).spans}
+    _check_still_permitted(connection, draft, grant, lists)
+    allowed = {span.shard for span in lists.layout(connection, grant.run).spans}
     if beyond := {span.shard for span in delivered_spans(connection, body.object)} - allowed:
         raise NotPermitted(
             f"{body.grant} does not cover {min(beyond)} of {body.object}: expected what the plan of {grant.run} reads"
@@ -376,6 +387,8 @@ def _release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
         run = connection.execute(select(t.runs).where(t.runs.c.ref == item.run)).one_or_none()
         if run is None or run.student != body.student:
             raise InvalidInput(f"release: expected runs of {body.student}, found {item.run}")
+    for merged in body.merged_from:
+        _expect_kind(merged, "release", "student", "teacher")
 
 
 def _decision(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
@@ -395,6 +408,20 @@ def _decision(connection: Connection, draft: Draft, owner: str, lists: Lists) ->
         raise NotPermitted(
             f"decision: expected a ruling whose signer had seen the ask (entry {rows[0].seq}), found an older view"
         )
+    if body.question is Question.AUTHORISATION:
+        _check_competence(connection, body.subjects, owner)
+
+
+def _check_competence(connection: Connection, subjects: tuple[str, ...], owner: str) -> None:
+    """Whoever rules on an authorisation answers for every student it is about, or recorded every document it is about."""
+    for kind in ("student", "terms"):
+        about = [ref for ref in subjects if split_ref(ref)[0] == kind]
+        query = select(t.things.c.owner).where(t.things.c.ref.in_(about)).distinct()
+        if about and set(connection.execute(query).scalars()) == {owner}:
+            return
+    raise NotPermitted(
+        f"decision: expected a ruling by the party of the student, or by the party that recorded the terms, found {owner}"
+    )
 
 
 _CHECKS: dict[str, Callable[[Connection, Draft, str, Lists], None]] = {

@@ -68,14 +68,24 @@ class Ruled:
 def evaluate(connection: Connection, student: str, shards: Iterable[str], at: str, size: int | None = None) -> Ruled:
     """Ask for `student` and the teachers behind `shards`, at time `at`, from the facts of the first `size` entries."""
     limit = 2**62 if size is None else size
+    return evaluate_teachers(connection, student, teachers_behind(connection, shards, limit), at, limit)
+
+
+def teachers_behind(connection: Connection, shards: Iterable[str], limit: int = 2**62) -> set[str]:
+    """Every model that had a hand in `shards`, as their statements name them."""
     teachers: set[str] = set()
     wanted = sorted(set(shards))
     for start in range(0, len(wanted), 500):
         query = select(t.edges.c.dst).where(t.edges.c.src.in_(wanted[start : start + 500]), t.edges.c.relation.like("model:%"))
         query = query.where(t.edges.c.seq < limit)
         teachers.update(connection.execute(query.distinct()).scalars())
-    teachers = _as_corrected(connection, teachers, limit)
-    reasons = [reason for teacher in sorted(teachers) for reason in _teacher(connection, student, teacher, at, limit)]
+    return teachers
+
+
+def evaluate_teachers(connection: Connection, student: str, teachers: Iterable[str], at: str, limit: int = 2**62) -> Ruled:
+    """As `evaluate`, for teachers that are known already."""
+    newest = _as_corrected(connection, set(teachers), limit)
+    reasons = [reason for teacher in sorted(newest) for reason in _teacher(connection, student, teacher, at, limit)]
     if not reasons:
         return Ruled(Verdict.UNDETERMINED, (Reason("", None, Verdict.UNDETERMINED, None, "no teacher is on record"),))
     worst = max((reason.verdict for reason in reasons), key=_SEVERITY.index)

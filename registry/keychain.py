@@ -7,7 +7,7 @@ from inbond.schemas.errors import NotFound, NotPermitted
 
 
 class Keychain:
-    """A folder of key files: `<role>.key`, and `runs/<run id>.key` with a `.cursor` that says how far the run was read here."""
+    """A folder of key files: `<role>.key`, and `runs/<run id>.key`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,23 +59,6 @@ class Keychain:
         except NotFound:
             raise NotPermitted(f"the key of {ref} is not at hand: expected {path}", hint="open a run of another name") from None
 
-    def read_to(self, ref: str) -> int:
-        """The newest segment of a run that was handed out to its end on this machine, -1 for none."""
-        try:
-            return int(self._cursor(ref).read_text())
-        except (FileNotFoundError, ValueError):
-            return -1
-
-    def mark_read(self, ref: str, sequence: int) -> None:
-        """Remember that a segment was handed out to its end. Not synced: losing it only means to hand it out again."""
-        beside = self._cursor(ref).with_suffix(".new")
-        beside.write_text(f"{sequence}\n")
-        beside.replace(self._cursor(ref))
-
     def drop_run(self, ref: str) -> None:
         """Forget the key of a run that is closed: it signs nothing any more."""
         (self.folder / "runs" / f"{ref.partition(':')[2]}.key").unlink(missing_ok=True)
-        self._cursor(ref).unlink(missing_ok=True)
-
-    def _cursor(self, ref: str) -> Path:
-        return self.folder / "runs" / f"{ref.partition(':')[2]}.cursor"

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
+from inbond.registry.gate import teachers_behind
 from inbond.registry.objects import ObjectStore
 from inbond.registry.training.layout import Layout, Span
 from inbond.schemas import canonical
@@ -14,7 +15,7 @@ from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statements import DerivedLine, PartLine
 
-_LAYOUTS_KEPT = 32
+_PLANS_KEPT = 32
 
 
 class Lists:
@@ -22,7 +23,7 @@ class Lists:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._layouts: dict[str, Layout] = {}
+        self._plans: dict[str, tuple[Layout, set[str]]] = {}
         self._read = lru_cache(maxsize=64)(self._read_parts)
 
     def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
@@ -47,12 +48,19 @@ class Lists:
 
     def layout(self, connection: Connection, run: str) -> Layout:
         """One epoch of a run that is on record; it never changes, so the newest few are kept."""
-        found = self._layouts.get(run)
+        return self._plan(connection, run)[0]
+
+    def teachers(self, connection: Connection, run: str) -> set[str]:
+        """The models behind what a run's plan reads, as the shards name them; kept like the layout."""
+        return self._plan(connection, run)[1]
+
+    def _plan(self, connection: Connection, run: str) -> tuple[Layout, set[str]]:
+        found = self._plans.get(run)
         if found is None:
-            found = layout_of(connection, sources_of(connection, run))
-            self._layouts[run] = found
-            while len(self._layouts) > _LAYOUTS_KEPT:
-                self._layouts.pop(next(iter(self._layouts)))
+            layout = layout_of(connection, sources_of(connection, run))
+            found = self._plans[run] = layout, teachers_behind(connection, (span.shard for span in layout.spans))
+            while len(self._plans) > _PLANS_KEPT:
+                self._plans.pop(next(iter(self._plans)))
         return found
 
     def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:

@@ -291,6 +291,8 @@ def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], e
 
 def _release(connection: Connection, draft: Draft, body: Release, lists: Lists) -> None:
     _edge(connection, draft, draft.ref, body.student, "release_of")
+    for merged in dict.fromkeys(body.merged_from):
+        _edge(connection, draft, draft.ref, merged, "merged_from")
 
 
 def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, lists: Lists) -> None:

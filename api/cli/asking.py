@@ -22,6 +22,7 @@ _DOWN = {
     "governed_by": "governs",
     "trained_by": "trained",
     "release_of": "was released as",
+    "merged_from": "was merged into",
     "corrects": "was corrected as",
     "corrected_by": "corrects",
 }

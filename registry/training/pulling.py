@@ -15,8 +15,9 @@ from inbond.registry.recorder import Said
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Record
 from inbond.registry.training import runs
+from inbond.registry.training.cursors import Cursors
 from inbond.registry.training.layout import Span
-from inbond.registry.training.runs import OpenRun
+from inbond.registry.training.runs import CURSORS, OpenRun
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.declared import unknown
 from inbond.schemas.errors import InvalidInput
@@ -66,6 +67,7 @@ class Pull:
         self.run, self.grant, self.columns = run, grant, columns
         self._registry, self._epochs, self._segment = registry, epochs, segment
         self._readers: dict[str, ShardReader] = {}
+        self._cursors = Cursors(registry.folder / CURSORS)
 
     def __iter__(self) -> Iterator[Record]:
         for records in self.segments():
@@ -102,7 +104,7 @@ class Pull:
                 last = min(length, first + self._segment)
                 previous = self._record(sequence, previous, epoch, first, last)
                 yield list(self.run.layout.between(first, last))
-                self._registry.keys.mark_read(self.run.ref, sequence)
+                self._cursors.mark(self.run.ref, sequence)
                 sequence, first = sequence + 1, last
         finally:
             for reader in self._readers.values():
@@ -117,7 +119,7 @@ class Pull:
             newest = reader.connection.execute(query).one_or_none()
         if newest is None:
             return 0, 0, 0, None
-        whole = self._registry.keys.read_to(self.run.ref) >= newest.sequence
+        whole = self._cursors.read_to(self.run.ref) >= newest.sequence
         return newest.epoch, newest.last if whole else newest.first, newest.sequence + 1, newest.ref
 
     def _record(self, sequence: int, previous: str | None, epoch: int, first: int, last: int) -> str:

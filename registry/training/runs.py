@@ -14,6 +14,7 @@ from inbond.registry import tables as t
 from inbond.registry.lists import layout_of, sources_of
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, Said, now
+from inbond.registry.training.cursors import Cursors
 from inbond.registry.training.layout import ORDER, Layout, merged
 from inbond.registry.words import word
 from inbond.schemas import canonical
@@ -41,6 +42,7 @@ from inbond.schemas.statements import (
     Verdict,
 )
 
+CURSORS = "cursors"
 GRANT_DAYS = 7
 REPORT_DAYS = 30
 
@@ -185,6 +187,7 @@ def close(registry: OpenRegistry, run: str, outcome: str) -> Recorded:
     )
     recorded = registry.record("run", body, registry.owner_key(row.student, Role.TRAINER))
     registry.keys.drop_run(ref)
+    Cursors(registry.folder / CURSORS).drop(ref)
     return recorded
 
 

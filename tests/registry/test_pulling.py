@@ -62,7 +62,7 @@ def test_a_segment_that_was_cut_short_comes_again_and_no_sample_is_lost(world: W
 
 def test_a_run_whose_cursor_was_lost_hands_out_its_newest_segment_again(world: World) -> None:
     first = [record.response for record in pull(world, segment=16)]
-    for cursor in (world.registry.folder / "keys" / "runs").glob("*.cursor"):
+    for cursor in (world.registry.folder / "cursors").iterdir():
         cursor.unlink()
     assert [record.response for record in pull(world, segment=16)] == first[16:]
     world.check()
