@@ -175,11 +175,15 @@ def _shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> No
     for model in body.models:
         _expect_kind(model.teacher, "teacher")
     lists.expect_size(body.file, body.size)
+    lists.inputs(body.inputs)  # read now, so that what cannot be read never stands
     _check_derived(connection, body, lists)
     query = select(t.shards.c.ref).where(t.shards.c.import_identity == body.import_identity, t.shards.c.ordinal == body.ordinal)
     found = connection.execute(query).scalar_one_or_none()
     if found is not None:
-        raise Conflict(f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}")
+        raise Conflict(
+            f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}",
+            hint="another process imports the same files: repeat the command when it has ended, nothing will be doubled",
+        )
 
 
 def _check_derived(connection: Connection, body: Shard, lists: Lists) -> None:

@@ -70,16 +70,9 @@ def split_teacher(spec: str) -> tuple[str, str, str]:
     return party, model, version
 
 
-def teacher_or_new(registry: OpenRegistry, spec: str, create: bool, facts: Mapping[str, Any]) -> str:
-    """The reference of a teacher; with `create` it is put on record where it is missing."""
-    try:
-        return registry.resolve(spec, "teacher")
-    except NotFound:
-        if not create:
-            raise NotFound(
-                f"no teacher is called {spec!r}", hint=f"inbond teacher add {spec}   (or repeat the command with --create)"
-            ) from None
-    return add_teacher(registry, spec, facts, True, None).ref
+def no_teacher(spec: str) -> NotFound:
+    """What to say when a teacher is not on record."""
+    return NotFound(f"no teacher is called {spec!r}", hint=f"inbond teacher add {spec}   (or repeat the command with --create)")
 
 
 def scope_of(registry: OpenRegistry, teacher: str, party: str | None = None) -> dict[str, Any]:
@@ -117,9 +110,13 @@ def add_terms(
         raise InvalidInput("terms: expected a text, found an empty file")
     given = dict(facts or {})
     until = given.pop("effective_to", None)
+    if until is not None and str(until) <= effective:
+        raise InvalidInput(f"terms: expected an end after the day they come into force, {effective}, found {until}")
+    provider, name = registry.resolve(party, "party"), f"{title}@{version or effective}"
+    _expect_new_terms(registry, provider, name)
     scope = AppliesTo(models=tuple(models), access_path=word(AccessPath, access_path, "access path"))
     fixed = {
-        "party": registry.resolve(party, "party"),
+        "party": provider,
         "title": title,
         "version": version or effective,
         "applies_to": (scope,),
@@ -129,6 +126,22 @@ def add_terms(
         "retrieved": now(),
     }
     return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
+
+
+def _expect_new_terms(registry: OpenRegistry, party: str, name: str) -> None:
+    with registry.reading() as reader:
+        query = (
+            select(t.things.c.ref, t.terms_scopes.c.models)
+            .join(t.terms_scopes, t.terms_scopes.c.ref == t.things.c.ref)
+            .where(t.things.c.name == name, t.terms_scopes.c.party == party)
+        )
+        rows = reader.connection.execute(query).all()
+    if rows:
+        models = ", ".join(dict.fromkeys(row.models for row in rows))
+        raise Conflict(
+            f"terms {name} of this party are on record as {rows[0].ref}, for {models}: expected another title or version",
+            hint="--title TITLE or --version VERSION; one document for all models of a party: --party PARTY instead of --teacher",
+        )
 
 
 def add_student(registry: OpenRegistry, name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from inbond.registry import catalogue
 from inbond.registry import tables as t
@@ -75,6 +75,7 @@ def import_files(
     teacher: str,
     dataset: str,
     create: bool = False,
+    append: bool = False,
     facts: Mapping[str, Any] | None = None,
     options: Mapping[str, str] | None = None,
     on_reject: Callable[[Rejected], None] | None = None,
@@ -83,9 +84,11 @@ def import_files(
 ) -> ImportResult:
     """Import `files` of one teacher's outputs and put them into `dataset`.
 
-    A dataset that exists gets a new version, which extends the last by the new shards. `facts` are declared facts (see
+    A dataset that exists is left alone, with a Conflict, unless `append` says that it is to have a new version, which
+    extends the last by the new shards; the same import again changes nothing. `facts` are declared facts (see
     `facts.fill`), `options` the importer's. A record that cannot be read fails the import, unless `on_reject` takes it.
-    With `create` the teacher and its party are put on record where they are missing. `max_rows` bounds a shard.
+    With `create` the teacher and its party are put on record where they are missing, once there is a shard to record.
+    `max_rows` bounds a shard.
     """
     if not files or max_rows < 1:
         raise InvalidInput("expected at least one file to import and one row a shard, found none")
@@ -93,10 +96,10 @@ def import_files(
         raise NotFound(f"expected a file, found nothing at {', '.join(missing)}")
     work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows)
     given = dict(facts or {})
-    with_teacher = given.pop("teacher", {})
-    work.teacher = catalogue.teacher_or_new(registry, teacher, create, with_teacher)
+    work.name_teacher(teacher, create, given.pop("teacher", {}))
     work.declare(given)
     work.read_inputs(files)
+    work.check_dataset(append)
     return work.run()
 
 
@@ -116,13 +119,24 @@ class _Import:
         self.registry, self.format, self.dataset, self.max_rows = registry, format, dataset, max_rows
         self.options = format.check_options(options)
         self.on_reject, self.progress = on_reject, progress
-        self.teacher = ""
+        self.teacher = _NOBODY
+        self.make_teacher: Callable[[], str] | None = None
         self.facts: dict[str, Any] = {}
         self.not_known: list[str] = []
         self.inputs: list[Input] = []
         self.identity = ""
         self.tally = Tally()
         self._starts: list[int] = []  # records that came before each input
+
+    def name_teacher(self, spec: str, create: bool, facts: Mapping[str, Any]) -> None:
+        """Find the teacher; one that is missing is made later, when there is something to say about it."""
+        try:
+            self.teacher = self.registry.resolve(spec, "teacher")
+        except NotFound:
+            if not create:
+                raise catalogue.no_teacher(spec) from None
+            catalogue.split_teacher(spec)
+            self.make_teacher = lambda: catalogue.add_teacher(self.registry, spec, facts, True, None).ref
 
     def declare(self, given: Mapping[str, Any]) -> None:
         """Turn declared facts into fields of the shard statement, checked before anything is read."""
@@ -136,16 +150,55 @@ class _Import:
         for path in files:
             total = Path(path).stat().st_size if Path(path).is_file() else 0
             self.inputs.append(Input(path, self._ticker(f"hashing {Path(path).name}", total)))
-        self.identity = digest_of(
+        self.identity = self._identity()
+
+    def _identity(self) -> str:
+        return digest_of(
             {
                 "importer": [self.format.name, self.format.version],
-                "inputs": [f"sha256:{source.digest.removeprefix('sha256:')}" for source in self.inputs],
+                "inputs": self._input_digests(),
                 "options": self.options | ({"on_error": "skip"} if self.on_reject else {}),
                 "facts": {name: msgspec.to_builtins(value) for name, value in self.facts.items()},
                 "teacher": self.teacher,
             }
             | ({"max_rows": self.max_rows} if self.max_rows != MAX_ROWS else {})
         )
+
+    def _input_digests(self) -> list[str]:
+        return [f"sha256:{source.digest.removeprefix('sha256:')}" for source in self.inputs]
+
+    def check_dataset(self, append: bool) -> None:
+        """Raise Conflict rather than mix what somebody may not have meant to mix, or hold the same records twice."""
+        mine = {ref for ref, _ in self._on_record().values()}
+        with self.registry.reading() as reader:
+            every = versions_of(reader.connection, self.registry, self.dataset.partition("@")[0])
+            if not every:
+                return
+            newest = every[-1]
+            parts = t.dataset_parts.c
+            query = select(parts.shard).where(parts.dataset == newest.ref).distinct()
+            held = set(reader.connection.execute(query).scalars())
+            if mine & held:
+                return  # the same import again
+            name = f"{newest.name}@{newest.version}"
+            i, e = t.shard_inputs.c, t.edges.c
+            same = (
+                select(i.shard)
+                .join(t.edges, e.src == i.shard)
+                .where(i.digest.in_(self._input_digests()), e.dst == self.teacher, e.relation.like("model:%"))
+            )
+            doubled = set(reader.connection.execute(same).scalars()) & held
+        if doubled:
+            raise Conflict(
+                f"dataset {name} holds records of the same file already ({min(doubled)}), imported with other facts or options: "
+                "expected another file",
+                hint="import into another dataset: --dataset NAME",
+            )
+        if not append:
+            raise Conflict(
+                f"dataset {name} is on record with {newest.rows} records: expected the name of a new dataset",
+                hint="--dataset NAME for a new one\n--append to make a version that adds to it",
+            )
 
     def run(self) -> ImportResult:
         """Write what is missing, and last the dataset version."""
@@ -168,6 +221,9 @@ class _Import:
                     reason: count - rejected.get(reason, 0) for reason, count in seen.items() if count > rejected.get(reason, 0)
                 }
                 self._record(last)
+                if self.make_teacher is not None:
+                    self.teacher, self.make_teacher = self.make_teacher(), None
+                    self.identity = self._identity()
                 last = [self._said(shard, ordinal, first, here)]
                 ref, rows = last[0].ref, shard.rows
                 written += 1
@@ -302,14 +358,20 @@ def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[tuple[str
 _ATTEMPTS = 5
 
 
+def versions_of(connection: Connection, registry: OpenRegistry, label: str) -> Sequence[Any]:
+    """The versions of a dataset of ours, oldest first."""
+    d = t.datasets.c
+    owner = registry.recorder.party_of(registry.keys.role(Role.PRODUCER))
+    return connection.execute(select(t.datasets).where(d.name == label, d.owner == owner).order_by(d.seq)).all()
+
+
 def _next_version(
     registry: OpenRegistry, label: str, wanted: str, shards: Sequence[tuple[str, int]]
 ) -> tuple[Dataset | None, Version]:
     """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
     with registry.reading() as reader:
-        d, p = t.datasets.c, t.dataset_parts.c
-        owner = registry.recorder.party_of(registry.keys.role(Role.PRODUCER))
-        every = reader.connection.execute(select(t.datasets).where(d.name == label, d.owner == owner).order_by(d.seq)).all()
+        p = t.dataset_parts.c
+        every = versions_of(reader.connection, registry, label)
         newest = every[-1] if every else None
         query = select(t.dataset_parts).where(p.dataset == (newest.ref if newest else "")).order_by(p.position)
         rows = reader.connection.execute(query).all()
@@ -353,6 +415,7 @@ def _tokens(shard: WrittenShard) -> Declared[Tokens]:
     return known(Tokens(tokenizer=unknown(Reason.NOT_RECORDED_BY_SOURCE), prompt=sums[0], response=sums[1]))
 
 
+_NOBODY = "teacher:" + "0" * 32
 _NO_DIGEST = "sha256:" + "0" * 64
 _PLACEHOLDER: dict[str, Any] = {
     "kind": ShardKind.TEXT,

@@ -13,7 +13,7 @@ from inbond.registry.training.layout import Layout, Span
 from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import ObjectList
-from inbond.schemas.statements import DerivedLine, PartLine
+from inbond.schemas.statements import DerivedLine, InputLine, PartLine
 
 _PLANS_KEPT = 32
 
@@ -29,6 +29,11 @@ class Lists:
     def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         """The parts of a dataset version or grant, verified."""
         return self._read(named)
+
+    def inputs(self, named: ObjectList) -> tuple[InputLine, ...]:
+        """The files that a shard was imported from, verified."""
+        lines = self._store.read_lines(named.digest, named.root, int(named.count))
+        return tuple(canonical.convert(line, InputLine, what=f"inputs {named.digest}") for line in lines)
 
     def derived(self, named: ObjectList) -> tuple[DerivedLine, ...]:
         """The shards that a shard was made from, verified."""

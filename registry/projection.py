@@ -165,6 +165,11 @@ def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> N
         "ordinal": body.ordinal,
     }
     _put(connection, t.shards, row)
+    inputs: dict[str, int] = {}
+    for line in lists.inputs(body.inputs):
+        inputs[line.digest] = inputs.get(line.digest, 0) + line.rows
+    rows = [{"shard": draft.ref, "digest": digest, "seq": draft.seq, "rows": count} for digest, count in inputs.items()]
+    _put(connection, t.shard_inputs, rows)
     for teacher, role in {(model.teacher, model.role.value): None for model in body.models}:
         _edge(connection, draft, draft.ref, teacher, f"model:{role}")
 

@@ -71,6 +71,17 @@ class ShardRow(SQLModel, table=True):
     ordinal: int
 
 
+class InputRow(SQLModel, table=True):
+    """A file that rows of a shard were imported from."""
+
+    __tablename__ = "shard_inputs"
+
+    shard: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True, index=True)
+    seq: int = Field(sa_column=_entry())
+    rows: int
+
+
 class DatasetRow(SQLModel, table=True):
     """A dataset version."""
 
@@ -212,10 +223,10 @@ class EdgeRow(SQLModel, table=True):
 
 
 _NAMES = (
-    "things", "teachers", "terms_scopes", "shards", "datasets", "dataset_parts", "runs", "run_sources", "grants",
-    "consumptions", "exposures", "decisions", "edges",
+    "things", "teachers", "terms_scopes", "shards", "shard_inputs", "datasets", "dataset_parts", "runs", "run_sources",
+    "grants", "consumptions", "exposures", "decisions", "edges",
 )  # fmt: skip
 (
-    things, teachers, terms_scopes, shards, datasets, dataset_parts, runs, run_sources, grants, consumptions, exposures,
-    decisions, edges,
+    things, teachers, terms_scopes, shards, shard_inputs, datasets, dataset_parts, runs, run_sources,
+    grants, consumptions, exposures, decisions, edges,
 ) = TABLES = [SQLModel.metadata.tables[name] for name in _NAMES]  # fmt: skip

@@ -31,6 +31,7 @@ dataset = noun("dataset", "Dataset versions: immutable lists of rows of shards."
 @click.argument("files", nargs=-1, type=FILE, metavar="FILE...")
 @click.option("--teacher", metavar="TEACHER", help="Whose outputs these are: PARTY/MODEL@VERSION.")
 @click.option("--dataset", metavar="NAME", help="The dataset that gets a new version (the first file's stem unless given).")
+@click.option("--append", is_flag=True, help="Add to a dataset that exists, as a new version of it.")
 @click.option("--create", is_flag=True, help="Put the teacher and its party on record where they are missing.")
 @click.option("--facts", type=FILE, metavar="TOML", help="Declared facts; what it leaves out is recorded as not known.")
 @click.option("--on-error", type=click.Choice(("fail", "skip")), default="fail", help="What a malformed record does (fail).")
@@ -45,6 +46,7 @@ def import_(
     teacher: str | None,
     dataset: str | None,
     create: bool,
+    append: bool,
     facts: Path | None,
     on_error: str,
     rejects: Path | None,
@@ -78,6 +80,7 @@ def import_(
             teacher=teacher,
             dataset=dataset or files[0].stem,
             create=create,
+            append=append,
             facts=declared,
             options=_options(options),
             on_reject=on_reject,

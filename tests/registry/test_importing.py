@@ -71,7 +71,9 @@ def test_the_same_import_again_changes_nothing(world: World, tmp_path: Path) -> 
 def test_another_file_extends_the_dataset(world: World, tmp_path: Path) -> None:
     one, two = messages(tmp_path / "a.jsonl", "a", 3), messages(tmp_path / "b.jsonl", "b", 2)
     first = take(world, one)
-    second = take(world, two)
+    with pytest.raises(Conflict, match="new@1 is on record with 3 records: expected the name of a new dataset"):
+        take(world, two)
+    second = take(world, two, append=True)
     assert (first.name, second.name) == ("new@1", "new@2")
     assert world.body(second.dataset).previous == first.dataset
     assert answers(world, "new@2") == [*answers(world, "new@1"), "b answer 0", "b answer 1"]
@@ -90,9 +92,27 @@ def test_the_same_files_in_two_datasets_are_the_same_shards(world: World, tmp_pa
 
 def test_a_version_can_be_named_and_is_taken_once(world: World, tmp_path: Path) -> None:
     assert take(world, messages(tmp_path / "a.jsonl", "a", 1), dataset="new@2").name == "new@2"
-    assert take(world, messages(tmp_path / "b.jsonl", "b", 1)).name == "new@3"
+    assert take(world, messages(tmp_path / "b.jsonl", "b", 1), append=True).name == "new@3"
     with pytest.raises(Conflict, match="new@3 is on record"):
-        take(world, messages(tmp_path / "c.jsonl", "c", 1), dataset="new@3")
+        take(world, messages(tmp_path / "c.jsonl", "c", 1), dataset="new@3", append=True)
+
+
+def test_the_same_file_under_other_facts_is_not_held_twice(world: World, tmp_path: Path) -> None:
+    file = messages(tmp_path / "a.jsonl", "a", 3)
+    take(world, file)
+    with pytest.raises(Conflict, match="holds records of the same file already"):
+        take(world, file, facts={"created_by": "operator"}, append=True)
+    assert versions(world, "new") == ["1"]
+
+
+def test_an_import_that_fails_makes_no_teacher(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_bytes(LINE * 2 + b"not json\n")
+    size = world.size()
+    with pytest.raises(InvalidInput, match="line 3"):
+        take(world, file, teacher="nobody/yet@1", create=True)
+    assert world.size() == size
+    assert take(world, messages(tmp_path / "a.jsonl", "a", 1), teacher="nobody/yet@1", create=True).records == 1
 
 
 def test_another_partys_dataset_of_the_same_name_is_not_extended(world: World, tmp_path: Path) -> None:
@@ -128,7 +148,7 @@ def test_declared_facts_are_in_every_shard(shared_world: World, tmp_path: Path) 
         "supplier": "vendor",
         "generated": {"first": "2026-01-01", "last": "2026-02-01", "live": False},
     }
-    result = take(shared_world, messages(tmp_path / "a.jsonl", "facts", 4), dataset="facts", facts=facts, max_rows=2)
+    result = take(shared_world, messages(tmp_path / "a.jsonl", "facts", 4), dataset="declared", facts=facts, max_rows=2)
     for shard in result.shards:
         body = shared_world.body(shard)
         assert (body.created_by.known, body.supplier.known, body.generated.known.first) == (

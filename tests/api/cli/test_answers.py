@@ -195,12 +195,15 @@ def test_an_unexpected_error_is_one_line(warehouse: Path, monkeypatch: pytest.Mo
 def test_an_import_counts_what_it_met() -> None:
     path = write_chats(Path("../more.jsonl"), 3, start=100)
     path.write_text(path.read_text() + '{"messages": 5}\n{"messages": [\n')
-    failed = run("import", "messages", path, "--teacher", TEACHER, "--dataset", "chat")
+    refused = run("import", "messages", path, "--teacher", TEACHER, "--dataset", "chat")
+    assert (refused.code, "--append" in refused.err) == (8, True)
+    failed = run("import", "messages", path, "--teacher", TEACHER, "--dataset", "chat", "--append")
     assert failed.code == 2
     assert "line 4, record 4, field messages: expected" in failed.err
     assert len(ok("dataset", "list", "--json").json["datasets"]) == 1
     done = ok(
-        "import", "messages", path, "--teacher", TEACHER, "--dataset", "chat", "--on-error", "skip", "--rejects", "../no.jsonl"
+        *("import", "messages", path, "--teacher", TEACHER, "--dataset", "chat", "--append"),
+        *("--on-error", "skip", "--rejects", "../no.jsonl"),
     )
     assert "rejected         2 (malformed-json 1, wrong-type 1)" in done.out
     given = path.read_bytes()
