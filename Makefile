@@ -8,8 +8,7 @@ NEEDS_STRACE := command -v strace >/dev/null || (apt-get update -qq && apt-get i
 
 .PHONY: demo test test-all lint serve bench faults lock clean
 
-demo: $(READY)  ## the whole story, in DIR (demo-registry)
-	rm -rf "$(DIR)"
+demo: $(READY)  ## the whole story, in DIR (demo-registry); an earlier demo there is replaced, nothing else is
 	$(BIN)/inbond demo "$(DIR)"
 
 test: $(READY)  ## every test that needs no long run

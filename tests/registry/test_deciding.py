@@ -1,9 +1,9 @@
 import pytest
 
 from inbond.registry.deciding import check, refusal, settle
-from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted
+from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statements import Verdict
-from tests.registry.world import World
+from tests.registry.world import World, ask_body, rule_body
 
 
 def test_an_ask_and_a_ruling_open_the_gate(world: World) -> None:
@@ -49,6 +49,27 @@ def test_what_cannot_be_ruled_on(world: World) -> None:
     (world.folder / "keys" / "compliance.key").unlink()
     with pytest.raises(NotPermitted, match="no compliance key at hand"):
         world.registry.rule(asked.ref, "permit", "yes")
+
+
+def test_another_partys_compliance_does_not_rule_on_our_student_under_our_terms(world: World) -> None:
+    subjects = (world.ref("lab/other"), world.ref("acme-terms", "terms"))
+    asked = world.put("decision", ask_body(*subjects), "vendor-trainer")
+    with pytest.raises(NotPermitted, match="by the party of the student, or by the party that recorded the terms"):
+        world.put("decision", rule_body(asked, *subjects), "vendor-compliance")
+    assert world.registry.check(["chat"], "lab/other").verdict is Verdict.NEEDS_AUTHORISATION
+    world.put("decision", rule_body(asked, *subjects), "compliance")
+    assert world.registry.check(["chat"], "lab/other").verdict is Verdict.PERMITTED
+    world.check()
+
+
+def test_a_refusal_stops_a_running_pull_at_its_next_segment(world: World) -> None:
+    records = iter(world.registry.pull("chat", student="lab/pupil", run="first", segment=4))
+    read = [next(records) for _ in range(4)]
+    settle(world.registry, "lab/pupil", "acme-terms", "refuse", "thought again", None)
+    with pytest.raises(PolicyDenied, match=r"is no longer permitted: compliance has ruled: refuse"):
+        next(records)
+    assert len(read) == 4
+    world.check()
 
 
 def test_a_refusal_names_teacher_document_and_command(world: World) -> None:
