@@ -25,7 +25,7 @@ lint: $(READY)
 
 faults: $(READY)  ## kills and un-synced writes, many times
 	$(NEEDS_STRACE)
-	INBOND_FAULTS=200 $(BIN)/pytest -m "faults or not faults" -k "fault or kill or flipped" tests
+	INBOND_FAULTS=100 $(BIN)/pytest -m "faults or not faults" -k "fault or kill or flipped" tests
 
 bench: $(READY)  ## every measurement, as ratios within one run
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

@@ -24,6 +24,7 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
 from inbond.registry.recorder import Said
 from inbond.registry.training import runs
+from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.declared import Reason, known, unknown
 from inbond.schemas.errors import Conflict, VerificationError
 from inbond.schemas.scalars import Role
@@ -59,7 +60,7 @@ def deliver_to_run(
     """
     _expect_empty(folder)
     opened = runs.open_run(registry, datasets, student=student, name=run, **options)  # type: ignore[arg-type]
-    granted = runs.grant(registry, opened, GrantMode.EXPORT, ("all",))
+    granted = runs.grant(registry, opened, GrantMode.EXPORT, tuple(TEXT_SCHEMA.names))
     refs = [registry.resolve(dataset, "dataset") for dataset in datasets]
     deliveries = [_record(registry, ref, opened.owner, Channel.DOWNLOAD, granted.ref) for ref in refs]
     return write_bundle(registry, folder, [*refs, *deliveries], deliveries=deliveries, progress=progress)
