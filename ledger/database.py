@@ -8,6 +8,8 @@ Safety argument
   other resets the WAL).
 * A commit that returned is on disk: WAL with `synchronous=FULL` syncs the WAL at every COMMIT.
 * Readers open the file `mode=ro` with `query_only`, so they can neither write nor checkpoint.
+* In a folder that cannot be written SQLite cannot make the WAL's index, so the file alone is read, `immutable`: only where
+  no WAL with newer content lies beside it, and only while the file stays as it was, which every reading checks at its end.
 * Nothing here opens and closes the database file by other means: closing any descriptor of it would drop the POSIX
   locks that SQLite holds in this process.
 """
@@ -59,8 +61,9 @@ class Database:
         self.path = path
         self._mutex = threading.RLock()
         self._writer: Connection | None = None
+        self._frozen = _state(path) if _only_as_it_lies(path) else None
         self._write_engine = _engine(path, "rw", NullPool, durable)
-        self._read_engine = _engine(path, "ro", QueuePool, durable)
+        self._read_engine = _engine(path, "ro" if self._frozen is None else "ro&immutable=1", QueuePool, durable)
 
     @classmethod
     def create(cls, path: Path, tables: list[Table], *, durable: bool = True) -> "Database":
@@ -106,6 +109,11 @@ class Database:
             finally:
                 if _in_transaction(connection):
                     connection.exec_driver_sql("ROLLBACK")
+                if self._frozen is not None and self._frozen != _state(self.path):
+                    raise StoreError(
+                        f"{self.path}: expected a file that nobody writes, as its folder is read-only here; it was written since",
+                        hint="repeat the command",
+                    )
 
     def drop_writer(self) -> None:
         """Close the writing connection, under the lock; the next write opens a new one."""
@@ -123,19 +131,27 @@ class Database:
     def integrity(self) -> None:
         """Ask SQLite to check every page, row, index and constraint; raise VerificationError with its first findings.
 
-        Connections that were opened read-only do not look at constraints, so this one could write, but does not.
+        Connections that were opened read-only do not look at constraints, so this one could write, but does not. Where
+        nothing can be written constraints are left to those who read the values.
         """
+        if os.access(self.path.parent, os.W_OK) and os.access(self.path, os.W_OK):
+            found = self._examine()
+        else:
+            with self.reading() as connection:
+                found = _findings(connection)
+        if found != ["ok"]:
+            raise VerificationError(f"{self.path} is damaged: expected an intact SQLite file, found: {'; '.join(found)}")
+
+    def _examine(self) -> list[str]:
         with translated(self.path):
             with self._locked():
                 connection = self._write_engine.connect()
             try:
                 connection.exec_driver_sql("PRAGMA query_only=ON")
-                found = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
+                return _findings(connection)
             finally:
                 with self._locked():
                     connection.close()
-        if found != ["ok"]:
-            raise VerificationError(f"{self.path} is damaged: expected an intact SQLite file, found: {'; '.join(found)}")
 
     def _connection(self) -> Connection:
         if self._writer is None:
@@ -216,6 +232,39 @@ class _Bytes(LargeBinary):
             raise VerificationError(f"the ledger's database: expected bytes, found {type(value).__name__} {str(value)[:60]!r}")
 
         return process
+
+
+def _only_as_it_lies(path: Path) -> bool:
+    """Whether SQLite can open the file only as one that nobody writes. Raises StoreError where that would hide entries."""
+    if os.access(path.parent, os.W_OK):
+        return False
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        try:
+            connection.execute("PRAGMA schema_version")
+        finally:
+            connection.close()
+        return False
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            return False  # whoever reads hears of it
+    wal = path.with_name(f"{path.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise StoreError(
+            f"{path}: newer content lies in {wal.name}, which SQLite cannot read where it cannot write",
+            hint="open it once where its folder can be written, such as in a copy: inbond log head",
+        )
+    return True
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """What changes when the file is written; asked of its name, as opening it would drop SQLite's locks."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _findings(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(5)")]
 
 
 def _in_transaction(connection: Connection) -> bool:

@@ -70,14 +70,15 @@ def utc_now() -> datetime:
 class Log:
     """A log in a folder: `ledger.db` and `ledger.lock`. Without `log_key` it can be read and audited, not written.
 
-    `genesis` pins the leaf hash of entry 0: another log in its place is refused.
+    An error in the key's place is why there is none: writing raises it. `genesis` pins the leaf hash of entry 0: another
+    log in its place is refused.
     """
 
     def __init__(
         self,
         folder: Path,
         rules: Rules,
-        log_key: SigningKey | None = None,
+        log_key: SigningKey | InbondError | None = None,
         *,
         accept_clock: bool = False,
         genesis: bytes | None = None,
@@ -87,7 +88,8 @@ class Log:
         self.database = Database(folder / "ledger.db")
         self.rules = rules
         self._accept_clock = accept_clock
-        self._log_key = log_key
+        self._log_key = None if isinstance(log_key, InbondError) else log_key
+        self._why_none = log_key if isinstance(log_key, InbondError) else None
         self._known = (Keyring(), 0)  # the keys, and the size of the log that they are of: one value, so read as one
         self._known_lock = threading.Lock()
         self._poisoned: str | None = None
@@ -102,8 +104,8 @@ class Log:
             self._catch_up(reader)
         self.origin = self.keyring.origin
         self._high_water = HighWater(self.genesis_leaf, self.origin, self.keyring.log_keys)
-        if log_key is not None and log_key.verifier not in self.keyring.log_keys:
-            raise NotPermitted(f"log key {log_key.name}: expected a log key of {self.origin}, found another")
+        if self._log_key is not None and self._log_key.verifier not in self.keyring.log_keys:
+            raise NotPermitted(f"log key {self._log_key.name}: expected a log key of {self.origin}, found another")
 
     @classmethod
     def create(cls, folder: Path, genesis: Envelope, log_key: SigningKey, rules: Rules, *, clock: Clock = utc_now) -> "Log":
@@ -152,6 +154,8 @@ class Log:
 
         Raises StoreError when nothing of the batch could be written, or when it is not known whether it was.
         """
+        if self._why_none is not None:
+            raise self._why_none
         if self._log_key is None:
             raise NotPermitted(f"{self.origin}: this registry was opened without its log key and can only be read")
         self._check_usable()

@@ -67,6 +67,7 @@ OTHERS = {"sample": "number", "kind": "text", "input_ids": "numbers", "finish_re
           "prompt_tokens": "number", "response_tokens": "number"}  # fmt: skip
 
 BLOCK, MAX_ENTRY, MAX_PAYLOAD = 65_536, 65_535, 48_000  # bytes
+SCREEN = 20  # lines
 MAX_RECEIPT, MAX_LINE, MAX_RECORD = 1 << 20, 1 << 20, 1 << 27
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE, REQUEST_TYPE = "application/vnd.in-toto+json", "application/vnd.inbond.request+json"
@@ -169,6 +170,11 @@ class Report:
         if self.quiet:
             self._print(json.dumps({"verdict": verdict, "counts": counts, "checks": checks}, indent=1))
         else:
+            failed = [at for at, line in enumerate(self.lines) if line[0] == "FAILED"]
+            if failed and failed[0] + SCREEN < len(self.lines):  # it has run off the screen
+                self._print(f"the first of {len(failed)} FAILED:" if len(failed) > 1 else "what FAILED:")
+                for at in failed[:5]:
+                    self._print("{:<7} {}: {}".format(*self.lines[at]))
             self._print(f"{verdict} · " + " · ".join(f"{count} {name}" for name, count in counts.items()))
 
     def _print(self, line: str) -> None:

@@ -11,12 +11,12 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.keys import read_key
 from inbond.registry import names
 from inbond.registry import tables as t
-from inbond.registry.admission import named_objects
 from inbond.registry.home import CONFIG, POLICY, Home, config_text, policy_text
+from inbond.registry.mentions import named_objects
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import shard_reader, statement_of
 from inbond.schemas import statement
-from inbond.schemas.errors import InbondError, NotFound, VerificationError
+from inbond.schemas.errors import InbondError, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statements import Shard
 
 Progress = Callable[[str, int, int], None]
@@ -162,5 +162,7 @@ def _keys(registry: OpenRegistry, checked: Checked) -> None:
             elif key.public.fingerprint not in known:
                 checked.unchecked.append(f"{path}: a key that this log does not know ({key.public.fingerprint[:16]})")
             checked.keys += 1
+        except (NotPermitted, StoreError) as error:  # nothing differs: the file may not be read, or by too many
+            checked.unchecked.append(error.message)
         except InbondError as error:
             checked.problems.append(error.message if str(path) in error.message else f"{path}: {error.message}")

@@ -19,7 +19,7 @@ from inbond.ledger.files import write_durably
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate
 from inbond.registry import tables as t
-from inbond.registry.admission import named_objects, references
+from inbond.registry.mentions import named_objects, references
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
 from inbond.registry.recorder import Said

@@ -1,5 +1,6 @@
 """The signing keys at hand: files of mode 0600 in one folder, named after the role, and one for each open run."""
 
+import os
 from pathlib import Path
 
 from inbond.ledger.keys import SigningKey, read_key, write_key
@@ -41,7 +42,7 @@ class Keychain:
 
     def has(self, role: str) -> bool:
         """Whether the key of a role is at hand."""
-        return (self.folder / f"{role}.key").is_file()
+        return os.path.isfile(self.folder / f"{role}.key")  # `Path.is_file` raises where the folder may not be entered
 
     def put_away(self, role: str, key: SigningKey) -> None:
         """Rename the key of a role, which was revoked, so that another can take its place."""

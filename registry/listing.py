@@ -77,7 +77,10 @@ class ListedStudent:
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run; `outcome` is None while it is open. `samples` counts what segments delivered, repeats in later epochs too."""
+    """A run; `outcome` is None while it is open. `samples` counts what segments delivered, repeats in later epochs too.
+
+    `delivered` says that whole datasets were delivered to it, beside segments or without any.
+    """
 
     ref: str
     name: str
@@ -87,6 +90,7 @@ class ListedRun:
     segments: int
     samples: int
     outcome: str | None
+    delivered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +215,14 @@ def students(registry: OpenRegistry) -> list[ListedStudent]:
 
 def runs(registry: OpenRegistry, ref: str | None = None) -> list[ListedRun]:
     """Every run, or the one that `ref` names."""
-    r, c, s = t.runs.c, t.consumptions.c, t.run_sources.c
+    r, c, s, x = t.runs.c, t.consumptions.c, t.run_sources.c, t.exposures.c
     wanted = [] if ref is None else [r.ref == ref]
     with registry.reading() as reader:
         connection = reader.connection
         read = select(c.run, func.count().label("segments"), func.sum(c.rows).label("samples")).group_by(c.run)
         counts = {row.run: (row.segments, int(row.samples)) for row in connection.execute(read)}
+        handed = select(x.run).where(x.by >= "delivery:", x.by < "delivery;").distinct()  # in the order of the primary key
+        delivered = set(connection.execute(handed).scalars())
         sources: dict[str, list[str]] = {}
         for row in connection.execute(select(s.run, s.dataset).order_by(s.run, s.position)):
             sources.setdefault(row.run, []).append(row.dataset)
@@ -231,6 +237,7 @@ def runs(registry: OpenRegistry, ref: str | None = None) -> list[ListedRun]:
                 tuple(called[dataset] for dataset in sources.get(row.ref, ())),
                 *counts.get(row.ref, (0, 0)),
                 row.outcome,
+                row.ref in delivered,
             )
             for row in rows
         ]

@@ -1,6 +1,7 @@
 """What people type, as a reference: a name, a reference or the beginning of its id, a digest, a file."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy import Connection, exists, or_, select
@@ -10,6 +11,8 @@ from inbond.schemas.errors import InvalidInput, NotFound
 from inbond.schemas.kinds import KINDS
 
 MIN_PREFIX = 6
+_COMPARED = 2000
+_EVER = 2**62
 _ADD = {
     "party": "inbond party add NAME",
     "teacher": "inbond teacher add PARTY/MODEL@VERSION",
@@ -25,9 +28,24 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
     `text` is `kind:id`, `kind:` with the beginning of an id, an id's beginning of at least six digits, a digest
     (`sha256:…` or bare), or a name: of a party, `party/model@version`, `student@version`, `dataset@version` (without a
     version: the newest), a run's name, a terms' title. `kind:NAME` is the name among things of that kind. Raises NotFound,
-    or InvalidInput listing the choices where several fit.
+    which says what came later or is called much the same, or InvalidInput listing the choices where several fit.
     """
-    limit = 2**62 if size is None else size
+    if found := _fitting(connection, text, kinds, _EVER if size is None else size):
+        return _one(text, found)
+    what = " or ".join(kinds) or "thing"
+    came = _came(connection, text, kinds) if size is not None else None
+    if came is not None:
+        raise NotFound(f"{text} is not on record at size {size}: it came with entry {came}", hint=f"--as-of {came + 1}")
+    alike = _alike(connection, text, kinds, _EVER if size is None else size)
+    meant = f"; did you mean {' or '.join(alike)}?" if alike else ""
+    raise NotFound(
+        f"no {what} is called {text!r}{meant}",
+        hint=_ADD.get(kinds[0]) if kinds else "inbond dataset list, student list, teacher list",
+    )
+
+
+def _fitting(connection: Connection, text: str, kinds: Sequence[str], limit: int) -> Sequence[Any]:
+    """The things before entry `limit` that `text` may mean; none, or several, where it does not say which."""
     c = t.things.c
     every = select(c.ref, c.kind, c.name, c.seq, c.owner).where(c.seq < limit)
     if kinds:
@@ -36,23 +54,45 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
     if colon and kind in KINDS:
         starting = every.where(t.things.c.ref.startswith(f"{kind}:{rest}", autoescape=True))
         if len(rest) >= MIN_PREFIX and (found := connection.execute(starting.limit(9)).all()):
-            return _one(text, found)
-        if found := _named(connection, every.where(t.things.c.kind == kind), rest, limit):
-            return _one(text, found)
+            return found
+        if named := _named(connection, every.where(t.things.c.kind == kind), rest, limit):
+            return named
     bare = text.removeprefix("sha256:")
     by_digest = every.where(t.things.c.digest == f"sha256:{bare}").order_by(t.things.c.seq)
     if len(bare) == 64 and _is_hex(bare) and (found := connection.execute(by_digest.limit(9)).all()):
-        return _one(text, found)
-    if found := _named(connection, every, text, limit):
-        return _one(text, found)
+        return found
+    if named := _named(connection, every, text, limit):
+        return named
     if MIN_PREFIX <= len(text) <= 32 and _is_hex(text):
         starting = every.where(or_(*(t.things.c.ref.startswith(f"{kind}:{text}") for kind in kinds or KINDS)))
-        if found := connection.execute(starting.limit(9)).all():
-            return _one(text, found)
-    what = " or ".join(kinds) or "thing"
-    raise NotFound(
-        f"no {what} is called {text!r}", hint=_ADD.get(kinds[0]) if kinds else "inbond dataset list, student list, teacher list"
-    )
+        return connection.execute(starting.limit(9)).all()
+    return []
+
+
+def _came(connection: Connection, text: str, kinds: Sequence[str]) -> int | None:
+    """The entry with which the first thing that `text` means came on record; None where there is none."""
+    seq, limit = None, _EVER
+    while found := _fitting(connection, text, kinds, limit):
+        seq = limit = min(int(row.seq) for row in found)
+    return seq
+
+
+def _alike(connection: Connection, text: str, kinds: Sequence[str], limit: int) -> list[str]:
+    """At most three names, among the newest, that look like `text`."""
+    kind, colon, rest = text.partition(":")
+    wanted, kinds = (rest, (kind,)) if colon and kind in KINDS else (text, kinds)
+    c = t.things.c
+    query = select(c.name).where(c.name.is_not(None), c.seq < limit).order_by(c.seq.desc())
+    if kinds:
+        query = query.where(c.kind.in_(kinds))
+    names = connection.execute(query.limit(_COMPARED)).scalars()
+    by_form: dict[str, str] = {}
+    for name in names:  # without a version too, as people type it: the newest stands for the others
+        by_form.setdefault(name.lower(), name)
+        if "@" not in wanted:
+            by_form.setdefault(name.rpartition("@")[0].lower(), name)
+    close = get_close_matches(wanted.lower(), [form for form in by_form if form], n=6)
+    return list(dict.fromkeys(by_form[form] for form in close))[:3]
 
 
 def name_of(connection: Connection, ref: str) -> str:

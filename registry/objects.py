@@ -9,6 +9,7 @@ statement that is logged after `put_*` returned never names an object that a pow
 is held under `flock` by its writer: what `clean_scratch` can lock belongs to nobody alive.
 """
 
+import errno
 import fcntl
 import io
 import os
@@ -59,9 +60,11 @@ class Listed(NamedTuple):
 
 
 class ObjectStore:
-    """A content-addressed folder, made where it is missing. Digests are taken with or without "sha256:", given bare.
+    """A content-addressed folder, made where it is missing and can be made.
 
-    Raises StoreError where the file system fails. Several processes may use one folder.
+    Digests are taken with or without "sha256:", given bare. Several processes may use one folder.
+
+    Raises StoreError where the file system fails.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -71,7 +74,12 @@ class ObjectStore:
         with failures_of("object store", self.folder):
             for made in (self._objects, self._scratch):
                 if not made.is_dir():
-                    made.mkdir(parents=True, exist_ok=True)
+                    try:
+                        made.mkdir(parents=True, exist_ok=True)
+                    except OSError as error:
+                        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+                            raise
+                        continue  # who only reads needs no folder to write in; whoever writes hears of it then
                     sync_folder(made.parent)
                     sync_folder(self.folder.parent)
 
@@ -222,7 +230,7 @@ class ObjectStore:
     def clean_scratch(self) -> tuple[Path, ...]:
         """Delete what killed writers left, and nothing that a living one holds; returns the paths that went."""
         gone = []
-        for path in sorted(self._scratch.iterdir()):
+        for path in sorted(self._scratch.iterdir()) if self._scratch.is_dir() else ():
             try:
                 descriptor = os.open(path, os.O_RDWR)
             except FileNotFoundError:

@@ -17,7 +17,7 @@ from inbond.registry.keychain import Keychain
 from inbond.registry.objects import ObjectStore
 from inbond.registry.recorder import Recorded, Recorder, Said
 from inbond.registry.rules import RegistryRules
-from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
+from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, StoreError, VerificationError
 from inbond.schemas.scalars import Role
 
 
@@ -31,12 +31,19 @@ class OpenRegistry:
         self.keys = Keychain(home.folder / "keys")
         self.store = ObjectStore(home.folder / "objects")
         self.rules = RegistryRules(self.store)
-        log_key = self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
+        log_key = self._log_key()
         self.log = Log(home.folder, self.rules, log_key, accept_clock=accept_clock, genesis=home.genesis)
         if home.origin != self.log.origin:
             self.log.close()
             raise VerificationError(f"{home.folder / CONFIG}: expected origin {self.log.origin}, found {home.origin}")
         self.recorder = Recorder(self.log)
+
+    def _log_key(self) -> SigningKey | InbondError | None:
+        """The log's key; the error where its file may not be read: who reads only needs none."""
+        try:
+            return self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
+        except (NotPermitted, StoreError) as error:
+            return error
 
     def close(self) -> None:
         """Close the log."""

@@ -1,17 +1,19 @@
 """Questions: lineage, used-by, inspect."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from inbond.api.cli.commands import Session, command
-from inbond.api.cli.home import maybe_home
+from inbond.api.cli.home import expect_file_or_folder, maybe_home
 from inbond.api.cli.output import pairs, plural, short, style, table
 
 if TYPE_CHECKING:
     from inbond.registry.lineage import Answer, Hop
 
+SHOWN_DEPTH = 40
 _UP = {"made_by": "made by", "provided_by": "provided by", "same_as": "is the student"}
 _DOWN = {
     "trained_on_outputs_of": "taught",
@@ -53,11 +55,13 @@ def lineage(session: Session, ref: str, direction: str, depth: int | None, as_of
 def used_by(session: Session, ref: str, as_of: int | None) -> None:
     """List the students that learned from a thing.
 
-    From a party, teacher, terms, dataset or shard, directly or through others.
+    From a party, teacher, terms, dataset or shard, directly or through others. The basis is that of the whole way to the
+    student: `claimed` as soon as one hop was declared.
     """
     with session.open() as registry:
         answer = registry.lineage(ref, direction="down", as_of=as_of)
     named = answer.names
+    basis = _weakest(answer)
     hops = [hop for hop in answer.hops if hop.src.startswith("student:")]
     rows = [
         (
@@ -66,13 +70,17 @@ def used_by(session: Session, ref: str, as_of: int | None) -> None:
             hop.relation.replace("_", " "),
             "-" if hop.rows is None else _rows(hop),
             [named.get(run, run) for run in hop.runs] or "-",
-            hop.basis,
+            basis(hop),
         )
         for hop in hops
     ]
     heads = ("student", "from", "how", "rows", "runs", "basis")
     empty = f"no student is on record as having learned from {named.get(answer.start, ref)}"
-    session.output.answer(_data(answer, hops), [*table(heads, rows, empty=empty), "", *_footer(answer, None)])
+    students = [
+        {"student": hop.src, "from": hop.dst, "relation": hop.relation, "rows": hop.rows, "runs": hop.runs, "basis": basis(hop)}
+        for hop in hops
+    ]
+    session.output.answer({**_data(answer), "students": students}, [*table(heads, rows, empty=empty), "", *_footer(answer, None)])
 
 
 @command("inspect", "inbond inspect shard.parquet")
@@ -85,6 +93,7 @@ def inspect(session: Session, file: Path) -> None:
     from inbond.api.cli.inspecting import inspected
     from inbond.registry.registry import Registry
 
+    expect_file_or_folder(file)
     home = maybe_home(session.registry)
     if home is None:
         found = inspected(file, None)
@@ -98,36 +107,62 @@ def inspect(session: Session, file: Path) -> None:
 
 
 def _tree(answer: "Answer") -> list[str]:
-    """The walk as a tree: a thing that was met before is not unfolded again."""
+    """The walk as a tree: a thing that was met before is not unfolded again, nor what lies deeper than a screen is wide."""
     nearer, further = ("src", "dst") if answer.direction == "up" else ("dst", "src")
     below: dict[str, list[Hop]] = {}
     for hop in answer.hops:
         below.setdefault(getattr(hop, nearer), []).append(hop)
     lines: list[str] = []
     unfolded = {answer.start}
-
-    def unfold(ref: str, indent: str) -> None:
-        hops = below.get(ref, [])
-        for at, hop in enumerate(hops):
-            last = at + 1 == len(hops)
-            end = getattr(hop, further)
-            again = end in unfolded
-            words = (_UP if answer.direction == "up" else _DOWN).get(hop.relation, hop.relation.replace("_", " "))
-            name = style(short(answer.names.get(end, end)), bold=True)
-            basis = style(hop.basis, "green" if hop.basis == "recorded" else "yellow")
-            more = " (above)" if again and below.get(end) else ""
-            lines.append(f"{indent}{'└─' if last else '├─'} {words} {name} · {basis}{more}")
-            inner = indent + ("   " if last else "│  ")
-            detail = _detail(hop, answer)
-            if detail:
-                bar = "│" if below.get(end) and not again else " "
-                lines.append(f"{inner}{bar}  {style(detail, dim=True)}")
-            if not again:
-                unfolded.add(end)
-                unfold(end, inner)
-
-    unfold(answer.start, "")
+    cut = False
+    waiting = [_branch(below, answer.start, "", 0)]  # a stack: a chain may be longer than calls may be nested
+    while waiting:
+        step = next(waiting[-1], None)
+        if step is None:
+            waiting.pop()
+            continue
+        hop, last, indent, depth = step
+        end = getattr(hop, further)
+        again, more = end in unfolded, ""
+        if below.get(end) and again:
+            more = " (above)"
+        elif below.get(end) and depth == SHOWN_DEPTH:
+            more, cut = " …", True
+        deeper = not (again or more)
+        words = (_UP if answer.direction == "up" else _DOWN).get(hop.relation, hop.relation.replace("_", " "))
+        name = style(short(answer.names.get(end, end)), bold=True)
+        basis = style(hop.basis, "green" if hop.basis == "recorded" else "yellow")
+        lines.append(f"{indent}{'└─' if last else '├─'} {words} {name} · {basis}{more}")
+        inner = indent + ("   " if last else "│  ")
+        detail = _detail(hop, answer)
+        if detail:
+            lines.append(f"{inner}{'│' if deeper and below.get(end) else ' '}  {style(detail, dim=True)}")
+        if deeper:
+            unfolded.add(end)
+            waiting.append(_branch(below, end, inner, depth + 1))
+    if cut:
+        lines += ["", style(f"… what lies more than {SHOWN_DEPTH} hops away is not shown: --json lists it", "yellow")]
     return lines
+
+
+def _branch(below: "dict[str, list[Hop]]", ref: str, indent: str, depth: int) -> "Iterator[tuple[Hop, bool, str, int]]":
+    """The hops below a thing, each with whether it is the last, its indentation and its depth."""
+    hops = below.get(ref, [])
+    return ((hop, at + 1 == len(hops), indent, depth + 1) for at, hop in enumerate(hops))
+
+
+def _weakest(answer: "Answer") -> "Callable[[Hop], str]":
+    """The basis of the whole way from the start down to a hop's student: recorded if one such way is recorded throughout."""
+    below: dict[str, list[Hop]] = {}
+    for hop in answer.hops:
+        below.setdefault(hop.dst, []).append(hop)
+    recorded, waiting = {answer.start}, [answer.start]
+    while waiting:
+        for hop in below.get(waiting.pop(), ()):
+            if hop.basis == "recorded" and hop.src not in recorded:
+                recorded.add(hop.src)
+                waiting.append(hop.src)
+    return lambda hop: hop.basis if hop.dst in recorded else "claimed"
 
 
 def _detail(hop: "Hop", answer: "Answer") -> str:
@@ -164,7 +199,7 @@ def _footer(answer: "Answer", depth: int | None) -> list[str]:
     return lines
 
 
-def _data(answer: "Answer", hops: "list[Hop] | None" = None) -> dict[str, Any]:
+def _data(answer: "Answer") -> dict[str, Any]:
     import msgspec
 
     return {
@@ -172,7 +207,7 @@ def _data(answer: "Answer", hops: "list[Hop] | None" = None) -> dict[str, Any]:
         "direction": answer.direction,
         "tree_size": answer.tree_size,
         "truncated": answer.truncated,
-        "hops": msgspec.to_builtins(answer.hops if hops is None else hops),
+        "hops": msgspec.to_builtins(answer.hops),
         "names": answer.names,
     }
 

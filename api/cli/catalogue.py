@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.dates import expect_date
 from inbond.api.cli.output import facts as fact_lines
-from inbond.api.cli.output import pairs, table, when
+from inbond.api.cli.output import pairs, samples_of, table, when
 
 if TYPE_CHECKING:
     from inbond.registry.recorder import Recorded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+RELATIONS = ("finetune", "adapter", "merge", "quantized", "continued")
+_FROM = f"A model whose weights it starts from; RELATION is {', '.join(RELATIONS[:-1])} or {RELATIONS[-1]} (finetune)."
 PATHS = ("api", "weights", "router", "app", "unknown")
 
 party = noun("party", "Parties: providers, vendors, routers, contractors, you.", "inbond party list")
@@ -111,8 +114,12 @@ def show_teacher(session: Session, name: str) -> None:
 )
 @click.argument("file", type=FILE)
 @click.option("--teacher", metavar="TEACHER", help="A teacher whose outputs they govern; gives party, model and access path.")
-@click.option("--effective", required=True, metavar="DATE", help="The day from which they are in force, YYYY-MM-DD.")
-@click.option("--until", metavar="DATE", help="The day until which they are in force (not known unless given).")
+@click.option(
+    "--effective", required=True, callback=expect_date, metavar="DATE", help="The day from which they are in force, YYYY-MM-DD."
+)
+@click.option(
+    "--until", callback=expect_date, metavar="DATE", help="The day until which they are in force (not known unless given)."
+)
 @click.option("--title", metavar="TEXT", help="What people call the document (the file's stem unless given).")
 @click.option("--version", metavar="TEXT", help="Which version it is (the date unless given).")
 @click.option("--party", metavar="PARTY", help="Whose terms they are (the teacher's party unless given).")
@@ -191,12 +198,12 @@ def show_terms(session: Session, name: str, text: bool) -> None:
 
 @command("add", "inbond student add acme/mini\ninbond student add acme/mini@2 --from meta/llama-3-8b", of=student)
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option("--from", "origins", multiple=True, metavar="MODEL[:RELATION]", help="A model whose weights it starts from.")
+@click.option("--from", "origins", multiple=True, metavar="MODEL[:RELATION]", help=_FROM)
 @facts_options
 def add_student(session: Session, name: str, origins: tuple[str, ...], facts: Path | None) -> None:
     """Put a student on record: a model that is to learn.
 
-    Its version is 1 unless given.
+    Its version is 1 unless given. A base model that --from names is first put on record with `inbond teacher add`.
     """
     given = _load(facts)
     with session.open() as registry:
@@ -226,7 +233,7 @@ def show_student(session: Session, name: str) -> None:
         called = next(item.name for item in listing.students(registry) if item.ref == ref)
         runs = [item for item in listing.runs(registry) if item.student == called]
         ruled = [item for item in listing.decisions(registry) if called in item.subjects]
-        rows = [(run.name, run.datasets, run.samples, run.outcome or "open") for run in runs]
+        rows = [(run.name, run.datasets, samples_of(run), run.outcome or "open") for run in runs]
         about = [([each for each in item.subjects if each != called], item.ruling or "open", item.entry) for item in ruled]
         lines = [
             *table(("run", "datasets", "samples", "state"), rows, empty="no runs"),
@@ -243,7 +250,7 @@ def show_student(session: Session, name: str) -> None:
 @click.argument("weights", type=FILE)
 @click.option("--run", "runs", multiple=True, metavar="RUN", help="A run it came from (all closed ones unless given).")
 @click.option("--channel", "channels", multiple=True, metavar="NAME", help="A channel on which it was released.")
-@click.option("--released", metavar="TIME", help="When, a day or an instant (now unless given).")
+@click.option("--released", callback=expect_date, metavar="DATE", help="When, a day or an instant (now unless given).")
 @facts_options
 def release(
     session: Session,

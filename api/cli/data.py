@@ -141,7 +141,8 @@ def show(session: Session, dataset: str) -> None:
 def export(session: Session, dataset: str, dir: Path, recipient: str | None) -> None:
     """Write a dataset version to DIR with its evidence, for others.
 
-    The delivery is on record first. The folder can be checked by `inbond-verify` with your policy.txt and genesis hash alone.
+    Exporting records a delivery in the ledger, before the first byte leaves. The folder can be checked by `inbond-verify`
+    with your policy.txt and genesis hash alone.
     """
     with session.open() as registry, progress(session.output) as tell:
         done = registry.export_dataset(dataset, dir, recipient=recipient, progress=tell)

@@ -49,8 +49,8 @@ def shown(registry: "Registry", ref: str) -> Detail:
 
     from inbond.ledger.entries import parse_entry
     from inbond.registry import names
-    from inbond.registry.admission import references
     from inbond.registry.listing import names_of
+    from inbond.registry.mentions import references
     from inbond.registry.reading import statement_of
 
     with registry.reading() as reader:

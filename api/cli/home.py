@@ -1,4 +1,4 @@
-"""Which registry a command means: --registry, else INBOND_REGISTRY, else the nearest folder above that is one."""
+"""Which places a command means; the registry is --registry, else INBOND_REGISTRY, else the nearest folder above that is one."""
 
 import os
 from pathlib import Path
@@ -21,6 +21,12 @@ def find_home(given: Path | None) -> Path:
         if (folder / CONFIG).is_file():
             return folder
     raise NotFound(f"no registry: expected {CONFIG} in {here} or a folder above, found none", hint=_HINT)
+
+
+def expect_file_or_folder(path: Path) -> None:
+    """Raise InvalidInput for what may never end or never begin: a pipe, a device, a socket."""
+    if not (path.is_file() or path.is_dir()):
+        raise InvalidInput(f"{path}: expected a file or folder, found a pipe, device or socket")
 
 
 def maybe_home(given: Path | None) -> Path | None:

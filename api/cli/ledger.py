@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command, noun
-from inbond.api.cli.home import maybe_home
+from inbond.api.cli.home import expect_file_or_folder, maybe_home
 from inbond.api.cli.output import facts, pairs, plural, style, when
 from inbond.api.cli.progress import counting, progress
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError
@@ -44,8 +44,8 @@ def show(session: Session, seq: int) -> None:
 
     from inbond.ledger import dsse, merkle
     from inbond.ledger.entries import parse_entry
-    from inbond.registry.admission import references
     from inbond.registry.listing import names_of
+    from inbond.registry.mentions import references
     from inbond.registry.reading import statement_of
     from inbond.schemas import statement
 
@@ -139,6 +139,7 @@ def export(session: Session, dir: Path, bundle: bool) -> None:
 
     The files are those of tlog-tiles; any web server can serve them.
     A log exported to the same DIR again is brought up to date. Entries are in it: they say what the statements say.
+    With --bundle shards leave, so that a delivery of every dataset is recorded in the ledger first.
     """
     from inbond.registry.delivering import export_everything
 
@@ -169,6 +170,7 @@ def verify(context: click.Context, session: Session, what: str | None) -> None:
     if path is not None and path.exists():
         from inbond.api.cli.proving import verify_path
 
+        expect_file_or_folder(path)
         data, lines, verdict = verify_path(path, maybe_home(session.registry))
         session.output.answer(data, [*lines, _verdict(verdict)])
         context.exit(_EXIT[verdict])

@@ -9,10 +9,12 @@ import click
 
 from inbond.api.cli import asking, catalogue, data, deciding, keys, ledger, setup, training
 from inbond.api.cli.commands import CONTEXT, Group
+from inbond.api.cli.failures import explained, interrupted
 from inbond.api.cli.output import echo, error_lines, problem
 from inbond.schemas.errors import InbondError, InvalidInput
 
 INTERRUPTED = 130
+READER_LEFT = 141  # as a shell reports a program that SIGPIPE ended
 
 
 class Root(Group):
@@ -29,13 +31,20 @@ class Root(Group):
             sys.stdout.flush()
         except BrokenPipeError:
             code = _reader_left()
+        except OSError as error:  # the answer itself has no room; what of it was said already is said
+            code = code or _fail(explained(error, words), words)
+            _drop_output()
         sys.exit(code)
 
     def run(self, words: list[str]) -> int:
         """The exit code of a line, after its output."""
+        command = None
         try:
             with self.make_context("inbond", list(words)) as context:
-                self.invoke(context)
+                try:
+                    self.invoke(context)
+                finally:
+                    command = context.invoked_subcommand
                 sys.stdout.flush()
             return 0
         except click.exceptions.Exit as leaving:
@@ -48,14 +57,16 @@ class Root(Group):
         except click.ClickException as error:
             return _fail(InvalidInput(error.format_message()), words)
         except (KeyboardInterrupt, EOFError, click.Abort):
-            echo("interrupted", err=True)
+            echo(interrupted(command, words), err=True)
             return INTERRUPTED
         except BrokenPipeError:
             return _reader_left()
-        except InbondError as error:
-            return _fail(error, words)
         except Exception as error:
-            return _unexpected(error, words)
+            if os.environ.get("INBOND_DEBUG") == "1" and not isinstance(error, InbondError):
+                import traceback
+
+                traceback.print_exc()
+            return _fail(explained(error, words), words)
 
 
 @click.group(
@@ -96,16 +107,6 @@ def _fail(error: InbondError, words: Sequence[str]) -> int:
     return error.exit_code
 
 
-def _unexpected(error: Exception, words: Sequence[str]) -> int:
-    if os.environ.get("INBOND_DEBUG") == "1":
-        import traceback
-
-        traceback.print_exc()
-    text = str(error).replace("\n", " ")
-    hint = "INBOND_DEBUG=1 shows where; please report it with the command that you typed"
-    return _fail(InbondError(f"unexpected {type(error).__name__}: {text}", hint=hint), words)
-
-
 def _wants_json(words: Sequence[str]) -> bool:
     """Known before the line is parsed, as parsing may be what fails."""
     return "--json" in (words[: words.index("--")] if "--" in words else words)
@@ -113,5 +114,10 @@ def _wants_json(words: Sequence[str]) -> bool:
 
 def _reader_left() -> int:
     """Whoever read our output has gone; what follows is lost, so it is no success, and nothing to talk about."""
+    _drop_output()
+    return READER_LEFT
+
+
+def _drop_output() -> None:
+    """Let what could not be written go nowhere, so that Python does not try again when it leaves."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1

@@ -10,11 +10,14 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from inbond.schemas.errors import InbondError, PolicyDenied
+
+if TYPE_CHECKING:
+    from inbond.registry.listing import ListedRun
 
 SHORT = 12
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -58,7 +61,7 @@ def problem(error: InbondError) -> dict[str, Any]:
     """An error as an RFC 9457 problem."""
     own = {"type": error.type, "title": error.title, "status": error.status, "detail": error.message}
     hint = {"hint": error.hint} if error.hint else {}
-    return {**{name: _plain(value) for name, value in error.members.items()}, **own, **hint}
+    return {name: _plain(value) for name, value in {**error.members, **own, **hint}.items()}
 
 
 def echo(text: str, *, err: bool = False) -> None:
@@ -67,9 +70,15 @@ def echo(text: str, *, err: bool = False) -> None:
     pieces = re.split(r"(\x1b\[[0-9;]*m)", text) if coloured(err=err) else [text]
     clean = "".join(piece if at % 2 else _CONTROLS.sub(_escaped, piece) for at, piece in enumerate(pieces))
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(clean.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    if not err:
-        stream.flush()
+    try:
+        stream.write(clean.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        if not err:
+            stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def coloured(*, err: bool = False) -> bool:
@@ -95,6 +104,13 @@ def short(value: str) -> str:
 def when(moment: str) -> str:
     """A time of a statement, to the minute."""
     return f"{moment[:10]} {moment[11:16]} UTC" if len(moment) > 10 else moment
+
+
+def samples_of(run: "ListedRun") -> int | str:
+    """How much a run read, as lists show it: whole shards that were delivered to it are counted in no samples."""
+    if not run.delivered:
+        return run.samples
+    return f"{run.samples:,} and delivered whole" if run.samples else "delivered whole"
 
 
 def plural(count: int, word: str, many: str | None = None) -> str:
@@ -193,4 +209,6 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+    if isinstance(value, int | float | bool | list | dict | None):
+        return value
+    return str(value).encode(errors="backslashreplace").decode()  # a path may hold bytes that are no UTF-8

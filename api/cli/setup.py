@@ -41,7 +41,8 @@ def init(session: Session, dir: Path, origin: str, operator: str | None) -> None
 def demo(session: Session, dir: Path) -> None:
     """Show everything once, on small real models.
 
-    It leaves a registry in DIR (inbond-demo unless given, a new or empty folder) to play with.
+    It leaves a registry in DIR (inbond-demo unless given) to play with: a new or empty folder, or that of an earlier demo,
+    which is replaced.
     """
     from inbond.api.demo import story
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command, noun
-from inbond.api.cli.output import pairs, plural, style, table
+from inbond.api.cli.output import pairs, plural, samples_of, style, table
 from inbond.api.cli.progress import Tell, progress
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError
 
@@ -134,7 +134,7 @@ def list_runs(session: Session) -> None:
 
     with session.open() as registry:
         found = listing.runs(registry)
-    rows = [(each.name, each.student, each.datasets, each.samples, each.segments, each.outcome or "open") for each in found]
+    rows = [(each.name, each.student, each.datasets, samples_of(each), each.segments, each.outcome or "open") for each in found]
     heads = ("run", "student", "datasets", "samples", "segments", "state")
     session.output.answer({"runs": found}, table(heads, rows, empty="no runs yet: inbond pull DATASET --student S --run NAME"))
 

@@ -19,6 +19,7 @@ import inbond.ledger.verify as verifier
 from inbond.api.demo import corpus
 from inbond.api.demo.model import STUDENT, Example, LanguageModel, Vocabulary
 from inbond.registry.delivering import export_everything
+from inbond.registry.home import CONFIG, Home
 from inbond.registry.lineage import Answer
 from inbond.registry.registry import Registry
 from inbond.schemas.errors import InbondError, PolicyDenied
@@ -56,9 +57,13 @@ class Ended:
 
 
 def run(folder: Path, told: Told) -> Ended:
-    """Tell the story into a new registry at `folder`; raises the first thing that is not as it should be."""
+    """Tell the story into a new registry at `folder`; raises the first thing that is not as it should be.
+
+    A demo that was left there is replaced; anything else there is a Conflict.
+    """
     started = time.monotonic()
     folder = folder.absolute()
+    remove_demo(folder)
     work = folder.parent / f".{folder.name}.story"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -69,6 +74,20 @@ def run(folder: Path, told: Told) -> Ended:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return ended
+
+
+def remove_demo(folder: Path) -> None:
+    """Empty `folder` if it holds a registry of this origin; registry.toml goes last, so that what was cut short goes on."""
+    try:
+        if Home.read(folder).origin != ORIGIN:
+            return
+    except InbondError:
+        return
+    for each in sorted(folder.iterdir(), key=lambda path: path.name == CONFIG):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 class _Story:

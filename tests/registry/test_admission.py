@@ -8,7 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from inbond.ledger.keys import SigningKey
-from inbond.registry.admission import references
+from inbond.registry.mentions import references
 from inbond.schemas import statements as s
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.entry import Envelope

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inbond.api.cli.failures import explained
 from tests.api.cli.shell import TEACHER, ok, run, write_chats
 
 QUESTIONS = [
@@ -67,8 +68,11 @@ def test_a_student_that_teaches_is_shown_over_two_hops(warehouse: Path) -> None:
     lines = ok("lineage", "example.org/mini").out.splitlines()
     assert lines[1].startswith("└─ is the student acme/mini@1")
     assert lines[2].startswith(f"   └─ trained on outputs of {TEACHER}")
-    [row] = ok("used-by", "openai", "--json").json["hops"]
-    assert row["rows"] == 20
+    found = ok("used-by", "openai", "--json").json
+    assert [hop["relation"] for hop in found["hops"]] == ["provided_by", "trained_on_outputs_of", "same_as", "provided_by"][:3]
+    [row] = found["students"]
+    assert (row["rows"], row["basis"]) == (20, "claimed")  # which party provides a teacher, somebody declared
+    assert ok("used-by", TEACHER, "--json").json["students"][0]["basis"] == "recorded"
 
 
 def test_what_a_person_would_type_names_things(warehouse: Path) -> None:
@@ -184,11 +188,13 @@ def test_an_unexpected_error_is_one_line(warehouse: Path, monkeypatch: pytest.Mo
     (warehouse / "policy.txt").mkdir()
     done = run("doctor")
     assert done.code == 1
-    assert done.err.startswith("error: unexpected IsADirectoryError: ")
-    assert "Traceback" not in done.err
+    assert done.err == f"error: {warehouse / 'policy.txt'}: Is a directory\n"
     monkeypatch.setenv("INBOND_DEBUG", "1")
     assert "Traceback" in run("doctor").err
-    assert json.loads(run("doctor", "--json").err.splitlines()[-1])["type"] == "urn:inbond:problem:unexpected"
+    assert json.loads(run("doctor", "--json").err.splitlines()[-1])["type"] == "urn:inbond:problem:store-failed"
+    told = explained(ZeroDivisionError("by zero"), ["doctor"])
+    assert (told.message, told.exit_code) == ("unexpected ZeroDivisionError: by zero", 1)
+    assert "please report it" in (told.hint or "")
 
 
 @pytest.mark.usefixtures("warehouse")

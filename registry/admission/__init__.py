@@ -1,0 +1,89 @@
+"""May this statement stand here? Existence, ownership, objects and policy, kind by kind.
+
+Roles and signatures are settled before (signers.py). Everything here is a question about the entries so far and about
+objects named by digest, so an audit gets the same answers. Objects belong to the party that made them: a statement about
+somebody else's is refused.
+"""
+
+from collections.abc import Callable
+
+from msgspec import UnsetType
+from sqlalchemy import Connection, select
+
+from inbond.ledger.rules import Draft
+from inbond.registry import tables as t
+from inbond.registry.admission import data, rulings, use
+from inbond.registry.admission.expectations import check_owner, expect_kind
+from inbond.registry.lists import Lists
+from inbond.registry.mentions import named_objects, references
+from inbond.registry.signers import authorised
+from inbond.schemas.errors import InvalidInput, NotPermitted
+from inbond.schemas.statement import split_ref
+from inbond.schemas.statements import Basis
+
+
+def admit(connection: Connection, draft: Draft, lists: Lists) -> None:
+    """Raise the InbondError that keeps `draft` out; return if it may stand."""
+    if draft.kind == "genesis":
+        return
+    if draft.kind not in _CHECKS:
+        raise InvalidInput(f"{draft.kind} statements have no flow in this version: expected one of {', '.join(sorted(_CHECKS))}")
+    owner = draft.signers[0].party if draft.kind == "key" else authorised(draft).party
+    _check_references(connection, draft)
+    _check_word(draft, owner)
+    _check_amends(connection, draft, owner)
+    for digest in named_objects(draft.body):
+        lists.expect(digest, draft.kind)
+    _CHECKS[draft.kind](connection, draft, owner, lists)
+
+
+def _check_references(connection: Connection, draft: Draft) -> None:
+    wanted = references((draft.body, draft.statement.header))
+    if not wanted:
+        return
+    query = select(t.things.c.ref).where(t.things.c.ref.in_(wanted))
+    missing = wanted - set(connection.execute(query).scalars())
+    if missing:
+        raise InvalidInput(f"{draft.kind} statement: expected things that exist, found {', '.join(sorted(missing))}")
+
+
+def _check_word(draft: Draft, owner: str) -> None:
+    """Nobody puts observed words into another's mouth."""
+    header = draft.statement.header
+    expect_kind(header.asserted_by.party, "party")
+    if header.asserted_by.party != owner and header.basis is not Basis.ALLEGED:
+        raise NotPermitted(
+            f"{draft.kind} statement: expected asserted_by {owner}, the signer's party, or basis alleged, "
+            f"found {header.asserted_by.party} with basis {header.basis.value}"
+        )
+
+
+def _check_amends(connection: Connection, draft: Draft, owner: str) -> None:
+    amends = draft.statement.header.amends
+    if isinstance(amends, UnsetType):
+        return
+    if split_ref(amends)[0] != draft.kind:
+        raise InvalidInput(f"{draft.kind} statement: expected to amend a {draft.kind}, found {amends}")
+    check_owner(connection, amends, owner)
+
+
+def _anything(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """Nothing beyond what holds for every kind."""
+
+
+_CHECKS: dict[str, Callable[[Connection, Draft, str, Lists], None]] = {
+    "key": data.key,
+    "party": _anything,
+    "source": _anything,
+    "terms": data.terms,
+    "teacher": data.teacher,
+    "shard": data.shard,
+    "dataset": data.dataset,
+    "student": data.student,
+    "run": use.run,
+    "grant": use.grant,
+    "consume": use.consume,
+    "delivery": use.delivery,
+    "release": use.release,
+    "decision": rulings.decision,
+}

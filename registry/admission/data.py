@@ -1,0 +1,125 @@
+"""Admission of what is on offer: keys, terms, teachers, shards, datasets, students."""
+
+from msgspec import UNSET, UnsetType
+from sqlalchemy import Connection, select
+
+from inbond.ledger.rules import Draft
+from inbond.registry import tables as t
+from inbond.registry.admission.expectations import check_owner, expect_kind, expect_known_kind
+from inbond.registry.lists import Lists
+from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.statements import (
+    Dataset,
+    Shard,
+    ShardKind,
+    Student,
+    Teacher,
+)
+
+
+def key(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """A key's party exists."""
+    expect_kind(draft.body.party, "party")
+
+
+def terms(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """Terms are a party's."""
+    expect_kind(draft.body.party, "party")
+
+
+def teacher(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """A teacher's relations are models; only its owner may say that it is a student of this registry."""
+    body: Teacher = draft.body
+    expect_known_kind(body.party, "party")
+    for ancestor in body.ancestry.value_or(()):
+        expect_kind(ancestor.model, "teacher", "student")
+    if not isinstance(body.same_as_student, UnsetType):
+        expect_kind(body.same_as_student, "student")
+        check_owner(connection, body.same_as_student, owner)
+
+
+def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """A text shard: its file has its size, its inputs can be read, its ordinal is free, its teachers are all named."""
+    body: Shard = draft.body
+    if body.kind is not ShardKind.TEXT:
+        raise InvalidInput(f"{body.kind.value} shards have no flow in this version: expected kind text")
+    expect_known_kind(body.supplier, "party")
+    for model in body.models:
+        expect_kind(model.teacher, "teacher")
+    lists.expect_size(body.file, body.size)
+    lists.inputs(body.inputs)  # read now, so that what cannot be read never stands
+    _check_derived(connection, body, lists)
+    query = select(t.shards.c.ref).where(t.shards.c.import_identity == body.import_identity, t.shards.c.ordinal == body.ordinal)
+    found = connection.execute(query).scalar_one_or_none()
+    if found is not None:
+        raise Conflict(
+            f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}",
+            hint="another process imports the same files: repeat the command when it has ended, nothing will be doubled",
+        )
+
+
+def _check_derived(connection: Connection, body: Shard, lists: Lists) -> None:
+    """What a shard was made from does not lose its teachers: the gate and lineage ask the shard's own models."""
+    lines = lists.derived(body.derived_from)
+    rows = _rows_of(connection, {line.shard for line in lines})
+    for line in lines:
+        if line.rows[-1][1] > rows[line.shard]:
+            raise InvalidInput(
+                f"derived_from: expected rows within [0, {rows[line.shard]}) of {line.shard}, found {line.rows[-1]}"
+            )
+    named = {model.teacher for model in body.models}
+    e = t.edges.c
+    for source in sorted(rows):
+        query = select(e.dst).where(e.src == source, e.relation.like("model:%"))
+        if missing := set(connection.execute(query).scalars()) - named:
+            raise InvalidInput(f"shard made from {source}: expected its models too, found none of {', '.join(sorted(missing))}")
+
+
+def dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """A dataset version: parts exist with the rows they name, counts agree, the name and version are free."""
+    body: Dataset = draft.body
+    parts = lists.parts(body.parts)
+    if not parts:
+        raise InvalidInput(f"dataset {body.name}@{body.version}: expected at least one part, found none")
+    rows = _rows_of(connection, {part.shard for part in parts})
+    splits: dict[str, int] = {}
+    for part in parts:
+        if part.rows[-1][1] > rows[part.shard]:
+            raise InvalidInput(
+                f"dataset part: expected rows within [0, {rows[part.shard]}) of {part.shard}, found {part.rows[-1]}"
+            )
+        splits[part.split] = splits.get(part.split, 0) + part.count
+    found = {"shards": len(rows), "rows": sum(splits.values()), "splits": splits}
+    stated = {"shards": body.counts.shards, "rows": body.counts.rows, "splits": body.counts.splits}
+    if found != stated:
+        raise InvalidInput(f"dataset {body.name}@{body.version}: expected counts {found} as its parts say, found {stated}")
+    taken = select(t.datasets.c.ref).where(
+        t.datasets.c.owner == owner, t.datasets.c.name == body.name, t.datasets.c.version == body.version
+    )
+    if (other := connection.execute(taken).scalar_one_or_none()) is not None:
+        raise Conflict(f"dataset {body.name}@{body.version} is on record as {other}: expected a new version")
+    if not isinstance(body.previous, UnsetType):
+        expect_kind(body.previous, "dataset")
+        check_owner(connection, body.previous, owner)
+
+
+def _rows_of(connection: Connection, shards: set[str]) -> dict[str, int]:
+    listed, rows = sorted(shards), {}
+    for start in range(0, len(listed), 500):
+        query = select(t.shards.c.ref, t.shards.c.rows).where(t.shards.c.ref.in_(listed[start : start + 500]))
+        rows.update({row.ref: row.rows for row in connection.execute(query)})
+    if missing := shards - rows.keys():
+        raise InvalidInput(f"expected shards that are on record, found {', '.join(sorted(missing)[:3])}")
+    return rows
+
+
+def student(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
+    """A student starts from models that are on record; its name and version are free."""
+    body: Student = draft.body
+    for origin in body.initialised_from:
+        expect_kind(origin.model, "teacher", "student")
+    taken = select(t.things.c.ref).where(
+        t.things.c.kind == "student", t.things.c.owner == owner, t.things.c.name == f"{body.id}@{body.version}"
+    )
+    if draft.statement.header.amends is UNSET and (other := connection.execute(taken).scalar()) is not None:
+        raise Conflict(f"student {body.id}@{body.version} is on record as {other}: expected a new version")
