@@ -139,14 +139,14 @@ def _tree(answer: "Answer") -> list[str]:
             lines.append(f"{inner}{'│' if deeper and below.get(end) else ' '}  {style(detail, dim=True)}")
         if deeper:
             unfolded.add(end)
-            waiting.append(_branch(below, end, inner, depth + 1))
+            waiting.append(_branch(below, end, inner, depth))
     if cut:
         lines += ["", style(f"… what lies more than {SHOWN_DEPTH} hops away is not shown: --json lists it", "yellow")]
     return lines
 
 
 def _branch(below: "dict[str, list[Hop]]", ref: str, indent: str, depth: int) -> "Iterator[tuple[Hop, bool, str, int]]":
-    """The hops below a thing, each with whether it is the last, its indentation and its depth."""
+    """The hops below a thing at a depth, each with whether it is the last, its indentation and its own depth."""
     hops = below.get(ref, [])
     return ((hop, at + 1 == len(hops), indent, depth + 1) for at, hop in enumerate(hops))
 

@@ -37,6 +37,14 @@ def test_readers_cannot_write(world: World) -> None:
         connection.exec_driver_sql("DELETE FROM signers")
 
 
+def test_a_file_read_as_one_that_nobody_writes_must_stay_as_it_was(world: World) -> None:
+    database = Database(world.folder / "ledger.db")
+    database._frozen = (1, 2, 3)  # as where the folder cannot be written; the mount itself is tried in test_troubles
+    with pytest.raises(StoreError, match="it was written since"), database.reading() as connection:
+        connection.execute(select(tables.head)).all()
+    database.close()
+
+
 def test_the_settings_that_the_safety_argument_needs(world: World) -> None:
     expected = {"synchronous": 2, "recursive_triggers": 1, "foreign_keys": 1, "cell_size_check": 1, "journal_mode": "wal"}
     for opened in (world.log.database.reading, world.log.database.writing):

@@ -338,6 +338,24 @@ def test_usage(story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert message in capsys.readouterr().err
 
 
+def test_failures_that_ran_off_the_screen_are_said_again(capsys: pytest.CaptureFixture[str]) -> None:
+    for count, failed, repeated in ((100, 7, 5), (100, 1, 1), (9, 7, 0)):
+        for quiet in (False, True):
+            report = verify.Report(quiet=quiet)
+            for at in range(count):
+                report.add("FAILED" if at < failed else "proved", f"file {at}", "text")
+            report.finish()
+            out = capsys.readouterr().out
+            if quiet:
+                assert len(json.loads(out)["checks"]) == count
+                continue
+            lines = out.splitlines()
+            assert lines[-1] == f"FAILED · {count - failed} proved · 0 missing · {failed} FAILED · 0 noted"
+            if repeated:
+                assert lines[-1 - repeated : -1] == lines[:repeated]
+            assert len(lines) == count + repeated + (2 if repeated else 1)
+
+
 def test_nothing_to_check_is_inconclusive(story: Story, tmp_path: Path) -> None:
     (tmp_path / "bundle" / "receipts").mkdir(parents=True)
     assert ask(story, tmp_path / "bundle").code == 6
