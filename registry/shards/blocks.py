@@ -9,7 +9,7 @@ even while somebody writes to the file. Only touched blocks are read: any column
 import io
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from threading import Lock
 from typing import BinaryIO
@@ -104,6 +104,18 @@ class VerifiedFile(io.RawIOBase):
                 done.result()
         return view[offset - start : end - start]
 
+    def checked_ahead(self, target: memoryview) -> "CheckedAhead":
+        """Fill `target`, memory of this file's size that nobody else writes to, while its first blocks may be parsed already."""
+        count = len(self._hashes)
+
+        def fill(first: int, last: int) -> None:
+            start, end = first * BLOCK, min(last * BLOCK, self._size)
+            target[start:end] = self._copy(start, end - start)
+            self._check(target, 0, first, last)
+
+        shares = [(at, min(at + _SHARE, count)) for at in range(0, count, _SHARE)]
+        return CheckedAhead([threads().submit(fill, *share) for share in shares])
+
     def _check(self, view: memoryview, base: int, first: int, last: int) -> None:
         """Compare blocks [first, last); `view` begins at block `base`."""
         for block in range(first, last):
@@ -192,6 +204,18 @@ class VerifiedFile(io.RawIOBase):
         if not self.closed:
             self._raw.close()
         super().close()
+
+
+class CheckedAhead:
+    """A copy of a file that is being made and checked, in order; `until` says how far it can be used."""
+
+    def __init__(self, checks: Sequence[Future[None]]) -> None:
+        self._checks = checks
+
+    def until(self, end: int) -> None:
+        """Return when bytes [0, end) are there and verified; raises VerificationError where they are not."""
+        for check in self._checks[: -(-end // (_SHARE * BLOCK))]:
+            check.result()
 
 
 _SHARE = 8  # blocks that one thread hashes: half a megabyte, far above the cost of handing over

@@ -5,7 +5,9 @@ signed `shard` statement, and only what a read touches is read. That the rows ar
 question, answered by `check_records` against the signed record root.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 from typing import BinaryIO, Self
@@ -73,11 +75,28 @@ class ShardReader:
         Raises InvalidInput for a column or a range that the shard does not have, VerificationError for altered bytes.
         """
         names = _names(columns)
+        if rows is None and columns is None:
+            with self._lock, self._parsing():
+                return self._read_whole().select(names)
         if rows is None:
             with self._lock, self._parsing():
                 return self._parquet.read(columns=names, use_threads=True).select(names)
         tables = list(self.batches(columns, rows))
         return pa.concat_tables(tables) if tables else pa.schema([TEXT_SCHEMA.field(n) for n in names]).empty_table()
+
+    def _read_whole(self) -> pa.Table:
+        """Every row group, some at a time, each decoded once its bytes are verified, while those behind it still are."""
+        buffer = pa.allocate_buffer(self._file.size())
+        copy = self._file.checked_ahead(memoryview(buffer).cast("B"))
+        metadata = self._parquet.metadata  # verified when the shard was opened; the copy's footer is not read
+
+        def decoded(group: int) -> pa.Table:
+            copy.until(_end_of(metadata.row_group(group)))
+            parquet = pq.ParquetFile(pa.BufferReader(buffer), metadata=metadata)
+            return parquet.read_row_group(group, use_threads=False)
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="inbond-decode") as pool:
+            return pa.concat_tables(pool.map(decoded, range(metadata.num_row_groups)))
 
     def batches(self, columns: Sequence[str] | None = None, rows: Sequence[range] | None = None) -> Iterator[pa.Table]:
         """As `read`, piece by piece: memory is bounded by a row group. The pieces' borders mean nothing."""
@@ -190,3 +209,15 @@ def _names(columns: Sequence[str] | None) -> list[str]:
         if name not in TEXT_SCHEMA.names:
             raise InvalidInput(f"expected columns among {', '.join(TEXT_SCHEMA.names)}, found {name!r}")
     return list(columns)
+
+
+def _end_of(group: pq.RowGroupMetaData) -> int:
+    """Where the bytes of a row group end; its column chunks may have a dictionary page before their data."""
+    end = 0
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        start = chunk.data_page_offset
+        if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+            start = min(start, chunk.dictionary_page_offset)
+        end = max(end, start + chunk.total_compressed_size)
+    return end
