@@ -4,6 +4,7 @@ A record that cannot be imported comes out as `Rejected`, in its place among the
 one rejected record fails the import is for the caller to say. What makes the rest of a file unreadable raises.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,14 +55,14 @@ class StopImport(Exception):
         self.hint = hint
 
 
-class Converter:
+class Converter(ABC):
     """Makes records of one format; made anew for each import, so it may remember what it has seen."""
 
+    @abstractmethod
     def convert(self, fields: Fields) -> Sequence[Record]:
         """The records that one record of the source holds. Raises Fault, or StopImport."""
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027  # most formats have nothing to say about the inputs as a whole
         """Called after the last input. Raises InvalidInput where the inputs as a whole were not what the options say."""
 
 

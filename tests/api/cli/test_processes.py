@@ -7,8 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.api.cli.shell import TEACHER, write_chats
 
 INBOND = str(Path(sys.executable).with_name("inbond"))
@@ -30,7 +28,6 @@ def test_a_reader_that_leaves_is_no_reason_to_talk(warehouse: Path) -> None:
     assert done.returncode == 141
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="no signals here")
 def test_an_interrupt_is_130(warehouse: Path) -> None:
     write_chats(warehouse.parent / "many.jsonl", 5000)
     inbond(warehouse, "import", "messages", "../many.jsonl", "--teacher", TEACHER)
