@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Row, Table, select, text
+from sqlalchemy import Connection, select, text
 
 from inbond.ledger import checkpoints, merkle, notes, submission, tables
 from inbond.ledger.batch import Batch
+from inbond.ledger.comparing import compare_table, shown
 from inbond.ledger.database import Database, translated
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring
@@ -28,27 +28,15 @@ from inbond.ledger.keys import PublicKey
 from inbond.ledger.log import Log
 from inbond.ledger.reader import LedgerReader, stored_tile
 from inbond.ledger.rules import Rules
+from inbond.ledger.sources import DatabaseSource, FolderSource, Source, translating
 from inbond.ledger.submission import Submission
-from inbond.ledger.tiles import decode_bundle, entries_path, node_reader, tile_path, tiles_of
+from inbond.ledger.tiles import node_reader, tile_path, tiles_of
 from inbond.schemas.entry import GENESIS_PREV, Entry
 from inbond.schemas.errors import InbondError, Inconclusive, StoreError, VerificationError
 from inbond.schemas.statement import Statement
 
 STEP = 256
-Item = TypeVar("Item")
 Progress = Callable[[int, int], None]
-
-
-class Source(Protocol):
-    """Where an audit reads a log from."""
-
-    name: str
-
-    def checkpoint(self) -> bytes:
-        """The newest checkpoint, a signed note."""
-
-    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
-        """(seq, bytes) of the first `size` entries, in order."""
 
 
 @dataclass
@@ -77,7 +65,7 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> Audit
     with _reported(report), translated(log.database.path), _scratch(rules) as scratch:
         log.database.integrity()
         with log.reading() as reader:
-            state = _replay(_DatabaseSource(report.source, reader), rules, scratch, report, progress)
+            state = _replay(DatabaseSource(report.source, reader), rules, scratch, report, progress)
             with scratch.reading() as again:
                 _check_triggers(reader.connection, again)
                 for table in (tables.entries, tables.signers, tables.tiles, *rules.tables):
@@ -99,7 +87,7 @@ def audit_folder(folder: Path, rules: Rules, genesis: bytes | None = None, progr
     """
     report = AuditReport(str(folder))
     with _reported(report), _scratch(rules) as scratch:
-        source = _FolderSource(folder)
+        source = FolderSource(folder)
         _replay(source, rules, scratch, report, progress)
         with scratch.reading() as again:
             for name in (name for name in tiles_of(report.size) if name.level is not None):
@@ -237,7 +225,7 @@ def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring
     """Every stored checkpoint is signed and is the root of its size; the head row is the newest of them."""
     node = node_reader(lambda level, n: stored_tile(again, level, n))
     newest = b""
-    for size, newest in _translating(Path(report.source), reader.checkpoints()):
+    for size, newest in translating(Path(report.source), reader.checkpoints()):
         checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
         if checkpoint.size != size or not 0 < size <= reader.size:
             raise VerificationError(f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}")
@@ -257,8 +245,8 @@ def _check_triggers(live: Connection, again: Connection) -> None:
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             raise VerificationError(
-                f"trigger {name}: expected {_shown(expected.get(name))}, which keeps entries append-only, found "
-                f"{_shown(found.get(name))}"
+                f"trigger {name}: expected {shown(expected.get(name))}, which keeps entries append-only, found "
+                f"{shown(found.get(name))}"
             )
 
 
@@ -268,86 +256,7 @@ def _check_head(reader: LedgerReader, state: _State) -> None:
     ):  # fmt: skip
         found = getattr(reader, name)
         if found != expected:
-            raise VerificationError(f"head.{name}: expected {_shown(expected)} from the entries, found {_shown(found)}")
-
-
-def compare_table(table: Table, live: Connection, again: Connection, path: Path) -> None:
-    """Raise VerificationError, naming row and column, unless a table holds the same rows in both databases.
-
-    `path` is that of the live one, for messages.
-    """
-    order = list(table.primary_key.columns)
-
-    def rows(connection: Connection) -> Iterator[Row[Any]]:
-        yield from connection.execution_options(yield_per=1000).execute(select(table).order_by(*order))
-
-    for found, expected in zip_longest(_translating(path, rows(live)), rows(again)):
-        if found == expected:
-            continue
-        extra = expected is None
-        if found is not None and expected is not None:  # in order, so the lesser key is the one that the other side lacks
-            keys = [tuple(row._mapping[column] for column in order) for row in (found, expected)]
-            extra = keys[0] < keys[1]
-        if found is None or expected is None or keys[0] != keys[1]:
-            row, word = (found, "follows from no entry") if extra else (expected, "is missing")
-            raise VerificationError(f"table {table.name}: row {_key(order, row)} {word}")
-        for column in table.columns:
-            a, b = found._mapping[column], expected._mapping[column]
-            if a != b:
-                raise VerificationError(
-                    f"table {table.name}: row {_key(order, expected)}: column {column.name}: expected {_shown(b)}, "
-                    f"found {_shown(a)}"
-                )
-
-
-def _translating(path: Path, items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; damage that shows while they are read is that of the database at `path`."""
-    with translated(path):
-        yield from items
-
-
-def _key(order: list[Any], row: Any) -> str:
-    return ", ".join(f"{column.name}={_shown(row._mapping[column])}" for column in order)
-
-
-def _shown(value: Any) -> str:
-    text = value.hex() if isinstance(value, bytes) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-class _DatabaseSource:
-    def __init__(self, name: str, reader: LedgerReader) -> None:
-        self.name, self._reader = name, reader
-
-    def checkpoint(self) -> bytes:
-        return self._reader.note
-
-    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
-        return _translating(Path(self.name), self._reader.entries(0, size))
-
-
-class _FolderSource:
-    """A log as `export` writes it; also what a web server would serve."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name, self._folder = str(folder), folder
-
-    def checkpoint(self) -> bytes:
-        return self.read("checkpoint")
-
-    def entries(self, size: int) -> Iterator[tuple[int, bytes]]:
-        for n in range((size + 255) // 256):
-            width = min(256, size - 256 * n)
-            if not (self._folder / entries_path(n, width)).is_file() and n == 0:
-                raise Inconclusive(f"{self._folder} has no entry bundles: a public export shows heads and tiles, not entries")
-            bundle = decode_bundle(self.read(entries_path(n, width)), width)
-            yield from ((256 * n + i, data) for i, data in enumerate(bundle))
-
-    def read(self, path: str) -> bytes:
-        try:
-            return (self._folder / path).read_bytes()
-        except OSError as error:
-            raise VerificationError(f"{self._folder / path}: expected a file of the log, found none: {error.strerror}") from None
+            raise VerificationError(f"head.{name}: expected {shown(expected)} from the entries, found {shown(found)}")
 
 
 @contextmanager

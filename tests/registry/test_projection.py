@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Integer, LargeBinary, Table
 
-from inbond.ledger.audit import compare_table
+from inbond.ledger.comparing import compare_table
 from inbond.registry import tables as t
 from inbond.schemas.errors import VerificationError
 from tests.registry.world import CHAT_ROWS, CODE_ROWS, World
