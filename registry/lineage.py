@@ -7,23 +7,20 @@ one query a level, and names the tree size that it is about; an answer that was 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
+from inbond.registry.given import Given, Ranges, chunks, rows_in, within
 from inbond.registry.recorder import now
-from inbond.registry.training.layout import merged
 from inbond.schemas.errors import InvalidInput
 
 MAX_HOPS = 10_000
 
 _STARTS = ("student", "teacher", "shard", "dataset", "run", "release", "party", "terms")
-_Ranges = dict[str, list[tuple[int, int]]]
-_Found = dict[tuple[str, str], list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +105,8 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
     return answer
 
 
-class _View:
+class _View(Given):
     """The catalogue as of a tree size; grants with a reporting time before `time` are overdue."""
-
-    def __init__(self, connection: Connection, size: int, time: str) -> None:
-        self.connection, self.size, self.time = connection, size, time
 
     def hops(self, ref: str, direction: str, depth: int) -> list[Hop]:
         kind = ref.partition(":")[0]
@@ -129,7 +123,7 @@ class _View:
 
     def names(self, refs: Iterable[str]) -> dict[str, str]:
         named: dict[str, str] = {}
-        for chunk in _chunks(sorted(refs)):
+        for chunk in chunks(sorted(refs)):
             query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(chunk))
             named.update({row.ref: row.name or row.ref for row in self.connection.execute(query)})
         return named
@@ -137,7 +131,7 @@ class _View:
     # -- up ----------------------------------------------------------------------------------------------------------------
 
     def _student_up(self, ref: str, depth: int) -> list[Hop]:
-        runs = self._column(select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.seq < self.size).order_by(t.runs.c.seq))
+        runs = self.column(select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.seq < self.size).order_by(t.runs.c.seq))
         return self._learned(ref, runs, depth)
 
     def _run_up(self, ref: str, depth: int) -> list[Hop]:
@@ -145,23 +139,23 @@ class _View:
 
     def _learned(self, src: str, runs: list[str], depth: int) -> list[Hop]:
         """What `runs` read, teacher by teacher and role by role."""
-        exposed = self._exposed(runs)
-        at_most = self._granted_without_report(runs)
+        exposed = self.exposed(runs)
+        at_most = self.granted_without_report(runs)
         shards = sorted({shard for shard, _ in (*exposed, *at_most)})
-        models = self._models(shards)
+        models = self.models(shards)
         hops = []
         for teacher, role in sorted({pair for pairs in models.values() for pair in pairs}):
             mine = [shard for shard in shards if (teacher, role) in models.get(shard, ())]
-            rows = sum(_rows([r for run in runs for r in exposed.get((shard, run), ())]) for shard in mine)
+            rows = sum(rows_in([r for run in runs for r in exposed.get((shard, run), ())]) for shard in mine)
             most = sum(
-                _rows([r for run in runs for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
+                rows_in([r for run in runs for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
                 for shard in mine
             )
             by = tuple(run for run in runs if any((shard, run) in exposed or (shard, run) in at_most for shard in mine))
             hops.append(
                 Hop(
                     src, teacher, "trained_on_outputs_of", depth, "recorded", rows, most if most > rows else None, role,
-                    len(mine), self._datasets(by, mine), by, tuple(mine[:20]),
+                    len(mine), self.datasets(by, mine), by, tuple(mine[:20]),
                 )
             )  # fmt: skip
         return hops
@@ -172,7 +166,7 @@ class _View:
         ranges: dict[str, list[tuple[int, int]]] = {}
         for row in self.connection.execute(query):
             ranges.setdefault(row.shard, []).append((row.first, row.last))
-        models = self._models(sorted(ranges))
+        models = self.models(sorted(ranges))
         return [
             Hop(
                 ref,
@@ -180,7 +174,7 @@ class _View:
                 "made_by",
                 depth,
                 "recorded",
-                sum(_rows(ranges[s]) for s in mine),
+                sum(rows_in(ranges[s]) for s in mine),
                 None,
                 role,
                 len(mine),
@@ -194,7 +188,7 @@ class _View:
         rows = self.connection.execute(select(t.shards.c.rows).where(t.shards.c.ref == ref)).scalar()
         return [
             Hop(ref, teacher, "made_by", depth, "recorded", rows, None, role)
-            for teacher, role in sorted(self._models([ref]).get(ref, ()))
+            for teacher, role in sorted(self.models([ref]).get(ref, ()))
         ]
 
     def _edges_up(self, ref: str, depth: int) -> list[Hop]:
@@ -209,19 +203,19 @@ class _View:
 
     def _party_down(self, ref: str, depth: int) -> list[Hop]:
         query = select(t.teachers.c.ref).where(t.teachers.c.party == ref, t.teachers.c.seq < self.size)
-        return [Hop(teacher, ref, "provided_by", depth, "claimed") for teacher in self._column(query)]
+        return [Hop(teacher, ref, "provided_by", depth, "claimed") for teacher in self.column(query)]
 
     def _terms_down(self, ref: str, depth: int) -> list[Hop]:
         query = select(t.teachers.c.ref).where(t.teachers.c.seq < self.size)
         return [
             Hop(teacher, ref, "governed_by", depth, "recorded")
-            for teacher in self._column(query)
+            for teacher in self.column(query)
             if ref in applicable_terms(self.connection, teacher, self.size)
         ]
 
     def _teacher_down(self, ref: str, depth: int) -> list[Hop]:
         e = t.edges.c
-        shards = self._column(select(e.src).where(e.dst == ref, e.relation.like("model:%"), e.seq < self.size).distinct())
+        shards = self.column(select(e.src).where(e.dst == ref, e.relation.like("model:%"), e.seq < self.size).distinct())
         return self._readers(ref, shards, depth)
 
     def _shard_down(self, ref: str, depth: int) -> list[Hop]:
@@ -239,38 +233,38 @@ class _View:
         student = self.connection.execute(select(t.runs.c.student).where(t.runs.c.ref == ref, t.runs.c.seq < self.size)).scalar()
         return [Hop(student, ref, "trained_by", depth, "recorded")] if student else []
 
-    def _readers(self, ref: str, shards: list[str], depth: int, parts: _Ranges | None = None) -> list[Hop]:
+    def _readers(self, ref: str, shards: list[str], depth: int, parts: Ranges | None = None) -> list[Hop]:
         """The students whose runs read any of `shards`, or of the rows of them that `parts` names."""
         x, g = t.exposures.c, t.grants.c
         runs: set[str] = set()
-        for chunk in _chunks(shards):
-            runs.update(self._column(select(x.run).where(x.shard.in_(chunk), x.seq < self.size).distinct()))
-        overdue = self._column(select(g.run).where(g.seq < self.size, g.report_by < self.time).distinct())
+        for chunk in chunks(shards):
+            runs.update(self.column(select(x.run).where(x.shard.in_(chunk), x.seq < self.size).distinct()))
+        overdue = self.column(select(g.run).where(g.seq < self.size, g.report_by < self.time).distinct())
         runs.update(overdue)
         students: dict[str, list[str]] = {}
-        for chunk in _chunks(sorted(runs)):
+        for chunk in chunks(sorted(runs)):
             query = select(t.runs.c.ref, t.runs.c.student).where(t.runs.c.ref.in_(chunk)).order_by(t.runs.c.seq)
             for row in self.connection.execute(query):
                 students.setdefault(row.student, []).append(row.ref)
         hops = []
         relation = "trained_on_outputs_of" if ref.startswith("teacher:") else "trained_on"
         for student, mine in students.items():
-            exposed, at_most = self._exposed(mine, set(shards)), self._granted_without_report(mine, set(shards))
+            exposed, at_most = self.exposed(mine, set(shards)), self.granted_without_report(mine, set(shards))
             if parts is not None:
-                exposed, at_most = _within(exposed, parts), _within(at_most, parts)
+                exposed, at_most = within(exposed, parts), within(at_most, parts)
             touched = sorted({shard for shard, _ in (*exposed, *at_most)})
             if not touched:
                 continue
-            rows = sum(_rows([r for run in mine for r in exposed.get((shard, run), [])]) for shard in touched)
+            rows = sum(rows_in([r for run in mine for r in exposed.get((shard, run), [])]) for shard in touched)
             most = sum(
-                _rows([r for run in mine for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
+                rows_in([r for run in mine for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
                 for shard in touched
             )
             by = tuple(run for run in mine if any((shard, run) in exposed or (shard, run) in at_most for shard in touched))
             hops.append(
                 Hop(
                     student, ref, relation, depth, "recorded", rows, most if most > rows else None, None, len(touched),
-                    self._datasets(by, touched), by, tuple(touched[:20]),
+                    self.datasets(by, touched), by, tuple(touched[:20]),
                 )
             )  # fmt: skip
         return hops
@@ -288,8 +282,8 @@ class _View:
     def _corrections(self, ref: str, direction: str, depth: int) -> list[Hop]:
         """Statements that correct one another are about one thing: what is on record under one is so under the others."""
         c = t.things.c
-        earlier = self._column(select(c.amends).where(c.ref == ref, c.amends.is_not(None), c.seq < self.size))
-        later = self._column(select(c.ref).where(c.amends == ref, c.seq < self.size).order_by(c.seq))
+        earlier = self.column(select(c.amends).where(c.ref == ref, c.amends.is_not(None), c.seq < self.size))
+        later = self.column(select(c.ref).where(c.amends == ref, c.seq < self.size).order_by(c.seq))
         if direction == "up":
             return [Hop(ref, each, "corrects", depth, "recorded") for each in earlier] + [
                 Hop(ref, each, "corrected_by", depth, "recorded") for each in later
@@ -297,64 +291,6 @@ class _View:
         return [Hop(each, ref, "corrected_by", depth, "recorded") for each in earlier] + [
             Hop(each, ref, "corrects", depth, "recorded") for each in later
         ]
-
-    # -- what runs were given ----------------------------------------------------------------------------------------------
-
-    def _exposed(self, runs: list[str], shards: set[str] | None = None) -> dict[tuple[str, str], list[tuple[int, int]]]:
-        """Ranges of rows that reached each run, by (shard, run)."""
-        x = t.exposures.c
-        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        for chunk in _chunks(runs):
-            query = select(x.shard, x.run, x.first, x.last).where(x.run.in_(chunk), x.seq < self.size)
-            for row in self.connection.execute(query):
-                if shards is None or row.shard in shards:
-                    found.setdefault((row.shard, row.run), []).append((row.first, row.last))
-        return found
-
-    def _granted_without_report(
-        self, runs: list[str], shards: set[str] | None = None
-    ) -> dict[tuple[str, str], list[tuple[int, int]]]:
-        """All that was granted to runs whose grant is past its report_by and that are not closed: the upper bound."""
-        g, r, s, p = t.grants.c, t.runs.c, t.run_sources.c, t.dataset_parts.c
-        found: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        for chunk in _chunks(runs):
-            query = (
-                select(p.shard, s.run, p.first, p.last)
-                .join_from(t.run_sources, t.dataset_parts, (p.dataset == s.dataset) & (p.split == s.split))
-                .join(t.runs, r.ref == s.run)
-                .where(s.run.in_(chunk), (r.closed.is_(None)) | (r.closed >= self.size))
-                .where(s.run.in_(select(g.run).where(g.seq < self.size, g.report_by < self.time)))
-            )
-            for row in self.connection.execute(query):
-                if shards is None or row.shard in shards:
-                    found.setdefault((row.shard, row.run), []).append((row.first, row.last))
-        return found
-
-    def _models(self, shards: list[str]) -> dict[str, set[tuple[str, str]]]:
-        e = t.edges.c
-        found: dict[str, set[tuple[str, str]]] = {}
-        for chunk in _chunks(shards):
-            query = select(e.src, e.dst, e.relation).where(e.src.in_(chunk), e.relation.like("model:%"), e.seq < self.size)
-            for row in self.connection.execute(query):
-                found.setdefault(row.src, set()).add((row.dst, row.relation.removeprefix("model:")))
-        return found
-
-    def _datasets(self, runs: Iterable[str], shards: list[str]) -> tuple[str, ...]:
-        s, p = t.run_sources.c, t.dataset_parts.c
-        found: dict[str, None] = {}
-        for run in runs:
-            for chunk in _chunks(shards):
-                query = (
-                    select(s.dataset)
-                    .join_from(t.run_sources, t.dataset_parts, p.dataset == s.dataset)
-                    .where(s.run == run, p.shard.in_(chunk))
-                    .distinct()
-                )
-                found.update(dict.fromkeys(self._column(query)))
-        return tuple(found)
-
-    def _column(self, query: Any) -> list[str]:
-        return list(self.connection.execute(query).scalars())
 
     def _nothing(self, ref: str, depth: int) -> list[Hop]:
         return []
@@ -367,22 +303,3 @@ def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:
 
 def _basis(relation: str) -> str:
     return "recorded" if relation in ("same_as", "release_of") else "claimed"
-
-
-def _within(found: _Found, parts: _Ranges) -> _Found:
-    """What of the ranges `found` lies in `parts`; what has nothing there is left out."""
-    cut = {
-        (shard, run): [
-            (max(a, first), min(b, last)) for a, b in ranges for first, last in parts[shard] if max(a, first) < min(b, last)
-        ]
-        for (shard, run), ranges in found.items()
-    }
-    return {key: ranges for key, ranges in cut.items() if ranges}
-
-
-def _rows(ranges: Iterable[tuple[int, int]]) -> int:
-    return sum(last - first for first, last in merged(ranges))
-
-
-def _chunks(items: list[str], size: int = 500) -> Iterable[list[str]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
