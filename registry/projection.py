@@ -43,6 +43,7 @@ def project(connection: Connection, draft: Draft, lists: Lists) -> None:
         row = {"ref": ref, "kind": kind, "seq": draft.seq, "owner": _owner(draft), "name": name, "digest": digest}
         amends = draft.statement.header.amends
         row["amends"] = None if isinstance(amends, UnsetType) else amends
+        row["visibility"] = draft.statement.header.visibility.value
         row["body"] = canonical.encode(draft.body)
         _put(connection, t.things, row)
     write = _ROWS.get(type(draft.body))
@@ -270,6 +271,9 @@ def _consume(connection: Connection, draft: Draft, body: Consume, lists: Lists) 
 
 
 def _delivery(connection: Connection, draft: Draft, body: Delivery, lists: Lists) -> None:
+    row = {"ref": draft.ref, "seq": draft.seq, "object": body.object, "recipient": _value(body.recipient)}
+    grant = None if isinstance(body.grant, UnsetType) else body.grant
+    _put(connection, t.deliveries, {**row, "channel": body.channel.value, "grant": grant})
     if isinstance(body.grant, UnsetType):
         return
     run = connection.execute(select(t.grants.c.run).where(t.grants.c.ref == body.grant)).scalar_one()
@@ -295,6 +299,8 @@ def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], e
 
 
 def _release(connection: Connection, draft: Draft, body: Release, lists: Lists) -> None:
+    row = {"ref": draft.ref, "seq": draft.seq, "student": body.student, "weights": body.weights, "released": body.released}
+    _put(connection, t.releases, row)
     _edge(connection, draft, draft.ref, body.student, "release_of")
     for merged in dict.fromkeys(body.merged_from):
         _edge(connection, draft, draft.ref, merged, "merged_from")

@@ -23,6 +23,7 @@ class ThingRow(SQLModel, table=True):
     name: str | None = Field(default=None, index=True)
     digest: str | None = Field(default=None, index=True)
     amends: str | None = Field(default=None, index=True)
+    visibility: str
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -192,6 +193,62 @@ class ExposureRow(SQLModel, table=True):
     epoch: int | None = None
 
 
+class DeliveryRow(SQLModel, table=True):
+    """Bytes of a dataset version or shard that left; `grant` is null where no run asked for them."""
+
+    __tablename__ = "deliveries"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    object: str = Field(index=True)
+    recipient: str | None = None
+    channel: str
+    grant: str | None = None
+
+
+class ReleaseRow(SQLModel, table=True):
+    """A release of a student's weights."""
+
+    __tablename__ = "releases"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    student: str = Field(index=True)
+    weights: str
+    released: str
+
+
+class RecallRow(SQLModel, table=True):
+    """Rows [first, last) of a shard that a statement withdraws from `effective` on; one row for each target range."""
+
+    __tablename__ = "recalls"
+
+    ref: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    shard: str = Field(index=True)
+    first: int
+    last: int
+    category: str
+    action: str
+    effective: str
+
+
+class ReportRow(SQLModel, table=True):
+    """A report that was made, about which releases or student, and what it supersedes."""
+
+    __tablename__ = "reports"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    student: str | None = Field(default=None, index=True)
+    template: str
+    profile: str
+    tree_size: int
+    model: str = Field(index=True)
+    supersedes: str | None = None
+
+
 class DecisionRow(SQLModel, table=True):
     """A question to compliance, and the ruling, one row for each subject. `signers` are key ids with spaces between."""
 
@@ -224,9 +281,9 @@ class EdgeRow(SQLModel, table=True):
 
 _NAMES = (
     "things", "teachers", "terms_scopes", "shards", "shard_inputs", "datasets", "dataset_parts", "runs", "run_sources",
-    "grants", "consumptions", "exposures", "decisions", "edges",
+    "grants", "consumptions", "exposures", "deliveries", "releases", "recalls", "reports", "decisions", "edges",
 )  # fmt: skip
 (
     things, teachers, terms_scopes, shards, shard_inputs, datasets, dataset_parts, runs, run_sources,
-    grants, consumptions, exposures, decisions, edges,
+    grants, consumptions, exposures, deliveries, releases, recalls, reports, decisions, edges,
 ) = TABLES = [SQLModel.metadata.tables[name] for name in _NAMES]  # fmt: skip

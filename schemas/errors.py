@@ -53,6 +53,14 @@ class NotPermitted(InbondError):
     exit_code = 4
 
 
+class Unauthenticated(NotPermitted):
+    """Who calls is not known: no token, or one that is unknown, expired or revoked."""
+
+    type = "urn:inbond:problem:unauthenticated"
+    title = "Unauthenticated"
+    status = 401
+
+
 class PolicyDenied(InbondError):
     """The gate stays closed: a rule refuses, or cannot decide."""
 

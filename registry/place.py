@@ -1,0 +1,205 @@
+"""Where a registry is: what the verbs ask of it, the same in a folder of this machine and on a server.
+
+A verb (import, pull, lineage …) builds statements, signs them here and hands them to a `Place`; whatever it must know
+before, it asks the place. `places/folder.py` answers from the log and the catalogue, `places/server.py` asks the
+HTTP API, which asks the server's folder. So each question stands once, and the API's routes are these methods.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+from inbond.ledger.keyring import KeyState
+from inbond.ledger.receipts import Receipt
+from inbond.registry.gate import Ruled
+from inbond.registry.impact import Impact
+from inbond.registry.learners import Learners
+from inbond.registry.lineage import Answer
+from inbond.registry.recorder import Recorded
+from inbond.registry.shares import Shares
+from inbond.registry.tracing import Traced
+from inbond.schemas.entry import Envelope
+from inbond.schemas.errors import InbondError
+from inbond.schemas.scalars import ObjectList
+from inbond.schemas.statement import Statement
+from inbond.schemas.statements import Seen, Shard
+
+L = TypeVar("L")
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Whatever a statement made. `name` is what people type, None where it has none; `entry` is its place in the log."""
+
+    ref: str
+    kind: str
+    entry: int
+    owner: str
+    name: str | None
+    amends: str | None
+    visibility: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that a run was given: samples [first, last) of an epoch."""
+
+    ref: str
+    sequence: int
+    epoch: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run: its plan's digest and sources (dataset, split), the entry that closed it, its newest segment."""
+
+    ref: str
+    name: str
+    student: str
+    owner: str
+    keyid: str
+    plan: str
+    sources: tuple[tuple[str, str], ...]
+    closed: int | None
+    outcome: str | None
+    newest: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedShard:
+    """A shard of an import that is on record."""
+
+    ref: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a list, oldest first, as of `tree_size`; `next` is what to ask for those that follow, None at the end."""
+
+    items: tuple[Any, ...]
+    next: int | None
+    tree_size: int
+
+
+class Objects(Protocol):
+    """Where a verb puts bytes before it names them in a statement; every digest is checked by whoever keeps them."""
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep `data`; returns its bare digest when it is durable there."""
+
+    def put_file(self, file: BinaryIO, digest: str) -> str:
+        """Keep the bytes of a scratch file that the caller has hashed to `digest`."""
+
+    def put_blocks(self, digest: str, leaf_hashes: bytes) -> None:
+        """Keep the joined block hashes of an object beside it."""
+
+    def put_lines(self, values: Iterable[Any]) -> ObjectList:
+        """Keep a list as canonical JSON lines."""
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """A new file on this machine, for reading and writing, gone at the end unless it was put."""
+
+
+class Place(Protocol):
+    """A registry, wherever it is. Raises what the errors tree has; NotFound for a reference that is not on record."""
+
+    address: str
+    origin: str
+    genesis: bytes
+    operator: str
+    policy_text: str
+    objects: Objects
+
+    # -- the log -----------------------------------------------------------------------------------------------------------
+
+    def head(self) -> Seen:
+        """The newest head: verified, and consistent with every head seen before."""
+
+    def append(self, envelopes: Sequence[Envelope]) -> list[Recorded | InbondError]:
+        """Put signed statements on record, in order; what is refused stands as its error in its place.
+
+        What is answered as recorded has been checked: its entry holds the very envelope and stands under a trusted head.
+        """
+
+    def statement(self, ref: str) -> Statement:
+        """The statement that made a thing, proved to be in the log and signed by keys of it."""
+
+    def receipt(self, seq: int) -> Receipt:
+        """The receipt of an entry under the newest head, with the entry's bytes where the caller may see them."""
+
+    def key(self, fingerprint: str) -> KeyState | None:
+        """An enrolled key as of the newest head, None where there is none."""
+
+    # -- things ------------------------------------------------------------------------------------------------------------
+
+    def find(self, text: str, *kinds: str, size: int | None = None) -> str:
+        """The reference that `text` names; see `names.resolve`."""
+
+    def things(self, refs: Iterable[str]) -> dict[str, Thing]:
+        """What is known of each reference that is on record."""
+
+    def page(self, what: type[L], after: int = -1, limit: int = 100, **wanted: str) -> Page:
+        """Items of one of the classes of `listing`, those whose entry comes after `after`; `wanted` filters by field."""
+
+    # -- bytes -------------------------------------------------------------------------------------------------------------
+
+    def object(self, digest: str, of: str) -> bytes:
+        """The bytes of an object that the statement `of` names, hashed before they are returned."""
+
+    def lines(self, named: ObjectList, of: str) -> list[Any]:
+        """The lines of a list that the statement `of` names; digest, root and count checked."""
+
+    def shard_file(self, ref: str, body: Shard, under: str | None) -> tuple[BinaryIO, bytes]:
+        """The shard's file, not verified yet, and its joined block hashes; `under` is the grant or delivery that permits it."""
+
+    # -- what imports and pulls ask ----------------------------------------------------------------------------------------
+
+    def imported(self, identity: str) -> dict[int, ImportedShard]:
+        """The shards of an import that are on record, by ordinal."""
+
+    def doubled(self, dataset: str, teacher: str, inputs: Sequence[str]) -> list[str]:
+        """The shards in a dataset version that came from any of these input digests and this teacher."""
+
+    def run(self, run: str) -> RunState:
+        """A run by reference."""
+
+    def inputs(self, run: str) -> dict[str, int]:
+        """How many distinct rows of each shard a run was given."""
+
+    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Ruled:
+        """What the gate says now of a student and the rows of datasets (of one split, or all); nothing is recorded."""
+
+    def open_ask(self, student: str, terms: str) -> str | None:
+        """The newest ask about exactly these two that nobody has ruled on."""
+
+    def grant(self, request: Envelope) -> Recorded:
+        """Have a request, signed by a run's key, evaluated and granted by the registry; PolicyDenied if the gate is shut."""
+
+    def deliver(self, *, grant: str | None = None, object: str | None = None, recipient: str | None = None) -> list[Recorded]:
+        """Have deliveries put on record by the registry: of all that an export grant covers, or of one object."""
+
+    # -- questions ---------------------------------------------------------------------------------------------------------
+
+    def lineage(self, ref: str, direction: str = "up", depth: int | None = None, size: int | None = None) -> Answer:
+        """What a thing came from, or led to; see `lineage.walk`."""
+
+    def shares(self, student: str, size: int | None = None) -> Shares:
+        """Whose outputs a student was given, stage by stage, with shares and their denominators."""
+
+    def learners(
+        self, ref: str, *, since: str | None = None, until: str | None = None, clock: str = "consumed", size: int | None = None
+    ) -> Learners:
+        """The students that learned from a teacher, or from any of a party's, by one of several clocks."""
+
+    def impact(self, ref: str, size: int | None = None) -> Impact:
+        """Everybody and everything that a withdrawal of a shard, dataset or teacher reaches."""
+
+    def trace(self, record: str, size: int | None = None) -> Traced:
+        """Where a record lies and whom it reached: `shard:ID:ROW`, or a record id."""
+
+    def report_model(self, student: str, template: str, options: Mapping[str, Any], size: int | None = None) -> bytes:
+        """The report model (canonical JSON) of a student at a tree size; see `disclosure`."""
