@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DIR ?= demo-registry
 NEEDS_STRACE := command -v strace >/dev/null || (apt-get update -qq && apt-get install -y -qq strace)
 
-.PHONY: demo test test-all lint serve bench faults lock clean
+.PHONY: demo test test-all lint docs serve bench faults lock clean
 
 demo: $(READY)  ## the whole story, in DIR (demo-registry); an earlier demo there is replaced, nothing else is
 	$(BIN)/inbond demo "$(DIR)"
@@ -23,6 +23,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p inbond
 
+docs: $(READY)  ## the pages of docs/, in docs/_build; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build
+
 faults: $(READY)  ## kills and un-synced writes, many times
 	$(NEEDS_STRACE)
 	INBOND_FAULTS=100 $(BIN)/pytest -m "faults or not faults" -k "fault or kill or flipped" tests
@@ -30,16 +33,15 @@ faults: $(READY)  ## kills and un-synced writes, many times
 bench: $(READY)  ## every measurement, as ratios within one run
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
-serve: $(READY)  ## the log of the registry in DIR as static files (tlog-tiles) on a loopback port
-	$(BIN)/inbond --registry "$(DIR)" log export "$(DIR)/published"
-	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$(DIR)/published" 8420
+serve: $(READY)  ## the registry in DIR over HTTP, on a loopback port
+	$(BIN)/inbond --registry "$(DIR)" serve
 
 lock:  ## make requirements.lock again from pyproject.toml; needs uv on the PATH
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --group dev \
 	  --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"expected Python 3.11 or newer, found {sys.version}"'

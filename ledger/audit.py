@@ -1,247 +1,209 @@
-"""The audit: every entry stands again in an empty log, and everything that was stored is compared with what comes out.
+"""The audit: every entry is examined again, and everything that is kept beside the entries is compared with what follows.
 
-Chain, leaf hashes, tiles, roots, every signature inside every entry, key roles at that time, monotone time, admission
-rules and the projection follow from the entries alone; an audit makes them again in a scratch database, with the code
-that writes the log, and names the first difference. `inbond-verify` is the second opinion: another implementation.
+Chain, leaf hashes, tiles, roots, every signature inside every entry and on every checkpoint, key roles at that time,
+monotone time, admission rules and the projection follow from the entries alone. An audit makes them again and names the
+first difference. `inbond-verify` is the second opinion: another implementation.
 
-A log may come from its database or from a folder of exported files.
+A log may come from its database, from a folder of exported files, or from an address that serves such files.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 
-from sqlalchemy import Connection, select, text
+from msgspec import structs
+from sqlalchemy import Connection, text
 
-from inbond.ledger import checkpoints, merkle, notes, submission, tables
-from inbond.ledger.batch import Batch
+from inbond.ledger import checkpoints, notes, tables
+from inbond.ledger.auditing.heads import open_strictly
+from inbond.ledger.auditing.ids import HeaderIds
+from inbond.ledger.auditing.remembered import Memory, Recalled
+from inbond.ledger.auditing.replaying import Replay
+from inbond.ledger.auditing.report import AuditReport, Options, Progress
+from inbond.ledger.auditing.standing import scratch
+from inbond.ledger.auditing.tree import Tree
+from inbond.ledger.auditing.workers import Workers, cores
 from inbond.ledger.comparing import compare_table, shown
-from inbond.ledger.database import Database, translated
-from inbond.ledger.entries import parse_entry
-from inbond.ledger.keyring import Keyring
-from inbond.ledger.keys import PublicKey
+from inbond.ledger.database import Database
 from inbond.ledger.log import Log
-from inbond.ledger.reader import LedgerReader, stored_tile
-from inbond.ledger.rules import Rules
-from inbond.ledger.sources import DatabaseSource, FolderSource, Source, translating
-from inbond.ledger.submission import Submission
-from inbond.ledger.tiles import node_reader, tile_path, tiles_of
-from inbond.schemas.entry import GENESIS_PREV, Entry
-from inbond.schemas.errors import InbondError, Inconclusive, StoreError, VerificationError
-from inbond.schemas.statement import Statement
+from inbond.ledger.published import FileSource, FolderFiles
+from inbond.ledger.reader import LedgerReader
+from inbond.ledger.rules import NoRules, Rules
+from inbond.ledger.sources import DatabaseSource, Source
+from inbond.ledger.tiles import TILE_WIDTH, tile_root
+from inbond.schemas.errors import Inconclusive, StoreError, VerificationError
 
-STEP = 256
-Progress = Callable[[int, int], None]
+__all__ = ["AuditReport", "Memory", "Options", "Progress", "audit_files", "audit_folder", "audit_log"]
 
-
-@dataclass
-class AuditReport:
-    """What an audit found. `problem` is the first difference, None when there was none."""
-
-    source: str
-    origin: str = ""
-    size: int = 0
-    root: str = ""
-    signatures: int = 0
-    checkpoints: int = 0
-    tables: int = 0
-    problem: str | None = None
-    unchecked: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """clean, inconclusive (something could not be checked) or differs."""
-        return "differs" if self.problem else "inconclusive" if self.unchecked else "clean"
+APART = 4096
+"""Entries for which it is worth starting processes."""
 
 
-def audit_log(log: Log, rules: Rules, progress: Progress | None = None) -> AuditReport:
-    """Audit a log's database: entries, tree, checkpoints, high-water file, and every row that `rules` projected."""
-    report = AuditReport(str(log.database.path))
-    with _reported(report), translated(log.database.path), _scratch(rules) as scratch:
-        log.database.integrity()
-        with log.reading() as reader:
-            state = _replay(DatabaseSource(report.source, reader), rules, scratch, report, progress)
-            with scratch.reading() as again:
-                _check_triggers(reader.connection, again)
-                for table in (tables.entries, tables.signers, tables.tiles, *rules.tables):
-                    compare_table(table, reader.connection, again, log.database.path)
-                    report.tables += 1
-                _check_head(reader, state)
-                _check_checkpoints(reader, again, state.keyring, report)
-        try:
-            log.check_high_water()
-        except StoreError as error:  # to a writer the state that it refuses to write in, to an auditor a finding
-            raise VerificationError(error.message) from None
+def audit_log(log: Log, rules: Rules, progress: Progress | None = None, options: Options | None = None) -> AuditReport:
+    """Audit a log's database: entries, tree, checkpoints, high-water file, and every row that `rules` projected.
+
+    The rows are made again from all entries, whatever an earlier audit has verified.
+    """
+    options = replace(options or Options(), genesis=log.genesis_leaf)
+    options = replace(options, progress=progress or options.progress)
+    path = log.database.path
+    report = AuditReport(str(path))
+    with _reported(report), _sound(log.database), log.reading() as reader:
+        wanted = rules if options.catalogue else NoRules()
+        source = DatabaseSource(str(path), reader)
+        with _replayed(source, wanted, options, report) as (replay, connection):
+            _check_triggers(reader.connection)
+            report.tables = len((tables.entries, tables.signers, tables.tiles))
+            for table in wanted.tables:
+                compare_table(table, reader.connection, connection, path)
+                report.tables += 1
+            _check_head(reader, source, replay)
+            try:
+                log.check_high_water()
+            except StoreError as error:  # to a writer the state that it refuses to write in, to an auditor a finding
+                raise VerificationError(error.message) from None
+    if not options.catalogue:
+        report.not_checked("the catalogue: it was left out")
     return report
 
 
-def audit_folder(folder: Path, rules: Rules, genesis: bytes | None = None, progress: Progress | None = None) -> AuditReport:
+def audit_folder(
+    folder: Path, rules: Rules, genesis: bytes | None = None, progress: Progress | None = None, options: Options | None = None
+) -> AuditReport:
     """Audit a log from exported files alone.
 
     `genesis` pins the leaf hash of entry 0; without it the report says that the log vouches for its own keys.
     """
+    options = options or Options()
+    options = replace(options, genesis=genesis or options.genesis, progress=progress or options.progress)
     report = AuditReport(str(folder))
-    with _reported(report), _scratch(rules) as scratch:
-        source = FolderSource(folder)
-        _replay(source, rules, scratch, report, progress)
-        with scratch.reading() as again:
-            for name in (name for name in tiles_of(report.size) if name.level is not None):
-                path = tile_path(name.level or 0, name.n, name.width)
-                if source.read(path) != stored_tile(again, name.level or 0, name.n)[: 32 * name.width]:
-                    raise VerificationError(f"{folder / path}: expected the hashes that follow from the entries, found others")
-            leaf = bytes(again.execute(select(tables.entries.c.leaf).where(tables.entries.c.seq == 0)).scalar_one())
-        report.checkpoints = 1
-        if genesis is None:
-            report.unchecked.append(f"genesis was not pinned: compare {leaf.hex()} with what the operator published")
-        elif leaf != genesis:
-            raise VerificationError(f"{folder}: expected genesis {genesis.hex()}, found {leaf.hex()}")
+    with _reported(report):
+        audit_files(FileSource(FolderFiles(folder)), rules, options, report)
     return report
 
 
+def audit_files(source: FileSource, rules: Rules, options: Options, report: AuditReport) -> None:
+    """Audit a log from its files, wherever they are; raises what ends the audit before its end."""
+    claimed = checkpoints.parse(notes.parse(source.checkpoint()).text)
+    if not source.has_entries(claimed.size):
+        return _audit_tiles(source, options, report)
+    with _replayed(source, rules, options, report) as (replay, _):
+        report.checkpoints = 1
+        if options.genesis is None:
+            report.not_checked(f"genesis was not pinned: compare {replay.genesis.hex()} with what the operator published")
+    return None
+
+
 @contextmanager
-def _scratch(rules: Rules) -> Iterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
-        database = Database.create(Path(folder) / "ledger.db", [*tables.TABLES, *rules.tables], durable=False)
+def _replayed(source: Source, rules: Rules, options: Options, report: AuditReport) -> Iterator[tuple[Replay, Connection]]:
+    """The log replayed to its end, with the rows that followed; what was found is remembered if nothing differs."""
+    memory = options.memory
+    with scratch(rules) as connection, HeaderIds() as ids, ThreadPoolExecutor(cores()) as executor:
+        replay = Replay(source, rules, options, report, connection, executor)
+        recalled = _recall(source, options, report, replay.claimed.size)
+        if recalled is not None:
+            replay.resume(recalled, ids)
+        count = options.workers or max(1, cores() - replay.standing.asks_all)
         try:
-            yield database
-        finally:
-            database.close()
+            with Workers(count, apart=replay.claimed.size - replay.at >= APART) as workers:
+                replay.run(workers, ids)
+            yield replay, connection
+        except (Inconclusive, KeyboardInterrupt):
+            if memory is not None and replay.kept is not None and replay.kept.at and options.signatures:
+                memory.keep(replay.kept, ids.blocks())
+            raise
+        if memory is not None and replay.kept is not None and options.signatures:
+            head = replay.claimed
+            memory.keep(structs.replace(replay.kept, size=head.size, root=head.root), ids.blocks())
+    if not options.signatures:
+        report.not_checked("the signatures of statements: they were left out")
 
 
-def _replay(source: Source, rules: Rules, scratch: Database, report: AuditReport, progress: Progress | None) -> "_State":
-    """Let every entry of `source` stand again in `scratch`; checks the newest checkpoint against the result."""
-    note = source.checkpoint()
-    claimed = checkpoints.parse(notes.parse(note).text)
-    report.origin, report.size, report.root = claimed.origin, claimed.size, claimed.root.hex()
-    state = _State(source.name)
-    entries = source.entries(claimed.size)
-    with scratch.writing() as connection, state.pool:
-        while page := list(islice(entries, STEP)):
-            state.stand(connection, rules, page, report)
-            if progress:
-                progress(state.size, claimed.size)
-        connection.exec_driver_sql("COMMIT")
-    if state.size != claimed.size:
-        raise VerificationError(f"{source.name}: expected {claimed.size} entries as the checkpoint says, found {state.size}")
-    _check_note(note, state.keyring, f"{source.name}: checkpoint")
-    if state.root != claimed.root:
-        raise VerificationError(
-            f"{source.name}: checkpoint: expected root {state.root.hex()} from the entries, found {claimed.root.hex()}"
-        )
-    return state
-
-
-class _State:
-    """The log that grows in the scratch database."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.keyring = Keyring()
-        self.size, self.leaf, self.frontier = 0, bytes.fromhex(GENESIS_PREV), b""
-        self.root, self.time = merkle.EMPTY_ROOT, ""
-        self.pool = ThreadPoolExecutor(max_workers=4)
-
-    def stand(self, connection: Connection, rules: Rules, page: list[tuple[int, bytes]], report: AuditReport) -> None:
-        """Add one page of entries, comparing each with what it claims to be."""
-        batch = Batch(self.keyring, self.size, self.leaf, self.frontier, self.time, replaying=True)
-
-        # What signers have seen: in an earlier page, read from its tiles; in this one, one root after the other.
-        node = node_reader(cache(lambda level, n: stored_tile(connection, level, n)))
-        tree = merkle.CompactRange.from_bytes(self.size, self.frontier)
-        recent: list[bytes] = []
-
-        @cache
-        def root_before(size: int) -> bytes:
-            return merkle.root_at(size, node)
-
-        def root_at(size: int) -> bytes:
-            if size <= self.size:
-                return root_before(size)
-            while len(recent) < size - self.size:
-                tree.append(batch.leaves[len(recent)])
-                recent.append(tree.root())
-            return recent[size - self.size - 1]
-
-        entries = [self._parse(seq, data) for seq, data in page]
-        prepared = submission.prepare_all((entry.dsse for entry in entries), self._public_key, self.pool)
-        batch.recall(connection, [item for item in prepared if isinstance(item, Submission)])
-        for (_, data), entry, item in zip(page, entries, prepared, strict=True):
-            if isinstance(item, InbondError):
-                raise self._refused(entry.seq, item)
-            if entry.seq == 0:
-                batch.keyring = Keyring(origin=item.statement.header.registry)
-            if entry.time < batch.time:
-                raise VerificationError(f"entry {entry.seq}: expected a time of {batch.time} or later, found {entry.time}")
-            batch.time = entry.time
-            try:
-                added = batch.add(connection, rules, item, root_at)
-            except InbondError as error:
-                raise self._refused(entry.seq, error) from error
-            if added.duplicate:
-                raise VerificationError(f"entry {entry.seq}: expected a header id of its own, found that of entry {added.seq}")
-            if batch.leaf != merkle.leaf_hash(data):
-                raise VerificationError(
-                    f"entry {entry.seq}: expected kind {item.statement.kind}, seq {added.seq} and the leaf hash of the entry "
-                    f"before in prev, found kind {entry.kind}, seq {entry.seq}, prev {entry.prev[:16]}…"
-                )
-            report.signatures += len(entry.dsse.signatures)
-        self.root, self.frontier = batch.write(connection)
-        self.keyring, self.leaf, self.size, self.time = batch.keyring, batch.leaf, batch.next_seq, batch.time
-
-    def _parse(self, seq: int, data: bytes) -> Entry:
-        try:
-            return parse_entry(data)
-        except InbondError as error:
-            raise VerificationError(f"{self.name}: entry {seq}: {error.message}") from error
-
-    def _refused(self, seq: int, error: InbondError) -> VerificationError:
-        return VerificationError(f"{self.name}: entry {seq} cannot stand in this log: {error.message}")
-
-    def _public_key(self, _: Statement, keyid: str) -> PublicKey | None:
-        state = self.keyring.keys.get(keyid)
-        return state.public if state else None
-
-
-def _check_note(note: bytes, keyring: Keyring, what: str) -> checkpoints.Checkpoint:
-    """The checkpoint of a note all of whose signature lines verify under this log's keys."""
-    known = {(key.name, key.key_id) for key in keyring.log_keys}
+def _recall(source: Source, options: Options, report: AuditReport, size: int) -> Recalled | None:
+    if options.memory is None or options.memory.anew:
+        return None
     try:
-        for line in notes.parse(note).signatures:
-            if (line.name, line.key_id) not in known:
-                raise VerificationError(
-                    f"expected signatures by this log's keys only, found one by {line.name}+{line.key_id.hex()}"
-                )
-        return checkpoints.open_checkpoint(note, keyring.log_keys, keyring.origin)
+        return options.memory.recall(options.genesis or source.first_leaf(size))
     except VerificationError as error:
-        raise VerificationError(f"{what}: {error.message}") from None
+        report.notes.append(f"{error.message}; started from entry 0")
+        return None
 
 
-def _check_checkpoints(reader: LedgerReader, again: Connection, keyring: Keyring, report: AuditReport) -> None:
-    """Every stored checkpoint is signed and is the root of its size; the head row is the newest of them."""
-    node = node_reader(lambda level, n: stored_tile(again, level, n))
-    newest = b""
-    for size, newest in translating(Path(report.source), reader.checkpoints()):
-        checkpoint = _check_note(newest, keyring, f"checkpoint {size}")
-        if checkpoint.size != size or not 0 < size <= reader.size:
-            raise VerificationError(f"checkpoint {size}: expected that size, found {checkpoint.size} in a log of {reader.size}")
-        root = merkle.root_at(size, node)
-        if root != checkpoint.root:
-            raise VerificationError(
-                f"checkpoint {size}: expected root {root.hex()} from the entries, found {checkpoint.root.hex()}"
-            )
-        report.checkpoints += 1
-    if newest != reader.note:
-        raise VerificationError("head: expected the note of the newest checkpoint, found another")
+def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> None:
+    """What can be said of a log without its entries: its tiles make the root that its checkpoint says."""
+    note = source.checkpoint()
+    head = checkpoints.parse(notes.parse(note).text)
+    report.origin, report.size, report.root, report.checkpoints = head.origin, head.size, head.root.hex(), 1
+    tree, done = Tree(), 0
+    for data in source.leaves(head.size):
+        full = [tile_root(data)] if len(data) == 32 * TILE_WIDTH else []
+        for level, n, tile in tree.add(data, full):
+            source.check_tile(level, n, tile)
+        done += len(data) // 32
+        if options.progress:
+            options.progress(done, head.size)
+    for level, n, tile in tree.unfinished():
+        source.check_tile(level, n, tile)
+    source.check_rest(head.size, 0)
+    if tree.root() != head.root:
+        raise VerificationError(
+            f"{source.name}: checkpoint: expected root {tree.root().hex()} from the tiles, found {head.root.hex()}"
+        )
+    genesis = source.first_leaf(head.size)
+    report.genesis = genesis.hex()
+    if options.genesis is not None and genesis != options.genesis:
+        raise VerificationError(f"{source.name}: expected genesis {options.genesis.hex()}, found {genesis.hex()}")
+    report.not_checked(
+        f"{source.name}: {source.withheld}"
+        if source.withheld
+        else f"{source.name} has no entry bundles: a public export shows heads and tiles, not entries"
+    )
+    if options.policy is None:
+        report.not_checked("the checkpoint's signatures: without entries a trust policy has to say whose they should be")
+    else:
+        keys = [*(each.vkey for each in options.policy.logs), *(each.vkey for each in options.policy.witnesses)]
+        open_strictly(note, keys, head.origin)
+        options.policy.open_checkpoint(note)
 
 
-def _check_triggers(live: Connection, again: Connection) -> None:
+@contextmanager
+def _sound(database: Database) -> Iterator[None]:
+    """Let SQLite look through the file meanwhile; what it finds explains whatever else differs, so it is said instead."""
+    found: list[Exception] = []
+
+    def look() -> None:
+        try:
+            database.integrity()
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look, name="inbond-integrity", daemon=True)
+    thread.start()
+    try:
+        yield
+    except VerificationError:
+        thread.join()
+        if found:
+            raise found[0] from None
+        raise
+    thread.join()
+    if found:
+        raise found[0]
+
+
+def _check_triggers(live: Connection) -> None:
     query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
-    found, expected = ({name: sql for name, sql in connection.execute(query)} for connection in (live, again))
+    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
+        fresh = Database.create(Path(folder) / "ledger.db", tables.TABLES, durable=False)
+        try:
+            with fresh.reading() as again:
+                found, expected = ({name: sql for name, sql in connection.execute(query)} for connection in (live, again))
+        finally:
+            fresh.close()
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             raise VerificationError(
@@ -250,13 +212,17 @@ def _check_triggers(live: Connection, again: Connection) -> None:
             )
 
 
-def _check_head(reader: LedgerReader, state: _State) -> None:
+def _check_head(reader: LedgerReader, source: Source, replay: Replay) -> None:
+    """The head row is what follows from the entries, and its note the newest of the stored checkpoints."""
     for name, expected in (
-        ("size", state.size), ("root", state.root), ("leaf", state.leaf), ("time", state.time), ("frontier", state.frontier)
+        ("size", replay.claimed.size), ("root", replay.claimed.root), ("leaf", replay.leaf), ("time", replay.time),
+        ("frontier", replay.tree.frontier()),
     ):  # fmt: skip
         found = getattr(reader, name)
         if found != expected:
             raise VerificationError(f"head.{name}: expected {shown(expected)} from the entries, found {shown(found)}")
+    if dict(source.notes(reader.size - 1, reader.size)).get(reader.size) != reader.note:
+        raise VerificationError("head: expected the note of the newest checkpoint, found another")
 
 
 @contextmanager
@@ -265,6 +231,6 @@ def _reported(report: AuditReport) -> Iterator[None]:
     try:
         yield
     except Inconclusive as error:
-        report.unchecked.append(error.message)
+        report.not_checked(error.message)
     except VerificationError as error:
         report.problem = error.message

@@ -16,7 +16,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from inbond.ledger.encoding import MAX_SIZE, from_base64, to_base64
+from inbond.ledger import cosignatures
+from inbond.ledger.encoding import from_base64, to_base64
 from inbond.ledger.files import sync_folder
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted, StoreError, VerificationError
 
@@ -145,8 +146,8 @@ class SigningKey:
 class VerifierKey:
     """A verifier key for notes: a name, a signature type and the raw public key (C2SP signed-note, "vkey").
 
-    Types are 0x01 (Ed25519), 0x04 (Ed25519 cosignature/v1) and 0x06 (ML-DSA-44 cosignature, not supported yet: a policy
-    can name it, but it cannot verify). Raises VerificationError for another type, name or length.
+    Types are 0x01 (Ed25519), 0x04 (Ed25519 cosignature/v1) and 0x06 (ML-DSA-44 cosignature, which verifies where the
+    `cryptography` library has it). Raises VerificationError for another type, name or length.
     """
 
     name: str
@@ -161,7 +162,7 @@ class VerifierKey:
             raise VerificationError(f"verifier key {self.name}: expected {expected} bytes of key, found {len(self.public)}")
         if not is_name(self.name):
             raise VerificationError(f"verifier key: expected a key name, found {self.name[:80]!r}")
-        if self.supported:
+        if self.type != ML_DSA_44:
             PublicKey(self.public)
 
     @property
@@ -171,25 +172,28 @@ class VerifierKey:
 
     @property
     def supported(self) -> bool:
-        """Whether `verify` can check this type of signature."""
-        return self.type in (ED25519, COSIGNATURE_V1)
+        """Whether `verify` can check this type of signature here."""
+        return self.type != ML_DSA_44 or cosignatures.ml_dsa_available()
 
     def verify(self, text: bytes, blob: bytes) -> bool:
         """Whether `blob` (what follows the key id on a signature line) is this key's signature on a note text.
 
-        Raises VerificationError for a type that is not supported yet.
+        Raises VerificationError for an ML-DSA-44 key where the library has no ML-DSA.
         """
-        if not self.supported:
-            raise VerificationError(
-                f"verifier key {self.name}: expected an Ed25519 key, found an ML-DSA-44 key, which is not supported yet"
-            )
         if self.type == ED25519:
             return PublicKey(self.public).verify(blob, text)
-        # C2SP tlog-cosignature: the blob is a timestamp and the signature over a header, that timestamp and the text.
-        timestamp = int.from_bytes(blob[:8], "big")
-        if len(blob) != 8 + 64 or timestamp > MAX_SIZE:
+        if self.type == COSIGNATURE_V1:
+            found = cosignatures.split(blob, cosignatures.ED25519_SIZE)
+            return found is not None and PublicKey(self.public).verify(found[1], cosignatures.ed25519_message(found[0], text))
+        if not self.supported:
+            raise VerificationError(f"verifier key {self.name}: {cosignatures.NO_ML_DSA}")
+        found = cosignatures.split(blob, cosignatures.ML_DSA_44_SIZE)
+        try:
+            return found is not None and cosignatures.ml_dsa_verify(
+                self.public, found[1], cosignatures.ml_dsa_message(self.name, found[0], text)
+            )
+        except VerificationError:  # a text that is no checkpoint
             return False
-        return PublicKey(self.public).verify(blob[8:], b"cosignature/v1\ntime %d\n%b" % (timestamp, text))
 
     def format(self) -> str:
         """The vkey text: name, key id and base64 of type and key, joined by plus signs."""
@@ -236,6 +240,11 @@ def write_key(path: Path, key: SigningKey) -> None:
 
     Raises Conflict if something is there already (a key is never overwritten) and StoreError if it cannot be written.
     """
+    write_key_text(path, key.to_text())
+
+
+def write_key_text(path: Path, text: str) -> None:
+    """Write a key of any kind as `write_key` does: `text` is its one line, without the newline."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -245,7 +254,7 @@ def write_key(path: Path, key: SigningKey) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(key.to_text().encode() + b"\n")
+            file.write(text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         sync_folder(path.parent)
@@ -261,6 +270,15 @@ def read_key(path: Path) -> SigningKey:
     Raises NotFound if there is none, NotPermitted if others than its owner could have read it, and VerificationError if
     it is not, byte for byte, what `write_key` writes.
     """
+    text = read_key_text(path)
+    try:
+        return SigningKey.from_text(text)
+    except VerificationError as error:
+        raise VerificationError(f"{path}: {error.message}") from None
+
+
+def read_key_text(path: Path) -> str:
+    """The one line of a key file of any kind, without its newline; raises what `read_key` raises."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
@@ -277,10 +295,8 @@ def read_key(path: Path) -> SigningKey:
         )
     try:
         text = data.decode()
-        if not text.endswith("\n"):
-            raise VerificationError("signing key: expected one line that ends with a newline, found another end")
-        return SigningKey.from_text(text[:-1])
     except UnicodeDecodeError:
         raise VerificationError(f"{path}: signing key: expected UTF-8, found other bytes") from None
-    except VerificationError as error:
-        raise VerificationError(f"{path}: {error.message}") from None
+    if not text.endswith("\n"):
+        raise VerificationError(f"{path}: signing key: expected one line that ends with a newline, found another end")
+    return text[:-1]

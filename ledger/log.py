@@ -101,7 +101,7 @@ class Log:
             self.genesis_leaf = merkle.leaf_hash(reader.entry(0))
             if genesis is not None and genesis != self.genesis_leaf:
                 raise VerificationError(f"{folder}: expected the log of genesis {genesis.hex()}, found {self.genesis_leaf.hex()}")
-            self._catch_up(reader)
+            self.keyring_at(reader)
         self.origin = self.keyring.origin
         self._high_water = HighWater(self.genesis_leaf, self.origin, self.keyring.log_keys)
         if self._log_key is not None and self._log_key.verifier not in self.keyring.log_keys:
@@ -148,6 +148,17 @@ class Log:
         """One snapshot of the log."""
         with self.database.reading() as connection:
             yield LedgerReader(connection)
+
+    def keyring_at(self, reader: LedgerReader) -> Keyring:
+        """The keys at the reader's size, or at a later one; those of new entries are taken from there."""
+        with self._known_lock:
+            keyring, size = self._known
+            if size < reader.size:
+                keyring = keyring.copy()
+                for _seq, data in reader.entries(size, kinds=("genesis", "key")):
+                    keyring.apply(draft_of(data))
+                self._known = (keyring, reader.size)
+            return keyring
 
     def append(self, envelopes: Iterable[Envelope]) -> list[Appended | InbondError]:
         """Put statements on record, in order, each on its own: what is refused stands as its error in its place.
@@ -228,7 +239,7 @@ class Log:
     def _write(self, connection: Connection, tickets: list["_Ticket"]) -> None:
         reader = LedgerReader(connection)
         current = self._compare_high_water(reader)
-        batch = Batch(self._catch_up(reader), reader.size, reader.leaf, reader.frontier, self._time(reader.time))
+        batch = Batch(self.keyring_at(reader), reader.size, reader.leaf, reader.frontier, self._time(reader.time))
         batch.recall(connection, [sent for ticket in tickets for sent in ticket.sent if isinstance(sent, Submission)])
         for ticket in tickets:
             for sent in ticket.sent:
@@ -283,23 +294,12 @@ class Log:
             )
         return False
 
-    def _catch_up(self, reader: LedgerReader) -> Keyring:
-        """Take the keys from entries that are new; returns the keyring at the reader's size, or at a later one."""
-        with self._known_lock:
-            keyring, size = self._known
-            if size < reader.size:
-                keyring = keyring.copy()
-                for _seq, data in reader.entries(size, kinds=("genesis", "key")):
-                    keyring.apply(draft_of(data))
-                self._known = (keyring, reader.size)
-            return keyring
-
     def _public_key(self, statement: Statement, keyid: str) -> PublicKey | None:
         found = self.keyring.keys.get(keyid)
         if found is not None:
             return found.public
         with self.reading() as reader:
-            found = self._catch_up(reader).keys.get(keyid)
+            found = self.keyring_at(reader).keys.get(keyid)
             other = None if found else self.rules.key_at(reader.connection, statement, keyid)
         return found.public if found else other.public if other else None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from inbond.ledger import checkpoints, notes
 from inbond.ledger.checkpoints import Checkpoint
+from inbond.ledger.cosignatures import NO_ML_DSA
 from inbond.ledger.keys import COSIGNATURE_V1, ED25519, ML_DSA_44, VerifierKey
 from inbond.schemas.errors import InvalidInput, VerificationError
 
@@ -81,13 +82,11 @@ class TrustPolicy:
     def open_checkpoint(self, data: bytes) -> Checkpoint:
         """The checkpoint in a signed note, if one of the logs signed it and the quorum is met.
 
-        Raises VerificationError if not, and if a signature of any log or witness of this policy fails. ML-DSA-44 keys
-        are not supported yet: their signatures are left out, and a quorum that needs one is not met.
+        Raises VerificationError if not, and if a signature of any log or witness of this policy fails. Where the library
+        has no ML-DSA-44, such signatures are left out, and a quorum that needs one is not met.
         """
         if not any(log.vkey.supported for log in self.logs):
-            raise VerificationError(
-                "policy: expected a log with an Ed25519 key, whose checkpoints can be accepted, found none" + self._unsupported()
-            )
+            raise VerificationError("policy: expected a log with a key that can be used here, found none" + self._unsupported())
         keys = [log.vkey for log in self.logs] + [witness.vkey for witness in self.witnesses]
         note, signers = notes.open_note(data, [key for key in keys if key.supported])
         checkpoint = checkpoints.parse(note.text)
@@ -115,7 +114,7 @@ class TrustPolicy:
     def _unsupported(self) -> str:
         names = [log.vkey.name for log in self.logs if not log.vkey.supported]
         names += [witness.name for witness in self.witnesses if not witness.vkey.supported]
-        return f"; ML-DSA-44 keys are not supported yet: {', '.join(names)}" if names else ""
+        return f"; {NO_ML_DSA}; left out: {', '.join(names)}" if names else ""
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Reading an entry back as the draft it was, with its signers as they stood at its place."""
 
+from binascii import a2b_base64
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -8,7 +9,9 @@ from inbond.ledger import dsse
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring, key_roles, own_keys
 from inbond.ledger.rules import Draft, Rules, Signer
+from inbond.schemas import canonical
 from inbond.schemas import statement as statements
+from inbond.schemas.entry import Entry
 from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Genesis, Key
@@ -23,6 +26,15 @@ def draft_of(data: bytes) -> Draft:
         raise VerificationError(f"entry {entry.seq}: {error.message}") from None
     if statement.kind != entry.kind:
         raise VerificationError(f"entry {entry.seq}: expected kind {statement.kind} as its statement says, found {entry.kind}")
+    return Draft(entry.seq, entry.time, statement, entry.dsse, ())
+
+
+def draft_again(data: bytes) -> Draft:
+    """`draft_of` for bytes that it, or an audit, has accepted before."""
+    entry = canonical.again(data, Entry)
+    wire = canonical.again(a2b_base64(entry.dsse.payload), statements.wire_type(entry.kind))
+    predicate, found = wire.predicate, wire.subject[0].digest.sha256
+    statement = Statement(entry.kind, predicate.header, predicate.body, found, entry.kind)
     return Draft(entry.seq, entry.time, statement, entry.dsse, ())
 
 

@@ -46,8 +46,23 @@ class Draft:
         return f"{self.statement.kind}:{self.statement.header.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """How an audit may shorten rules that ask of most statements who signed them, and nothing else.
+
+    With `roles` one signer needs a role of the kind (`schemas.kinds`). Statements of `kinds`, genesis and key statements, and
+    those signed by a key of `key_at` are put to the rules all the same.
+    """
+
+    kinds: frozenset[str]
+    roles: bool
+
+
 class Rules(Protocol):
-    """The three callbacks."""
+    """The three callbacks.
+
+    A class may say in `plain` how an audit can do with fewer calls; None, or no such attribute, says that it cannot.
+    """
 
     tables: list[Table]
     """The tables that `project` writes, all of them; made with the log, dropped and made again by a rebuild."""
@@ -69,6 +84,7 @@ class NoRules:
     """A log for anything: every statement with a known signer may stand, nothing is projected."""
 
     tables: list[Table] = _NOTHING
+    plain = Plain(frozenset(), roles=False)
 
     def admit(self, connection: Connection, draft: Draft) -> None:
         """Anything may stand."""

@@ -20,7 +20,7 @@ What nothing here proves
   witnesses in the policy, or comparing checkpoints, show it. The operator's clock. That bodies have all fields of their
   kind, and that the registry's own rules were kept (ownership, terms, existence of what is named): `inbond log audit`
   does. From receipts alone: that none of the entries left out revokes a key or closes a run; a full log shows it.
-  Whatever cannot be decided is `missing`, never proved. ML-DSA signatures are not read yet, and count as missing.
+  Whatever cannot be decided is `missing`, never proved. ML-DSA signatures count as missing where `cryptography` lacks them.
 
 Exit codes: 0 all proved; 2 usage; 3 something FAILED; 6 something is missing; 1 a defect of this program.
 """
@@ -39,8 +39,15 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+try:
+    from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+except ImportError:
+    HAS_ML_DSA = False
+else:
+    HAS_ML_DSA = True
 
 # Who may sign which kind (of statements with a phase: kind.phase); one signer with one of these roles is needed.
 ANYONE = frozenset({"admin", "producer", "trainer", "compliance", "auditor", "provider", "registry"})
@@ -906,11 +913,17 @@ class Vkey(NamedTuple):
         return f"{self.name}+{self.id.hex()}+{b64encode(bytes([self.type]) + self.raw).decode()}"
 
     def signs(self, note: bytes, blob: bytes) -> bool:
-        """Whether `blob`, a signature without the key id, is this key's over a note's text."""
+        """Whether `blob`, a signature without the key id, is this key's over a note's text; Missing where it cannot be told."""
         if self.type == ED25519:
             return signs(self.raw, blob, note)
         time = int.from_bytes(blob[:8], "big")
-        return len(blob) == 72 and time < 1 << 63 and signs(self.raw, blob[8:], b"cosignature/v1\ntime %d\n%b" % (time, note))
+        if self.type == COSIGNATURE_V1:
+            return len(blob) == 72 and time < 1 << 63 and signs(self.raw, blob[8:], b"cosignature/v1\ntime %d\n%b" % (time, note))
+        origin, size, root, rest = note.split(b"\n")
+        head = b"".join(bytes([len(name)]) + name + stamp for name, stamp in ((self.name.encode(), blob[:8]), (origin, bytes(8))))
+        tree = decimal(size.decode(), "size").to_bytes(8, "big") + from_base64(root.decode(), "root", length=32)
+        message = b"subtree/v1\n\0" + head + tree  # the struct cosigned_message of C2SP tlog-cosignature, from leaf 0 on
+        return len(blob) == 2428 and time < 1 << 63 and rest == b"" and signs_ml_dsa(self.raw, blob[8:], message)
 
 
 class Checkpoint(NamedTuple):
@@ -977,26 +990,28 @@ class Policy:
     def open(self, note: bytes) -> Checkpoint:
         """The checkpoint in a signed note, if a log of this policy signed it and the quorum of witnesses is met."""
         body, signatures = split_note(note)
+        lines = body.decode().split("\n")
+        want(len(lines) == 4 and lines[3] == "", "a checkpoint of three lines: origin, size, root", body)
+        want(1 <= len(lines[0].encode()) <= 255, "an origin of 1 to 255 bytes", lines[0])
         keys = {(key.name, key.id): key for key in (*self.logs, *self.witnesses.values())}
         signed, unread = set(), set()
         for name, key_id, blob in signatures:
             key = keys.get((name, key_id))
-            if key is not None and key.type == ML_DSA_44:
-                unread.add(key)
-            elif key is not None:
-                want(key.signs(body, blob), f"a valid signature by {name}", "one that does not verify")
-                signed.add(key)
-        lines = body.decode().split("\n")
-        want(len(lines) == 4 and lines[3] == "", "a checkpoint of three lines: origin, size, root", body)
+            if key is not None:
+                try:
+                    want(key.signs(body, blob), f"a valid signature by {name}", "one that does not verify")
+                    signed.add(key)
+                except Missing:
+                    unread.add(key)
         origin, size, root = lines[0], decimal(lines[1], "size"), from_base64(lines[2], "root", length=32)
         logs = tuple(key.text for key in self.logs if key in signed and key.name == origin)
         if not logs and any(key in unread and key.name == origin for key in self.logs):
-            raise Missing(f"{origin} signed this checkpoint with ML-DSA only, which this program does not read")
+            raise Missing(f"{origin} signed this checkpoint with ML-DSA only, which this library of Python does not have")
         trusted, found = ", ".join(key.name for key in self.logs), ", ".join(name for name, _, _ in signatures)
         want(bool(logs), f"a checkpoint that a log of the policy signed ({trusted})", f"one of {origin}, signed by {found}")
         if not self._met(signed) and self._met(signed | unread):
-            raise Missing(f"the quorum {self.quorum} rests on ML-DSA cosignatures, which this program does not read")
-        found = ", ".join(sorted(key.name for key in signed if key.type == COSIGNATURE_V1)) or "none"
+            raise Missing(f"the quorum {self.quorum} rests on ML-DSA cosignatures, which this library of Python does not have")
+        found = ", ".join(sorted(name for name, key in self.witnesses.items() if key in signed)) or "none"
         want(self._met(signed), f"cosignatures that meet the quorum {self.quorum!r}", found)
         return Checkpoint(origin, size, root, logs)
 
@@ -1174,6 +1189,19 @@ def signs(raw: bytes, signature: bytes, data: bytes) -> bool:
     """Whether an Ed25519 signature is good."""
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def signs_ml_dsa(raw: bytes, signature: bytes, data: bytes) -> bool:
+    """Whether an ML-DSA-44 signature is good; Missing where the library cannot tell."""
+    try:
+        if not HAS_ML_DSA:
+            raise UnsupportedAlgorithm("ML-DSA-44")
+        MLDSA44PublicKey.from_public_bytes(raw).verify(signature, data)
+    except UnsupportedAlgorithm:
+        raise Missing("a library with ML-DSA-44 is needed") from None
     except (InvalidSignature, ValueError):
         return False
     return True

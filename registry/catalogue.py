@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
 
-from inbond.registry import names
-from inbond.registry import tables as t
 from inbond.registry.facts import fill
+from inbond.registry.listing import ListedRun
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.words import word
@@ -80,13 +78,15 @@ def scope_of(registry: OpenRegistry, teacher: str, party: str | None = None) -> 
 
     `party` stands in for a party that is not the teacher's, or not known.
     """
-    ref = registry.resolve(teacher, "teacher")
-    with registry.reading() as reader:
-        row = reader.connection.execute(select(t.teachers).where(t.teachers.c.ref == ref)).one()
-    if row.party is None and party is None:
+    body: Teacher = registry.newest(registry.resolve(teacher, "teacher")).body
+    if not body.party.is_known and party is None:
         raise InvalidInput(f"teacher {teacher}: expected one whose party is known, as terms are a party's", hint="--party PARTY")
-    models = (glob.escape(row.model),) if row.model else ("*",)
-    return {"party": party or row.party, "models": models, "access_path": row.access_path or AccessPath.UNKNOWN.value}
+    models = (glob.escape(body.model.known),) if not isinstance(body.model.known, UnsetType) else ("*",)
+    return {
+        "party": party or body.party.known,
+        "models": models,
+        "access_path": body.access_path.value_or(AccessPath.UNKNOWN).value,
+    }
 
 
 def add_terms(
@@ -112,36 +112,18 @@ def add_terms(
     until = given.pop("effective_to", None)
     if until is not None and str(until) <= effective:
         raise InvalidInput(f"terms: expected an end after the day they come into force, {effective}, found {until}")
-    provider, name = registry.resolve(party, "party"), f"{title}@{version or effective}"
-    _expect_new_terms(registry, provider, name)
     scope = AppliesTo(models=tuple(models), access_path=word(AccessPath, access_path, "access path"))
     fixed = {
-        "party": provider,
+        "party": registry.resolve(party, "party"),
         "title": title,
         "version": version or effective,
         "applies_to": (scope,),
-        "text": f"sha256:{registry.store.put_bytes(text)}",
+        "text": f"sha256:{registry.place.objects.put_bytes(text)}",
         "language": language,
         "effective": Effective(from_=effective, to=known(str(until)) if until else unknown()),
         "retrieved": now(),
     }
     return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
-
-
-def _expect_new_terms(registry: OpenRegistry, party: str, name: str) -> None:
-    with registry.reading() as reader:
-        query = (
-            select(t.things.c.ref, t.terms_scopes.c.models)
-            .join(t.terms_scopes, t.terms_scopes.c.ref == t.things.c.ref)
-            .where(t.things.c.name == name, t.terms_scopes.c.party == party)
-        )
-        rows = reader.connection.execute(query).all()
-    if rows:
-        models = ", ".join(dict.fromkeys(row.models for row in rows))
-        raise Conflict(
-            f"terms {name} of this party are on record as {rows[0].ref}, for {models}: expected another title or version",
-            hint="--title TITLE or --version VERSION; one document for all models of a party: --party PARTY instead of --teacher",
-        )
 
 
 def add_student(registry: OpenRegistry, name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:
@@ -175,11 +157,9 @@ def release(
     """
     ref = registry.resolve(student, "student")
     digest = f"sha256:{_sha256(weights)}"
-    with registry.reading() as reader:
-        wanted = [names.resolve(reader.connection, run, "run") for run in runs]
-        if not wanted:
-            query = select(t.runs.c.ref).where(t.runs.c.student == ref, t.runs.c.closed.is_not(None))
-            wanted = list(reader.connection.execute(query.order_by(t.runs.c.seq)).scalars())
+    wanted = [registry.resolve(run, "run") for run in runs]
+    if not wanted:
+        wanted = [run.ref for run in registry.every(ListedRun, student=ref) if run.outcome is not None]
     given = dict(facts or {})
     fixed = {
         "student": ref,

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from inbond.ledger import dsse
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keys import read_key
-from inbond.registry import names
 from inbond.registry import tables as t
 from inbond.registry.home import CONFIG, POLICY, Home, config_text, policy_text
 from inbond.registry.mentions import named_objects
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import shard_reader, statement_of
+from inbond.registry.versions import parts_of
 from inbond.schemas import statement
 from inbond.schemas.errors import InbondError, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statements import Shard
@@ -47,13 +47,10 @@ def verify(registry: OpenRegistry, ref: str | None, progress: Progress | None) -
     if ref is None:
         _everything(registry, checked, progress)
         return checked
-    with registry.reading() as reader:
-        start = names.resolve(reader.connection, ref)
+    start = registry.resolve(ref)
     wanted = [start]
     if start.startswith("dataset:"):
-        with registry.reading() as reader:
-            query = select(t.dataset_parts.c.shard).where(t.dataset_parts.c.dataset == start).distinct()
-            wanted += list(reader.connection.execute(query).scalars())
+        wanted += dict.fromkeys(part.shard for part in parts_of(registry, start))
     for count, item in enumerate(wanted):
         _thing(registry, item, checked)
         checked.entries += 1
@@ -85,14 +82,17 @@ def _everything(registry: OpenRegistry, checked: Checked, progress: Progress | N
 
 def _thing(registry: OpenRegistry, ref: str, checked: Checked) -> None:
     try:
-        with registry.reading() as reader:
-            found = statement_of(registry, reader, ref)
-        if isinstance(found.body, Shard):
+        found = registry.place.statement(ref)
+        digests = named_objects(found.body)
+        if isinstance(found.body, Shard) and not registry.is_local:
+            digests.remove(found.body.file)
+            checked.unchecked.append(f"{ref}: its bytes, which leave a server against a grant or a delivery only")
+        elif isinstance(found.body, Shard):
             with shard_reader(registry, ref, found.body) as shard:
                 shard.check_records()
             checked.shards, checked.records = checked.shards + 1, checked.records + int(found.body.rows)
-        for digest in named_objects(found.body):
-            _object(registry, digest.removeprefix("sha256:"))
+        for digest in digests:
+            _object(registry, digest.removeprefix("sha256:"), ref)
             checked.objects += 1
     except NotFound as error:
         checked.problems.append(f"{ref}: {error.message}")
@@ -118,14 +118,18 @@ def _named(registry: OpenRegistry, checked: Checked) -> Iterator[str]:
         for ref in list(reader.connection.execute(select(t.things.c.ref).where(t.things.c.kind != "shard")).scalars()):
             if not ref.startswith(("party:", "genesis:")):
                 try:
-                    body = statement_of(registry, reader, ref).body
+                    body = statement_of(registry.log, reader, ref).body
                 except InbondError as error:
                     checked.problems.append(f"{ref}: {error.message}")
                 else:
                     yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
 
 
-def _object(registry: OpenRegistry, digest: str) -> None:
+def _object(registry: OpenRegistry, digest: str, of: str | None = None) -> None:
+    """The bytes have the digest; on a server, those that the statement `of` names."""
+    if of is not None and not registry.is_local:
+        registry.place.object(digest, of)
+        return
     seen = hashlib.sha256()
     with registry.store.open(digest) as file:
         while block := file.read(1 << 20):

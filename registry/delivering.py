@@ -7,28 +7,30 @@ log/                           with `with_log`: the whole log as static files
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 from sqlalchemy import select
 
 from inbond.ledger.export import export
 from inbond.ledger.files import write_durably
-from inbond.ledger.reader import LedgerReader
-from inbond.registry import gate
+from inbond.ledger.receipts import Receipt
 from inbond.registry import tables as t
+from inbond.registry.listing import ListedKey, ListedTeacher
 from inbond.registry.mentions import named_objects, references
+from inbond.registry.objects import bare
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
-from inbond.registry.recorder import Said
 from inbond.registry.training import runs
+from inbond.registry.versions import parts_of
 from inbond.schemas.columns import TEXT_SCHEMA
-from inbond.schemas.declared import Reason, known, unknown
 from inbond.schemas.errors import Conflict, VerificationError
-from inbond.schemas.scalars import Role
-from inbond.schemas.statements import Basis, Channel, Dataset, Delivery, GrantMode, Shard, Terms
+from inbond.schemas.statement import Statement
+from inbond.schemas.statements import Dataset, GrantMode, Shard, Terms
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,9 +63,9 @@ def deliver_to_run(
     _expect_empty(folder)
     opened = runs.open_run(registry, datasets, student=student, name=run, **options)  # type: ignore[arg-type]
     granted = runs.grant(registry, opened, GrantMode.EXPORT, tuple(TEXT_SCHEMA.names))
-    refs = [registry.resolve(dataset, "dataset") for dataset in datasets]
-    deliveries = [_record(registry, ref, opened.owner, Channel.DOWNLOAD, granted.ref) for ref in refs]
-    return write_bundle(registry, folder, [*refs, *deliveries], deliveries=deliveries, progress=progress)
+    deliveries = [delivery.ref for delivery in registry.place.deliver(grant=granted.ref)]
+    about = [*(registry.resolve(dataset, "dataset") for dataset in datasets), *deliveries]
+    return write_bundle(registry, folder, about, deliveries, granted.ref, progress)
 
 
 def export_dataset(
@@ -73,12 +75,12 @@ def export_dataset(
     _expect_empty(folder)
     ref = registry.resolve(dataset, "dataset")
     to = None if recipient is None else registry.resolve(recipient, "party")
-    delivery = _record(registry, ref, to, Channel.EXPORT, None)
-    return write_bundle(registry, folder, [ref, delivery], deliveries=[delivery], progress=progress)
+    [delivery] = registry.place.deliver(object=ref, recipient=to)
+    return write_bundle(registry, folder, [ref, delivery.ref], [delivery.ref], delivery.ref, progress)
 
 
 def export_everything(registry: OpenRegistry, folder: Path, progress: Progress | None = None) -> Delivered:
-    """Write all entries, shards and objects, and the log itself.
+    """Write all entries, shards and objects of a registry's folder, and the log itself.
 
     On record first are deliveries of every dataset's newest version, and of each shard that is in none of them.
     """
@@ -89,111 +91,105 @@ def export_everything(registry: OpenRegistry, folder: Path, progress: Progress |
         covered = set(reader.connection.execute(select(p.shard).where(p.dataset.in_(newest.values()))).scalars())
         every = reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars()
         leaving = [*newest.values(), *(shard for shard in every if shard not in covered)]
-    deliveries = [_record(registry, ref, None, Channel.EXPORT, None) for ref in leaving]
-    return write_bundle(registry, folder, None, deliveries=deliveries, with_log=True, progress=progress)
+    deliveries = [delivery.ref for ref in leaving for delivery in registry.place.deliver(object=ref)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with registry.reading() as reader:
+        refs = list(reader.connection.execute(select(t.things.c.ref).order_by(t.things.c.seq)).scalars())
+        statements = {ref: statement_of(registry.log, reader, ref) for ref in refs}
+        shards, objects = _write_bytes(registry, folder, statements, None, progress)
+        _write_receipts(folder, {seq: reader.receipt(seq) for seq in range(reader.size)})
+        (folder / "log").mkdir()
+        export(reader, folder / "log")
+        return Delivered(folder, tuple(deliveries), shards, objects, reader.size)
 
 
 def write_bundle(
     registry: OpenRegistry,
     folder: Path,
-    about: Iterable[str] | None,
-    *,
+    about: Iterable[str],
     deliveries: Sequence[str] = (),
-    with_log: bool = False,
+    under: str | None = None,
     progress: Progress | None = None,
 ) -> Delivered:
-    """Write what shows `about` (references; None: everything) to be on record, with the shards' bytes, to `folder`."""
+    """Write what shows `about` (references) to be on record, with the bytes of its shards, to `folder`.
+
+    `under` is the grant or delivery that lets the shards leave.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with registry.reading() as reader:
-        wanted = _closure(registry, reader, about)
-        shards, objects = _objects(registry, reader, wanted)
-        total = len(shards) + len(objects)
-        for count, (digest, name) in enumerate(
-            [*((d, f"shards/{d}.parquet") for d in shards), *((d, f"objects/{d}") for d in objects)]
-        ):
-            _copy(registry, digest, folder / name)
-            if progress:
-                progress("copying", count + 1, total)
-        seqs = _receipts(reader, wanted, everything=about is None)
-        for seq in seqs:
-            path = folder / "receipts" / f"{seq}.tlog-proof"
-            path.parent.mkdir(exist_ok=True)
-            write_durably(path, reader.receipt(seq).to_bytes())
-        if with_log:
-            (folder / "log").mkdir()
-            export(reader, folder / "log")
-    return Delivered(folder, tuple(deliveries), len(shards), len(objects), len(seqs))
+    statements = _closure(registry, about)
+    shards, objects = _write_bytes(registry, folder, statements, under, progress)
+    seqs = {thing.entry for thing in registry.place.things(statements).values()}
+    seqs.update({0}, *(key.entries for key in registry.every(ListedKey)))
+    size = int(registry.place.head().size)  # receipts under one head, so that nobody has to ask how several hang together
+    _write_receipts(folder, {seq: registry.place.receipt(seq, size) for seq in sorted(seqs)})
+    return Delivered(folder, tuple(deliveries), shards, objects, len(seqs))
 
 
-def _record(registry: OpenRegistry, ref: str, recipient: str | None, channel: Channel, grant: str | None) -> str:
+def _closure(registry: OpenRegistry, about: Iterable[str]) -> dict[str, Statement]:
+    """The statements of `about` and of everything that they refer to: shards, teachers, parties, grants, runs, rulings.
 
-    body = Delivery(
-        policy=unknown(Reason.NOT_YET),
-        object=ref,
-        recipient=known(recipient) if recipient else unknown(),
-        channel=channel,
-        purpose=unknown(),
-        grant=grant if grant else UNSET,
-    )
-    return registry.recorder.record(Said("delivery", body, [registry.keys.role(Role.REGISTRY)], basis=Basis.OBSERVED)).ref
-
-
-def _closure(registry: OpenRegistry, reader: LedgerReader, about: Iterable[str] | None) -> list[str]:
-    """`about` and everything that its statements refer to, and theirs: shards, teachers, parties, grants, runs, rulings."""
-    if about is None:
-        return list(reader.connection.execute(select(t.things.c.ref).order_by(t.things.c.seq)).scalars())
-    found: dict[str, None] = {}
-    waiting = list(about)
+    Where one was corrected, the corrections are among them.
+    """
+    found: dict[str, Statement] = {}
+    terms: dict[str, tuple[str, ...]] = {}
+    waiting = set(about)
     while waiting:
-        ref = waiting.pop()
-        if ref in found:
-            continue
-        found[ref] = None
-        if ref.startswith("dataset:"):
-            query = select(t.dataset_parts.c.shard).where(t.dataset_parts.c.dataset == ref).distinct()
-            waiting.extend(reader.connection.execute(query).scalars())
-        made = statement_of(registry, reader, ref)
-        named = references((made.body, made.header)) - found.keys()
-        if isinstance(made.body, Dataset) and not isinstance(made.body.previous, UnsetType):
-            named -= {made.body.previous}  # nobody asked for the version before, whose shards may be others
-        waiting.extend(named)
+        level, waiting = sorted(waiting - found.keys()), set()
+        waiting.update(thing.newest for thing in registry.place.things(level).values())
+        for ref in level:
+            made = found[ref] = registry.place.statement(ref)
+            named = references((made.body, made.header))
+            if isinstance(made.body, Dataset):
+                waiting.update(part.shard for part in parts_of(registry, ref))
+                if not isinstance(made.body.previous, UnsetType):
+                    named -= {made.body.previous}  # nobody asked for the version before, whose shards may be others
+            waiting |= named
+            for model in made.body.models if isinstance(made.body, Shard) else ():
+                if model.teacher not in terms:
+                    [teacher] = registry.every(ListedTeacher, ref=model.teacher)
+                    terms[model.teacher] = teacher.terms
+                waiting.update(terms[model.teacher])
+    return found
+
+
+def _write_bytes(
+    registry: OpenRegistry, folder: Path, statements: Mapping[str, Statement], under: str | None, progress: Progress | None
+) -> tuple[int, int]:
+    """Write the shards and the other objects that the statements name; returns how many of each."""
+    shards: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for ref, made in statements.items():
+        digests = [bare(digest) for digest in named_objects(made.body)]
         if isinstance(made.body, Shard):
-            waiting.extend(
-                terms for model in made.body.models for terms in gate.applicable_terms(reader.connection, model.teacher)
-            )
-    return list(found)
+            file = digests.pop(0)
+            if isinstance(made.header.amends, UnsetType) or file not in shards:  # a correction is of the same file
+                shards[file] = ref
+        if not isinstance(made.body, Terms):  # an archived text may be somebody else's to give
+            others.update(dict.fromkeys(digests, ref))
+    total = len(shards) + len(others)
+    for count, (digest, ref) in enumerate(shards.items(), 1):
+        _copy(registry.place.shard_file(ref, statements[ref].body, under)[0], digest, folder / "shards" / f"{digest}.parquet")
+        if progress:
+            progress("copying", count, total)
+    for count, (digest, ref) in enumerate(others.items(), len(shards) + 1):
+        _copy(io.BytesIO(registry.place.object(digest, ref)), digest, folder / "objects" / digest)
+        if progress:
+            progress("copying", count, total)
+    return len(shards), len(others)
 
 
-def _objects(registry: OpenRegistry, reader: LedgerReader, wanted: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Bare digests of the shard files and of the other objects that the statements name."""
-    shards: dict[str, None] = {}
-    others: dict[str, None] = {}
-    for ref in wanted:
-        if ref.partition(":")[0] == "party":
-            continue
-        body = statement_of(registry, reader, ref).body
-        digests = [digest.removeprefix("sha256:") for digest in named_objects(body)]
-        if isinstance(body, Shard):
-            shards[digests.pop(0)] = None
-        if not isinstance(body, Terms):  # an archived text may be somebody else's to give
-            others.update(dict.fromkeys(digests))
-    return list(shards), list(others)
+def _write_receipts(folder: Path, receipts: Mapping[int, Receipt]) -> None:
+    (folder / "receipts").mkdir()
+    for seq, receipt in receipts.items():
+        write_durably(folder / "receipts" / f"{seq}.tlog-proof", receipt.to_bytes())
 
 
-def _receipts(reader: LedgerReader, wanted: Iterable[str], *, everything: bool) -> list[int]:
-    if everything:
-        return list(range(reader.size))
-    seqs = {reader.seq_of(ref.partition(":")[2]) for ref in wanted}
-    seqs.update(seq for seq, _ in reader.entries(kinds=("genesis", "key")))
-    return sorted(seqs)
-
-
-def _copy(registry: OpenRegistry, digest: str, path: Path) -> None:
+def _copy(source: BinaryIO, digest: str, path: Path) -> None:
     """Copy an object; what does not have its digest is not handed out."""
     path.parent.mkdir(exist_ok=True)
     seen = hashlib.sha256()
     partial = path.with_name(path.name + ".partial")
-    with registry.store.open(digest) as source, partial.open("wb") as target:
+    with source, partial.open("wb") as target:
         while block := source.read(1 << 20):
             seen.update(block)
             target.write(block)

@@ -2,6 +2,7 @@
 
 from msgspec import UNSET, UnsetType
 
+from inbond.ledger.keyring import KeyState
 from inbond.ledger.keys import SigningKey
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, Said
@@ -35,7 +36,7 @@ def add_key(registry: OpenRegistry, role: Role, party: str | None, file_name: st
 
 def revoke_key(registry: OpenRegistry, fingerprint: str, reason: str, suspect_from: int | None) -> Recorded:
     """Revoke the key whose fingerprint begins with `fingerprint`."""
-    states = registry.log.keyring.keys
+    states = _keys(registry)
     found = [keyid for keyid in states if keyid.startswith(fingerprint)]
     if len(found) != 1 or len(fingerprint) < 6:
         raise NotFound(
@@ -56,16 +57,23 @@ def revoke_key(registry: OpenRegistry, fingerprint: str, reason: str, suspect_fr
 
 def _left_over(registry: OpenRegistry, name: str) -> SigningKey | None:
     """The key in a file that no entry enrolled, None where there is none. Raises Conflict where the key is in use."""
+    known = _keys(registry)
     if not registry.keys.has(name):
         return None
     key = registry.keys.role(name)
-    state = registry.log.keyring.keys.get(key.public.fingerprint)
+    state = known.get(key.public.fingerprint)
     if state is None:
         return key
     if state.revoked is None:
         raise Conflict(f"{registry.keys.folder / name}.key exists: expected a new name", hint="inbond key add --name NAME")
     registry.keys.put_away(name, key)
     return None
+
+
+def _keys(registry: OpenRegistry) -> dict[str, KeyState]:
+    """Every key, where the log itself can be asked: enrolling is a matter of the folder's keeper."""
+    with registry.reading() as reader:
+        return registry.log.keyring_at(reader).keys
 
 
 _ENROLLED = [role.value for role in Role if role not in (Role.LOG, Role.ADMIN)]

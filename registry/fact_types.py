@@ -26,22 +26,24 @@ def fields(struct_type: Any) -> tuple[FieldInfo, ...]:
     return _fields(struct_type)
 
 
-def template(struct_type: type[msgspec.Struct], fixed_names: Collection[str]) -> str:
+def template(struct_type: type[msgspec.Struct], fixed_names: Collection[str], only: Collection[str] | None = None) -> str:
     """A TOML file for `load_facts` that lists what can be declared of `struct_type`, all of it commented out.
 
-    `fixed_names` are the Python names of the fields that the program fills. Lines that begin with `#` and no space are
-    examples: each is right as it stands once the `#` is gone. Other comments explain.
+    `fixed_names` are the Python names of the fields that the program fills; with `only`, dotted paths as in
+    `facts.undeclared`, the others are left out: they are on record. Lines that begin with `#` and no space are examples:
+    each is right as it stands once the `#` is gone. Other comments explain.
     """
+    left_out = "recorded as not known (not_declared)" if only is None else "left as it is on record"
     lines = [
         f"# Facts about a {struct_type.__name__.lower()}. {_summary(struct_type)}",
         "# Where you can state a fact, take away the # before it and put the truth in place of the example.",
-        "# What stays out is recorded as not known (not_declared).",
+        f"# What stays out is {left_out}.",
         '# Where there is no value, say why instead: name = { unknown = "lost" } or { na = "not_applicable_to_kind" }.',
         f"# Reasons: {', '.join(Reason)}.",
     ]
     for field in fields(struct_type):
-        if field.name not in fixed_names:
-            lines += ["", *_template_lines(field.type, field.encode_name, _note(field.type, field.required, ""))]
+        if field.name not in fixed_names and _is_asked(field.encode_name, only):
+            lines += ["", *_template_lines(field.type, field.encode_name, _note(field.type, field.required, ""), only)]
     return "\n".join(lines) + "\n"
 
 
@@ -106,13 +108,21 @@ def is_huge(value: Any) -> bool:
     return isinstance(value, int) and value.bit_length() > 256
 
 
-def _template_lines(kind: Any, path: str, note: str) -> Iterator[str]:
+def _is_asked(path: str, only: Collection[str] | None) -> bool:
+    """Whether `only` names a path, or something within it or around it."""
+    return only is None or any(
+        path == each or each.startswith((f"{path}.", f"{path}[")) or path.startswith(f"{each}.") for each in only
+    )
+
+
+def _template_lines(kind: Any, path: str, note: str, only: Collection[str] | None) -> Iterator[str]:
     """The lines about one field: an example a line, for a struct one for each member."""
     kind, item = fact_of(kind), item_of(fact_of(kind))
     if is_struct(kind):
         yield f"# {path}: {_summary(kind)}{note}"
         for field in fields(kind):
-            yield from _template_lines(field.type, f"{path}.{field.encode_name}", _note(field.type, field.required, path))
+            if _is_asked(inner := f"{path}.{field.encode_name}", only):
+                yield from _template_lines(field.type, inner, _note(field.type, field.required, path), only)
         return
     yield f"#{path} = {_example(kind, path)}  # {words(kind)}{note}"
     if item and is_struct(item):

@@ -1,11 +1,11 @@
-"""The gate: may this student learn from these rows? One rule for now, and what it cannot decide stays shut.
+"""The gate: may this student learn from these rows? What it cannot decide stays shut.
 
 Terms attach to the party, the model and the way it was reached. For every teacher with at least one row, every document
-that applies must be permitted for the student by a compliance decision that is in force. There is no override.
-The table of rules is named by digest in every grant, so that a reader knows which rules were asked.
+that applies must be permitted for the student by a compliance decision that is in force; and no row may be withdrawn.
+There is no override. The table of rules is named by digest in every grant, so that a reader knows which rules were asked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,48 +13,61 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from inbond.registry import tables as t
+from inbond.registry.current import first_of
+from inbond.registry.training.layout import Span
+from inbond.registry.withdrawn import Part, Withdrawal, withdrawn
+from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.statement import digest_of
-from inbond.schemas.statements import Question, Verdict
+from inbond.schemas.statements import GrantMode, Question, Verdict
 
-RULES = {
-    "id": "urn:inbond:rules:decision-1",
-    "version": 1,
-    "rules": [
-        {
-            "id": "decision-1",
-            "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them, "
-            "compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
-        }
-    ],
+_DECISION = {
+    "id": "decision-1",
+    "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them, "
+    "compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
 }
+_RECALL = {
+    "id": "recall-1",
+    "text": "Rows that a recall withdraws are read by nobody once it is in effect: whatever touches them is refused.",
+}
+_NAME = "urn:inbond:rules:decision-1"
+
+RULES = {"id": _NAME, "version": 2, "rules": [_DECISION, _RECALL]}
 RULES_DIGEST = digest_of(RULES)
+
+# A later table only refuses more, and on statements that no log of an earlier one has (a recall). So every grant is asked
+# under the newest, whichever it names: what stood in an older log stands, and naming an old table opens nothing.
+KNOWN_RULES = frozenset({digest_of({"id": _NAME, "version": 1, "rules": [_DECISION]}), RULES_DIGEST})
+
+_SHOWN = 20
 
 _SEVERITY = [Verdict.PERMITTED, Verdict.NEEDS_AUTHORISATION, Verdict.UNDETERMINED, Verdict.PROHIBITED]
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why the gate is open or shut for one teacher under one document."""
+    """Why the gate is open or shut: for one teacher under one document, or (then `teacher` is empty) for one shard."""
 
     teacher: str
     terms: str | None
     verdict: Verdict
     decision: str | None
     text: str
+    rule: str = "decision-1"
+    recall: str | None = None
+    shard: str | None = None
 
     def line(self) -> dict[str, Any]:
         """The reason as a line of the grant's reasons object."""
-        line: dict[str, Any] = {"rule": "decision-1", "teacher": self.teacher, "verdict": self.verdict.value, "text": self.text}
-        if self.terms:
-            line["terms"] = self.terms
-        if self.decision:
-            line["decision"] = self.decision
+        line: dict[str, Any] = {"rule": self.rule, "teacher": self.teacher, "verdict": self.verdict.value, "text": self.text}
+        for name in ("terms", "decision", "recall", "shard"):
+            if value := getattr(self, name):
+                line[name] = value
         return line
 
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """The gate's answer, with a reason for each teacher and document."""
+    """The gate's answer, with a reason for each teacher and document, and for each shard with withdrawn rows."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
@@ -65,10 +78,48 @@ class Ruled:
         return tuple(sorted({reason.decision for reason in self.reasons if reason.decision}))
 
 
-def evaluate(connection: Connection, student: str, shards: Iterable[str], at: str, size: int | None = None) -> Ruled:
-    """Ask for `student` and the teachers behind `shards`, at time `at`, from the facts of the first `size` entries."""
+def evaluate(connection: Connection, student: str, parts: Iterable[Part], at: str, size: int | None = None) -> Ruled:
+    """Ask for `student` and the rows in `parts` (spans; a shard's reference: all of it), at time `at`.
+
+    Known is what the first `size` entries say.
+    """
     limit = 2**62 if size is None else size
-    return evaluate_teachers(connection, student, teachers_behind(connection, shards, limit), at, limit)
+    listed = list(parts)
+    shards = {part if isinstance(part, str) else part.shard for part in listed}
+    ruled = evaluate_teachers(connection, student, teachers_behind(connection, shards, limit), at, limit)
+    return refused_by(withdrawn(connection, listed, at, limit), ruled)
+
+
+def handed_out(mode: GrantMode, spans: Sequence[Span]) -> Sequence[Part]:
+    """What a grant of this mode over `spans` gives: the rows that they name, or whole shards where files leave."""
+    return spans if mode is GrantMode.STREAM else [span.shard for span in spans]
+
+
+def refused_by(found: Sequence[Withdrawal], ruled: Ruled) -> Ruled:
+    """`ruled`, refused where something was found to be withdrawn; the first few are named."""
+    if not found:
+        return ruled
+    by_shard: dict[tuple[str, str], Withdrawal] = {}
+    for each in found:
+        by_shard.setdefault((each.recall, each.shard), each)
+    shown, more = list(by_shard.values())[:_SHOWN], len(by_shard) - _SHOWN
+    shut = Verdict.PROHIBITED
+    reasons = [Reason("", None, shut, None, each.text, "recall-1", each.recall, each.shard) for each in shown]
+    if more > 0:
+        reasons.append(Reason("", None, shut, None, f"rows of {more} more shards are withdrawn", "recall-1"))
+    return Ruled(Verdict.PROHIBITED, (*ruled.reasons, *reasons))
+
+
+def expect_not_withdrawn(found: Sequence[Withdrawal], what: str) -> None:
+    """Raise PolicyDenied, naming the recalls, where something was found to be withdrawn from `what`."""
+    if found:
+        ruled = refused_by(found, Ruled(Verdict.PERMITTED, ()))
+        raise PolicyDenied(
+            f"{what}: " + "; ".join(reason.text for reason in ruled.reasons), hint=WITHOUT_IT, recall=found[0].recall
+        )
+
+
+WITHOUT_IT = "inbond dataset list   (pull a version without these rows, in a run of another --run NAME)"
 
 
 def teachers_behind(connection: Connection, shards: Iterable[str], limit: int = 2**62) -> set[str]:
@@ -92,6 +143,40 @@ def evaluate_teachers(connection: Connection, student: str, teachers: Iterable[s
     return Ruled(worst, tuple(reasons))
 
 
+def mentioned(ruled: Ruled, student: str) -> set[str]:
+    """The references that a refusal names."""
+    return {student, *(ref for reason in ruled.reasons for ref in (reason.teacher, reason.terms) if ref)}
+
+
+def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDenied:
+    """The refusal as an error that names teacher and document, and the commands that would settle it.
+
+    `called` is what people call what is `mentioned`.
+    """
+    name = called.get(student, student)
+    lines, hints = [], []
+    for reason in ruled.reasons:
+        if reason.verdict is Verdict.PERMITTED:
+            continue
+        if reason.rule == "recall-1":
+            lines.append(reason.text)
+            hints.append(WITHOUT_IT)
+            continue
+        teacher = called.get(reason.teacher, reason.teacher)
+        if reason.terms is None:
+            lines.append(f"{teacher}: {reason.text}")
+            hints.append(f"inbond terms add FILE --teacher {teacher} --effective YYYY-MM-DD")
+        else:
+            terms = called.get(reason.terms, reason.terms)
+            lines.append(f"{teacher} under {terms}: {reason.text}")
+            hints.append(f"inbond decide rule --student {name} --terms {terms} permit --grounds TEXT")
+    return PolicyDenied(
+        f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
+        hint="\n".join(dict.fromkeys(hints)),
+        verdict=ruled.verdict.value,
+    )
+
+
 def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:
     """The documents that govern a teacher's outputs: same party, a model pattern that matches, the same access path.
 
@@ -110,7 +195,7 @@ def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -
         model_fits = model_fits or (row.version is None and _fits_some_version(row.model, scope.models))
         if path_fits and model_fits and scope.ref not in found:
             found.append(scope.ref)
-    return found
+    return list(dict.fromkeys(first_of(connection, found).values()))  # corrections of a document are one with it
 
 
 def _fits_some_version(model: str, pattern: str) -> bool:

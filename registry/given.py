@@ -1,12 +1,14 @@
 """What runs were given, as of a tree size: ranges of rows of shards, from segments and deliveries, or at most by their grants."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
 from inbond.registry.training.layout import merged
+
+T = TypeVar("T")
 
 Ranges = dict[str, list[tuple[int, int]]]
 """Half-open ranges of rows, by shard."""
@@ -95,6 +97,6 @@ def rows_in(ranges: Iterable[tuple[int, int]]) -> int:
     return sum(last - first for first, last in merged(ranges))
 
 
-def chunks(items: list[str], size: int = 500) -> Iterable[list[str]]:
+def chunks(items: list[T], size: int = 500) -> Iterable[list[T]]:
     """Lists short enough for one query's parameters."""
     return (items[start : start + size] for start in range(0, len(items), size))

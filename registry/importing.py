@@ -13,17 +13,16 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import select
 
 from inbond.registry import catalogue
-from inbond.registry import tables as t
 from inbond.registry.facts import fill, template, undeclared
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
 from inbond.registry.opened import OpenRegistry
+from inbond.registry.place import ImportedShard
 from inbond.registry.recorder import Said
 from inbond.registry.shards.records import Record
 from inbond.registry.shards.writer import MAX_ROWS, ShardBatcher, WrittenShard, write_shard
-from inbond.registry.versions import extend_dataset, versions_of
+from inbond.registry.versions import extend_dataset, parts_of, versions_of
 from inbond.schemas.columns import SCHEMA_ID
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
@@ -164,25 +163,14 @@ class _Import:
 
     def check_dataset(self, append: bool) -> None:
         """Raise Conflict rather than mix what somebody may not have meant to mix, or hold the same records twice."""
-        mine = {ref for ref, _ in self._on_record().values()}
-        with self.registry.reading() as reader:
-            every = versions_of(reader.connection, self.registry, self.dataset.partition("@")[0])
-            if not every:
-                return
-            newest = every[-1]
-            parts = t.dataset_parts.c
-            query = select(parts.shard).where(parts.dataset == newest.ref).distinct()
-            held = set(reader.connection.execute(query).scalars())
-            if mine & held:
-                return  # the same import again
-            name = f"{newest.name}@{newest.version}"
-            i, e = t.shard_inputs.c, t.edges.c
-            same = (
-                select(i.shard)
-                .join(t.edges, e.src == i.shard)
-                .where(i.digest.in_(self._input_digests()), e.dst == self.teacher, e.relation.like("model:%"))
-            )
-            doubled = set(reader.connection.execute(same).scalars()) & held
+        every = versions_of(self.registry, self.dataset.partition("@")[0])
+        if not every:
+            return
+        newest, name = every[-1], every[-1].name
+        mine = {shard.ref for shard in self._on_record().values()}
+        if mine and mine & {part.shard for part in parts_of(self.registry, newest.ref)}:
+            return  # the same import again
+        doubled = self.registry.place.doubled(newest.ref, self.teacher, self._input_digests())
         if doubled:
             raise Conflict(
                 f"dataset {name} holds records of the same file already ({min(doubled)}), imported with other facts or options: "
@@ -191,7 +179,7 @@ class _Import:
             )
         if not append:
             raise Conflict(
-                f"dataset {name} is on record with {newest.rows} records: expected the name of a new dataset",
+                f"dataset {name} is on record with {newest.records} records: expected the name of a new dataset",
                 hint="--dataset NAME for a new one\n--append to make a version that adds to it",
             )
 
@@ -206,11 +194,11 @@ class _Import:
         stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
         for ordinal, part in enumerate(ShardBatcher(self.max_rows).split(self.tally.over(stream, self.on_reject))):
             if ordinal in found:
-                ref, rows = found[ordinal]
+                ref, rows = found[ordinal].ref, found[ordinal].rows
                 self._skip(part, ref, rows)
             else:
                 first = sum(rows for _, rows in refs)
-                shard = write_shard(self.registry.store, part, metadata={"inbond.origin": self.registry.origin})
+                shard = write_shard(self.registry.place.objects, part, metadata={"inbond.origin": self.registry.origin})
                 seen = dict(self.tally.rejected)
                 here = {
                     reason: count - rejected.get(reason, 0) for reason, count in seen.items() if count > rejected.get(reason, 0)
@@ -228,11 +216,8 @@ class _Import:
             raise InvalidInput(f"{', '.join(source.name for source in self.inputs)}: expected at least one record, found none")
         return self._finish(refs, written, last)
 
-    def _on_record(self) -> dict[int, tuple[str, int]]:
-        with self.registry.reading() as reader:
-            query = select(t.shards.c.ordinal, t.shards.c.ref, t.shards.c.rows)
-            rows = reader.connection.execute(query.where(t.shards.c.import_identity == self.identity))
-            return {row.ordinal: (row.ref, row.rows) for row in rows}
+    def _on_record(self) -> dict[int, ImportedShard]:
+        return self.registry.place.imported(self.identity)
 
     def _counted(self) -> Iterator[Input]:
         for source in self.inputs:
@@ -261,7 +246,7 @@ class _Import:
             "importer": ImporterId(id=self.format.name, version=self.format.version),
             "import_identity": self.identity,
             "ordinal": ordinal,
-            "inputs": self.registry.store.put_lines(self._input_lines(first, first + shard.rows)),
+            "inputs": self.registry.place.objects.put_lines(self._input_lines(first, first + shard.rows)),
             "counts": ShardCounts(
                 received=shard.rows + sum(rejected.values()), kept=shard.rows, empty=shard.empty, rejected=dict(rejected)
             ),

@@ -1,10 +1,12 @@
 """The signing keys at hand: files of mode 0600 in one folder, named after the role, and one for each open run."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from inbond.ledger.files import make_folders
 from inbond.ledger.keys import SigningKey, read_key, write_key
-from inbond.schemas.errors import NotFound, NotPermitted
+from inbond.schemas.errors import InbondError, NotFound, NotPermitted
 
 
 class Keychain:
@@ -44,12 +46,24 @@ class Keychain:
         """Whether the key of a role is at hand."""
         return os.path.isfile(self.folder / f"{role}.key")  # `Path.is_file` raises where the folder may not be entered
 
+    def files(self) -> dict[str, str]:
+        """Where the key of each fingerprint lies, of those that can be read; the keys of runs are left out."""
+        found = {}
+        for path in sorted(self.folder.glob("*.key")):
+            try:
+                found[read_key(path).public.fingerprint] = str(path)
+            except InbondError:
+                continue  # `inbond doctor` and `inbond verify` say what is wrong with it
+        return found
+
     def put_away(self, role: str, key: SigningKey) -> None:
         """Rename the key of a role, which was revoked, so that another can take its place."""
         (self.folder / f"{role}.key").rename(self.folder / f"{role}-revoked-{key.public.fingerprint[:16]}.key")
 
     def keep_run(self, run_id: str, key: SigningKey) -> None:
         """Keep the key of a run; it must be on disk before the run is."""
+        with suppress(OSError):  # writing the key says what is wrong
+            make_folders(self.folder / "runs", 0o700)
         write_key(self.folder / "runs" / f"{run_id}.key", key)
 
     def run(self, ref: str) -> SigningKey:

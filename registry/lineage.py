@@ -5,7 +5,6 @@ is about weights and is declared. *same_as* says that a teacher is a student of 
 one query a level, and names the tree size that it is about; an answer that was cut off says so.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
@@ -15,6 +14,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
 from inbond.registry.given import Given, Ranges, chunks, rows_in, within
+from inbond.registry.names import names_of
 from inbond.registry.recorder import now
 from inbond.schemas.errors import InvalidInput
 
@@ -27,10 +27,10 @@ _STARTS = ("student", "teacher", "shard", "dataset", "run", "release", "party", 
 class Hop:
     """One edge of a walk. `src` came from, or learned from, `dst`.
 
-    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, made_by, trained_on, trained_by, provided_by,
-    governed_by, corrects or corrected_by; `basis` recorded (the ledger's
-    entries say so) or claimed (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's
-    reporting time has passed without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
+    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, merged_from, made_by, derived_from, trained_on,
+    trained_by, provided_by, governed_by, corrects or corrected_by; `basis` recorded (the ledger's entries say so) or claimed
+    (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's reporting time has passed
+    without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
     """
 
     src: str
@@ -101,7 +101,8 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
         if frontier and len(answer.hops) >= MAX_HOPS:
             answer.truncated = True
             break
-    answer.names = view.names({start, *(ref for hop in answer.hops for ref in (hop.src, hop.dst, *hop.runs, *hop.datasets))})
+    mentioned = {start, *(ref for hop in answer.hops for ref in (hop.src, hop.dst, *hop.runs, *hop.datasets))}
+    answer.names = names_of(reader.connection, mentioned, size)
     return answer
 
 
@@ -120,13 +121,6 @@ class _View(Given):
         }  # fmt: skip
         hops = found.get(kind, self._nothing)(ref, depth) + self._edges_down(ref, depth)
         return hops + self._corrections(ref, direction, depth)
-
-    def names(self, refs: Iterable[str]) -> dict[str, str]:
-        named: dict[str, str] = {}
-        for chunk in chunks(sorted(refs)):
-            query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(chunk))
-            named.update({row.ref: row.name or row.ref for row in self.connection.execute(query)})
-        return named
 
     # -- up ----------------------------------------------------------------------------------------------------------------
 
@@ -302,4 +296,4 @@ def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:
 
 
 def _basis(relation: str) -> str:
-    return "recorded" if relation in ("same_as", "release_of") else "claimed"
+    return "recorded" if relation in ("same_as", "release_of", "derived_from") else "claimed"

@@ -1,18 +1,13 @@
-"""Lists of what is on record, newest last: what `list` commands and pages show. Queries over the catalogue, no rules."""
+"""What is on record, one line each: the items of `list` commands and of the API's collections; see `paging`.
 
-from collections import Counter
-from collections.abc import Iterable
+Every item has its entry and its owner, the party that made it. Fields that name other things hold references; a page says
+what people call them.
+"""
+
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, and_, func, select
-
-from inbond.ledger.keys import PublicKey, read_key
-from inbond.registry import tables as t
-from inbond.registry.gate import applicable_terms
-from inbond.registry.opened import OpenRegistry
-from inbond.schemas.errors import InbondError
+MAX_PAGE = 1000
+"""The most items of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +17,26 @@ class ListedParty:
     ref: str
     name: str
     entry: int
+    owner: str
     teachers: int
 
 
 @dataclass(frozen=True, slots=True)
 class ListedTeacher:
-    """A teacher; `access_path` is None where it is not known, `terms` names the documents that apply to it."""
+    """A teacher; `access_path` is None where it is not known, `terms` are the documents that apply to it.
+
+    `records` is None where the shards are so many that a list does not add them up.
+    """
 
     ref: str
     name: str
     entry: int
+    owner: str
     party: str | None
     access_path: str | None
     same_as: str | None
     shards: int
-    records: int
+    records: int | None
     terms: tuple[str, ...]
 
 
@@ -47,6 +47,7 @@ class ListedTerms:
     ref: str
     name: str
     entry: int
+    owner: str
     party: str
     models: tuple[str, ...]
     access_paths: tuple[str, ...]
@@ -54,13 +55,32 @@ class ListedTerms:
 
 @dataclass(frozen=True, slots=True)
 class ListedDataset:
-    """A dataset version."""
+    """A dataset version. `teachers` are those of its parts: where there are many, of the first, and `all_teachers` is false."""
 
     ref: str
     name: str
+    version: str
     entry: int
+    owner: str
     records: int
     shards: int
+    teachers: tuple[str, ...]
+    all_teachers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedShard:
+    """A shard: its place in its import, its file, and the models that had a hand in it."""
+
+    ref: str
+    entry: int
+    owner: str
+    kind: str
+    records: int
+    size: int
+    file: str
+    import_identity: str
+    ordinal: int
     teachers: tuple[str, ...]
 
 
@@ -71,6 +91,7 @@ class ListedStudent:
     ref: str
     name: str
     entry: int
+    owner: str
     runs: int
     releases: int
 
@@ -85,7 +106,9 @@ class ListedRun:
     ref: str
     name: str
     entry: int
+    owner: str
     student: str
+    stage: str
     datasets: tuple[str, ...]
     segments: int
     samples: int
@@ -94,11 +117,84 @@ class ListedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedDecision:
-    """A question to compliance about `subjects`; `ruling` is None while nobody has ruled."""
+class ListedGrant:
+    """A right to read, given to a run until `expires`."""
 
     ref: str
     entry: int
+    owner: str
+    run: str
+    student: str
+    mode: str
+    verdict: str
+    expires: str
+    report_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedConsumption:
+    """A segment that a run was given: samples [first, last) of an epoch; `grant` is None where it came out of band."""
+
+    ref: str
+    entry: int
+    owner: str
+    run: str
+    grant: str | None
+    sequence: int
+    epoch: int
+    first: int
+    last: int
+    rows: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDelivery:
+    """Bytes of a dataset version or shard that left; `recipient` is None where it is not known."""
+
+    ref: str
+    entry: int
+    owner: str
+    object: str
+    recipient: str | None
+    channel: str
+    grant: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRelease:
+    """A release of a student's weights."""
+
+    ref: str
+    entry: int
+    owner: str
+    student: str
+    weights: str
+    released: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRecall:
+    """A withdrawal of rows of shards from `effective` on."""
+
+    ref: str
+    entry: int
+    owner: str
+    category: str
+    action: str
+    effective: str
+    shards: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDecision:
+    """A question to compliance about `subjects`, with its newest ruling; `ruling` is None while nobody has ruled."""
+
+    ref: str
+    entry: int
+    owner: str
+    question: str
     subjects: tuple[str, ...]
     ruling: str | None
     ruled_by: str | None
@@ -106,211 +202,55 @@ class ListedDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedSource:
+    """A source of prompts."""
+
+    ref: str
+    name: str
+    entry: int
+    owner: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedReport:
+    """A report that was made, as of `tree_size`; `supersedes` is the one that it replaces."""
+
+    ref: str
+    entry: int
+    owner: str
+    student: str | None
+    template: str
+    profile: str
+    tree_size: int
+    model: str
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOperator:
+    """What the operator says of itself, once or anew."""
+
+    ref: str
+    entry: int
+    owner: str
+    party: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A key of this log. `file` is where its private half lies, None when it is not at hand; `revoked` an entry."""
+    """A key of this log. `entry` enrolled it, `revoked` ended it; `entries` are all that are about it.
+
+    `file` is where its private half lies on this machine, None when it is not at hand or nobody has looked.
+    """
 
     fingerprint: str
+    public_key: str
     roles: tuple[str, ...]
     party: str
     entry: int
+    entries: tuple[int, ...]
     revoked: int | None
-    file: str | None
-
-
-def parties(registry: OpenRegistry) -> list[ListedParty]:
-    """Every party."""
-    count = select(func.count()).where(t.teachers.c.party == t.things.c.ref).scalar_subquery()
-    with registry.reading() as reader:
-        rows = reader.connection.execute(_things("party", count.label("teachers")))
-        return [ListedParty(row.ref, row.name or "", row.seq, row.teachers) for row in rows]
-
-
-def teachers(registry: OpenRegistry) -> list[ListedTeacher]:
-    """Every teacher."""
-    e, s = t.edges.c, t.shards.c
-    with registry.reading() as reader:
-        connection = reader.connection
-        made = (
-            select(e.dst, func.count().label("shards"), func.sum(s.rows).label("rows"))
-            .join(t.shards, s.ref == e.src)
-            .where(e.relation.like("model:%"))
-            .group_by(e.dst)
-        )
-        counts = {row.dst: (row.shards, int(row.rows)) for row in connection.execute(made)}
-        rows = connection.execute(select(t.teachers).order_by(t.teachers.c.seq)).all()
-        terms = {row.ref: applicable_terms(connection, row.ref) for row in rows}
-        called = names_of(connection, [ref for row in rows for ref in (row.ref, row.party, row.same_as, *terms[row.ref])])
-        return [
-            ListedTeacher(
-                row.ref,
-                called[row.ref],
-                row.seq,
-                called.get(row.party),
-                row.access_path,
-                called.get(row.same_as),
-                *counts.get(row.ref, (0, 0)),
-                tuple(called[ref] for ref in terms[row.ref]),
-            )
-            for row in rows
-        ]
-
-
-def terms(registry: OpenRegistry) -> list[ListedTerms]:
-    """Every document of terms."""
-    with registry.reading() as reader:
-        connection = reader.connection
-        scopes: dict[str, list[Any]] = {}
-        for row in connection.execute(select(t.terms_scopes).order_by(t.terms_scopes.c.seq, t.terms_scopes.c.position)):
-            scopes.setdefault(row.ref, []).append(row)
-        called = names_of(connection, [ref for own in scopes.values() for row in own for ref in (row.ref, row.party)])
-        return [
-            ListedTerms(
-                ref,
-                called[ref],
-                own[0].seq,
-                called[own[0].party],
-                _distinct(row.models for row in own),
-                _distinct(row.access_path for row in own),
-            )
-            for ref, own in scopes.items()
-        ]
-
-
-def datasets(registry: OpenRegistry) -> list[ListedDataset]:
-    """Every dataset version."""
-    d, p, e = t.datasets.c, t.dataset_parts.c, t.edges.c
-    with registry.reading() as reader:
-        connection = reader.connection
-        shards = select(p.dataset, func.count(p.shard.distinct()).label("shards")).group_by(p.dataset)
-        counts = {row.dataset: row.shards for row in connection.execute(shards)}
-        made = (
-            select(p.dataset, e.dst)
-            .join_from(t.dataset_parts, t.edges, and_(e.src == p.shard, e.relation.like("model:%")))
-            .distinct()
-            .order_by(p.dataset, e.dst)
-        )
-        by: dict[str, list[str]] = {}
-        for row in connection.execute(made):
-            by.setdefault(row.dataset, []).append(row.dst)
-        called = names_of(connection, [ref for found in by.values() for ref in found])
-        return [
-            ListedDataset(
-                row.ref, f"{row.name}@{row.version}", row.seq, row.rows, counts.get(row.ref, 0),
-                tuple(called[ref] for ref in by.get(row.ref, ())),
-            )
-            for row in connection.execute(select(t.datasets).order_by(d.seq))
-        ]  # fmt: skip
-
-
-def students(registry: OpenRegistry) -> list[ListedStudent]:
-    """Every student."""
-    runs = select(func.count()).where(t.runs.c.student == t.things.c.ref).scalar_subquery()
-    with registry.reading() as reader:
-        connection = reader.connection
-        released = connection.execute(select(t.things.c.body).where(t.things.c.kind == "release")).scalars()
-        counts = Counter(msgspec.json.decode(bytes(body), type=_OfStudent).student for body in released)
-        rows = connection.execute(_things("student", runs.label("runs")))
-        return [ListedStudent(row.ref, row.name, row.seq, row.runs, counts[row.ref]) for row in rows]
-
-
-def runs(registry: OpenRegistry, ref: str | None = None) -> list[ListedRun]:
-    """Every run, or the one that `ref` names."""
-    r, c, s, x = t.runs.c, t.consumptions.c, t.run_sources.c, t.exposures.c
-    wanted = [] if ref is None else [r.ref == ref]
-    with registry.reading() as reader:
-        connection = reader.connection
-        read = select(c.run, func.count().label("segments"), func.sum(c.rows).label("samples")).group_by(c.run)
-        counts = {row.run: (row.segments, int(row.samples)) for row in connection.execute(read)}
-        handed = select(x.run).where(x.by >= "delivery:", x.by < "delivery;").distinct()  # in the order of the primary key
-        delivered = set(connection.execute(handed).scalars())
-        sources: dict[str, list[str]] = {}
-        for row in connection.execute(select(s.run, s.dataset).order_by(s.run, s.position)):
-            sources.setdefault(row.run, []).append(row.dataset)
-        rows = connection.execute(select(t.runs).where(*wanted).order_by(r.seq)).all()
-        called = names_of(connection, [x for row in rows for x in (row.student, *sources.get(row.ref, ()))])
-        return [
-            ListedRun(
-                row.ref,
-                row.name,
-                row.seq,
-                called[row.student],
-                tuple(called[dataset] for dataset in sources.get(row.ref, ())),
-                *counts.get(row.ref, (0, 0)),
-                row.outcome,
-                row.ref in delivered,
-            )
-            for row in rows
-        ]
-
-
-def decisions(registry: OpenRegistry) -> list[ListedDecision]:
-    """Every question to compliance with its newest ruling, those that are open first."""
-    d = t.decisions.c
-    with registry.reading() as reader:
-        connection = reader.connection
-        rows = connection.execute(select(t.decisions).order_by(d.seq, d.subject)).all()
-        called = names_of(connection, [row.subject for row in rows])
-    rulings = {row.ask: row for row in rows if row.phase == "rule"}
-    subjects: dict[str, list[str]] = {}
-    for row in rows:
-        if row.phase == "ask":
-            subjects.setdefault(row.ref, []).append(called[row.subject])
-    listed = []
-    for row in {row.ref: row for row in rows if row.phase == "ask"}.values():
-        ruled = rulings.get(row.ref)
-        until = (ruled or row).until
-        listed.append(
-            ListedDecision(
-                row.ref, row.seq, tuple(subjects[row.ref]), ruled.ruling if ruled else None, ruled.ref if ruled else None, until
-            )
-        )
-    return sorted(listed, key=lambda item: (item.ruling is not None, item.entry))
-
-
-def keys(registry: OpenRegistry) -> list[ListedKey]:
-    """Every key that the log knows, but for the keys of runs; log keys last."""
-    files: dict[str, str] = {}
-    for path in sorted(registry.keys.folder.glob("*.key")):
-        try:
-            files[read_key(path).public.fingerprint] = str(path)
-        except InbondError:
-            continue  # `inbond doctor` and `inbond verify` say what is wrong with it
-    with registry.reading() as reader:
-        states = registry.log.keyring.keys
-        called = names_of(reader.connection, [state.party for state in states.values()])
-    listed = [
-        ListedKey(
-            keyid, tuple(sorted(state.roles)), called.get(state.party, state.party), state.since, state.revoked, files.get(keyid)
-        )
-        for keyid, state in states.items()
-    ]
-    operator = called.get(registry.operator, registry.operator)
-    for key in registry.log.keyring.log_keys:
-        keyid = PublicKey(key.public).fingerprint
-        listed.append(ListedKey(keyid, ("log",), operator, 0, None, files.get(keyid)))
-    return listed
-
-
-def names_of(connection: Connection, refs: Iterable[str | None]) -> dict[str, str]:
-    """What people call each reference, itself where it has no name."""
-    wanted = sorted({ref for ref in refs if ref})
-    found = {ref: ref for ref in wanted}
-    for start in range(0, len(wanted), 500):
-        query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(wanted[start : start + 500]))
-        found.update({row.ref: row.name for row in connection.execute(query) if row.name})
-    return found
-
-
-class _OfStudent(msgspec.Struct):
-    """What a release is counted by."""
-
-    student: str
-
-
-def _things(kind: str, *more: Any) -> Any:
-    c = t.things.c
-    return select(c.ref, c.name, c.seq, *more).where(c.kind == kind).order_by(c.seq)
-
-
-def _distinct(items: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(items))
+    not_after: str | None
+    suspect_from: int | None
+    file: str | None = None

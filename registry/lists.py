@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+from msgspec import UnsetType
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
@@ -12,8 +14,8 @@ from inbond.registry.objects import ObjectStore
 from inbond.registry.training.layout import Layout, Span
 from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
-from inbond.schemas.scalars import ObjectList
-from inbond.schemas.statements import DerivedLine, InputLine, PartLine
+from inbond.schemas.scalars import Closed, ObjectList, Ref
+from inbond.schemas.statements import DerivedLine, InputLine, PartLine, TargetLine
 
 _PLANS_KEPT = 32
 
@@ -39,6 +41,25 @@ class Lists:
         """The shards that a shard was made from, verified."""
         lines = self._store.read_lines(named.digest, named.root, int(named.count))
         return tuple(canonical.convert(line, DerivedLine, what=f"derived_from {named.digest}") for line in lines)
+
+    def targets(self, named: ObjectList) -> tuple[TargetLine, ...]:
+        """What a recall is about, verified."""
+        lines = self._store.read_lines(named.digest, named.root, int(named.count))
+        return tuple(canonical.convert(line, TargetLine, what=f"targets {named.digest}") for line in lines)
+
+    def lines(self, named: ObjectList) -> list[Any]:
+        """The lines of a list, verified."""
+        return self._store.read_lines(named.digest, named.root, int(named.count))
+
+    def options(self, digest: str) -> "ReportOptions":
+        """What a report was asked for, verified."""
+        return canonical.decode(self._store.get(digest), ReportOptions, what=f"report options {digest}")
+
+    def report(self, digest: str) -> "ReportHead":
+        """The head of a report model, verified; the rest of it is looked at by whoever verifies the report."""
+        data = self._store.get(digest)
+        canonical.decode(data, what=f"report model {digest}")
+        return canonical.convert(msgspec.json.decode(data), ReportHead, what=f"report model {digest}")
 
     def expect(self, digest: str, kind: str) -> None:
         """Raise InvalidInput unless an object is in the store: a statement never names bytes that are not there."""
@@ -73,6 +94,35 @@ class Lists:
         return tuple(canonical.convert(line, PartLine, what=f"parts {named.digest}") for line in lines)
 
 
+class ReportOptions(Closed, frozen=True, kw_only=True):
+    """What a report was asked for: it ties a report to its student."""
+
+    student: Ref
+    template: str
+    profile: str
+
+
+class _Template(msgspec.Struct):
+    id: str
+    version: str
+    digest: str
+
+
+class _Student(msgspec.Struct):
+    ref: str
+
+
+class ReportHead(msgspec.Struct):
+    """Of a report model, what its statement repeats; models of every version have these members."""
+
+    template: _Template
+    profile: str
+    tree_size: int
+    student: _Student
+    version: int
+    gaps: list[Any]
+
+
 def layout_of(connection: Connection, sources: Iterable[Any]) -> Layout:
     """The samples of one epoch over `sources` (anything with dataset and split), in order."""
     p = t.dataset_parts.c
@@ -89,6 +139,22 @@ def delivered_spans(connection: Connection, ref: str) -> list[Span]:
     shards = select(p.shard).where(p.dataset == ref) if ref.startswith("dataset:") else [ref]
     query = select(s.ref, s.rows).where(s.ref.in_(shards)).order_by(s.seq)
     return [Span(row.ref, 0, row.rows) for row in connection.execute(query)]
+
+
+def target_spans(connection: Connection, targets: Iterable[TargetLine]) -> list[Span]:
+    """The rows that a recall names: those of a shard's line, or all; of a dataset version those of its parts."""
+    p, s = t.dataset_parts.c, t.shards.c
+    spans: list[Span] = []
+    for target in targets:
+        if target.object.startswith("dataset:"):
+            query = select(p.shard, p.first, p.last).where(p.dataset == target.object).order_by(p.position)
+            spans += [Span(*row) for row in connection.execute(query)]
+        elif isinstance(target.rows, UnsetType):
+            rows = connection.execute(select(s.rows).where(s.ref == target.object)).scalar_one()
+            spans.append(Span(target.object, 0, rows))
+        else:
+            spans += [Span(target.object, first, last) for first, last in target.rows]
+    return [span for span in spans if span.rows]
 
 
 def sources_of(connection: Connection, run: str) -> list[Any]:

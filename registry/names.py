@@ -1,12 +1,13 @@
 """What people type, as a reference: a name, a reference or the beginning of its id, a digest, a file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy import Connection, exists, select
 
 from inbond.registry import tables as t
+from inbond.registry.current import FIXED, first_of, newest_of
 from inbond.schemas.errors import InvalidInput, NotFound
 from inbond.schemas.kinds import KINDS
 
@@ -29,9 +30,14 @@ def resolve(connection: Connection, text: str, *kinds: str, size: int | None = N
     (`sha256:…` or bare), or a name: of a party, `party/model@version`, `student@version`, `dataset@version` (without a
     version: the newest), a run's name, a terms' title. `kind:NAME` is the name among things of that kind. Raises NotFound,
     which says what came later or is called much the same, or InvalidInput listing the choices where several fit.
+
+    A name is what a thing is called now, where it was corrected; the reference is that of the statement that made it.
     """
     if found := _fitting(connection, text, kinds, _EVER if size is None else size):
-        return _one(text, found)
+        firsts = first_of(connection, [row.ref for row in found if row.kind in FIXED])
+        things = {firsts.get(row.ref, row.ref): row for row in found}
+        ref = _one(text, list(things.values()))
+        return firsts.get(ref, ref)
     what = " or ".join(kinds) or "thing"
     came = _came(connection, text, kinds) if size is not None else None
     if came is not None:
@@ -52,8 +58,8 @@ def _fitting(connection: Connection, text: str, kinds: Sequence[str], limit: int
         every = every.where(t.things.c.kind.in_(kinds))
     kind, colon, rest = text.partition(":")
     if colon and kind in KINDS:
-        starting = every.where(t.things.c.ref.startswith(f"{kind}:{rest}", autoescape=True))
-        if len(rest) >= MIN_PREFIX and (found := connection.execute(starting.limit(9)).all()):
+        may_be_id = len(rest) >= MIN_PREFIX and _is_hex(rest) and kind in (kinds or KINDS)
+        if may_be_id and (found := _identified(connection, kind, rest, limit)):
             return found
         if named := _named(connection, every.where(t.things.c.kind == kind), rest, limit):
             return named
@@ -64,8 +70,7 @@ def _fitting(connection: Connection, text: str, kinds: Sequence[str], limit: int
     if named := _named(connection, every, text, limit):
         return named
     if MIN_PREFIX <= len(text) <= 32 and _is_hex(text):
-        starting = every.where(or_(*(t.things.c.ref.startswith(f"{kind}:{text}") for kind in kinds or KINDS)))
-        return connection.execute(starting.limit(9)).all()
+        return [row for kind in kinds or KINDS for row in _identified(connection, kind, text, limit)]
     return []
 
 
@@ -97,8 +102,18 @@ def _alike(connection: Connection, text: str, kinds: Sequence[str], limit: int) 
 
 def name_of(connection: Connection, ref: str) -> str:
     """What people call a thing, its reference where it has no name."""
-    name = connection.execute(select(t.things.c.name).where(t.things.c.ref == ref)).scalar()
-    return str(name) if name else ref
+    return names_of(connection, [ref])[ref]
+
+
+def names_of(connection: Connection, refs: Iterable[str | None], size: int | None = None) -> dict[str, str]:
+    """What people call each reference as of `size` entries, itself where it has no name; corrected names count."""
+    wanted = sorted({ref for ref in refs if ref})
+    newest = newest_of(connection, wanted, size)
+    listed, named = sorted(set(newest.values())), dict[str, str]()
+    for start in range(0, len(listed), 500):
+        query = select(t.things.c.ref, t.things.c.name).where(t.things.c.ref.in_(listed[start : start + 500]))
+        named.update({row.ref: row.name for row in connection.execute(query) if row.name})
+    return {ref: named.get(newest[ref], ref) for ref in wanted}
 
 
 def owner_of(connection: Connection, ref: str) -> str:
@@ -120,12 +135,22 @@ def _named(connection: Connection, every: Any, name: str, limit: int) -> Sequenc
         return found
     if "@" in name:
         return []
-    found = connection.execute(
-        every.where(t.things.c.name.startswith(f"{name}@", autoescape=True)).order_by(t.things.c.seq.desc())
-    ).all()
+    found = connection.execute(every.where(starting(t.things.c.name, f"{name}@")).order_by(t.things.c.seq.desc())).all()
     if len({(row.kind, row.owner, row.name.rpartition("@")[0]) for row in found}) > 1:  # nor is another party's the newest
         return found
     return [row for row in found if row.name == found[0].name]
+
+
+def _identified(connection: Connection, kind: str, id: str, limit: int) -> Sequence[Any]:
+    """The things of a kind whose id begins with `id`: found by the index of references alone."""
+    c = t.things.c
+    fits = c.ref == f"{kind}:{id}" if len(id) == 32 else starting(c.ref, f"{kind}:{id}")
+    return connection.execute(select(c.ref, c.kind, c.name, c.seq, c.owner).where(fits, c.seq < limit).limit(9)).all()
+
+
+def starting(column: Any, text: str) -> Any:
+    """Whether a column begins with `text`, as a range that its index can be asked for."""
+    return (column >= text) & (column < text[:-1] + chr(ord(text[-1]) + 1))
 
 
 def _one(text: str, found: Sequence[Any]) -> str:

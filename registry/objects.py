@@ -2,6 +2,7 @@
 
     <folder>/sha256/ab/ab12…        an object, whole and synced, or absent
     <folder>/sha256/ab/ab12….blocks its block hashes; can be computed again from the object
+    <folder>/sha256/ab/ab12….ids    an index of its record ids, likewise (shards/ids.py)
     <folder>/scratch/<random>       something being written
 
 An object appears by rename, after its bytes are synced; the folder is synced before the caller hears of it. So a
@@ -31,7 +32,7 @@ from inbond.schemas.scalars import ObjectList
 
 Values = list[Any]  # named here, because `list` is a method below
 _HEX = re.compile(r"[0-9a-f]{64}")
-_BLOCKS = ".blocks"
+_BLOCKS, _IDS = ".blocks", ".ids"
 
 
 def bare(digest: str) -> str:
@@ -117,7 +118,7 @@ class ObjectStore:
         digest = bare(digest)
         with self.open(digest) as file, failures_of("object", digest):
             data = file.read()
-        _compare(digest, sha256(data).hexdigest(), len(data))
+        compare(digest, data)
         return data
 
     def check(self, digest: str) -> None:
@@ -159,10 +160,11 @@ class ObjectStore:
                     yield Listed(path.name, path, max(0.0, now - path.stat().st_mtime))
 
     def remove(self, digest: str) -> None:
-        """Delete an object and its block hashes, durably. Raises NotFound. Whether it may go, the caller must know."""
+        """Delete an object and what lies beside it, durably. Raises NotFound. Whether it may go, the caller must know."""
         path = self.path(digest)
         with failures_of("object", path.name):
-            path.with_name(path.name + _BLOCKS).unlink(missing_ok=True)
+            for suffix in (_BLOCKS, _IDS):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
             try:
                 path.unlink()
             except FileNotFoundError:
@@ -196,24 +198,13 @@ class ObjectStore:
 
     def put_lines(self, values: Iterable[Any]) -> ObjectList:
         """Keep a list as canonical JSON lines. The root is the RFC 6962 root over the lines without their newlines."""
-        lines = [encode(value) for value in values]
-        root = merkle.root_of([merkle.leaf_hash(line) for line in lines])
-        digest = self.put_bytes(b"".join(line + b"\n" for line in lines))
-        return ObjectList(digest=f"sha256:{digest}", root=f"sha256:{root.hex()}", count=len(lines))
+        data, named = as_lines(values)
+        self.put_bytes(data)
+        return named
 
     def read_lines(self, digest: str, root: str, count: int) -> Values:
         """The list that `put_lines` kept. Raises NotFound, or VerificationError where bytes, root or count differ."""
-        name = f"list {bare(digest)}"
-        data = self.get(digest)
-        lines = data.split(b"\n")
-        if lines.pop() != b"":
-            raise VerificationError(f"{name}: expected a newline at the end of every line, found none at the last")
-        if len(lines) != count:
-            raise VerificationError(f"{name}: expected {count} lines, found {len(lines)}")
-        found = merkle.root_of([merkle.leaf_hash(line) for line in lines]).hex()
-        if found != bare(root):
-            raise VerificationError(f"{name}: expected root {bare(root)} over its lines, found {found}")
-        return [decode(line, what=f"{name}, line {number}") for number, line in enumerate(lines, 1)]
+        return lines_of(self.get(digest), ObjectList(digest=digest, root=root, count=count))
 
     @contextmanager
     def scratch(self) -> Iterator[BinaryIO]:
@@ -272,6 +263,33 @@ class ObjectStore:
             )
         sync_folder(path.parent)
         return True
+
+
+def as_lines(values: Iterable[Any]) -> tuple[bytes, ObjectList]:
+    """A list as an object's bytes (canonical JSON, a line each), and as statements name it."""
+    lines = [encode(value) for value in values]
+    data = b"".join(line + b"\n" for line in lines)
+    root = merkle.root_of([merkle.leaf_hash(line) for line in lines])
+    return data, ObjectList(digest=f"sha256:{sha256(data).hexdigest()}", root=f"sha256:{root.hex()}", count=len(lines))
+
+
+def lines_of(data: bytes, named: ObjectList) -> Values:
+    """The list in an object's bytes, whose digest was compared; VerificationError where lines, root or count differ."""
+    name = f"list {bare(named.digest)}"
+    lines = data.split(b"\n")
+    if lines.pop() != b"":
+        raise VerificationError(f"{name}: expected a newline at the end of every line, found none at the last")
+    if len(lines) != named.count:
+        raise VerificationError(f"{name}: expected {named.count} lines, found {len(lines)}")
+    found = merkle.root_of([merkle.leaf_hash(line) for line in lines]).hex()
+    if found != bare(named.root):
+        raise VerificationError(f"{name}: expected root {bare(named.root)} over its lines, found {found}")
+    return [decode(line, what=f"{name}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def compare(digest: str, data: bytes) -> None:
+    """Raise VerificationError unless `digest` is that of `data`."""
+    _compare(bare(digest), sha256(data).hexdigest(), len(data))
 
 
 def _compare(digest: str, found: str, size: int) -> None:

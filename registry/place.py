@@ -7,7 +7,7 @@ HTTP API, which asks the server's folder. So each question stands once, and the 
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from inbond.ledger.keyring import KeyState
@@ -30,7 +30,10 @@ L = TypeVar("L")
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Whatever a statement made. `name` is what people type, None where it has none; `entry` is its place in the log."""
+    """Whatever a statement made. `name` is what people type, None where it has none; `entry` is its place in the log.
+
+    `newest` is the newest statement about the thing, itself where nothing corrects it; the name is what it is called there.
+    """
 
     ref: str
     kind: str
@@ -39,6 +42,7 @@ class Thing:
     name: str | None
     amends: str | None
     visibility: str
+    newest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,15 @@ class ImportedShard:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a list, oldest first, as of `tree_size`; `next` is what to ask for those that follow, None at the end."""
+    """Some of a list, oldest first, as of `tree_size`; `next` is what to ask for those that follow, None at the end.
+
+    `names` gives what people call each reference in the items.
+    """
 
     items: tuple[Any, ...]
     next: int | None
     tree_size: int
+    names: dict[str, str] = field(default_factory=dict)
 
 
 class Objects(Protocol):
@@ -107,12 +115,32 @@ class Objects(Protocol):
 class Place(Protocol):
     """A registry, wherever it is. Raises what the errors tree has; NotFound for a reference that is not on record."""
 
-    address: str
-    origin: str
-    genesis: bytes
-    operator: str
-    policy_text: str
-    objects: Objects
+    @property
+    def address(self) -> str:
+        """The folder's path, or the server's URL."""
+
+    @property
+    def origin(self) -> str:
+        """The name of the registry's log."""
+
+    @property
+    def genesis(self) -> bytes:
+        """The leaf hash of entry 0."""
+
+    @property
+    def operator(self) -> str:
+        """The reference of the operator's party."""
+
+    @property
+    def policy_text(self) -> str:
+        """The trust policy that a folder publishes, or that a server is held to."""
+
+    @property
+    def objects(self) -> Objects:
+        """Where bytes are put before a statement names them."""
+
+    def close(self) -> None:
+        """Close the log, or the connection; nothing is asked any more."""
 
     # -- the log -----------------------------------------------------------------------------------------------------------
 
@@ -128,8 +156,12 @@ class Place(Protocol):
     def statement(self, ref: str) -> Statement:
         """The statement that made a thing, proved to be in the log and signed by keys of it."""
 
-    def receipt(self, seq: int) -> Receipt:
-        """The receipt of an entry under the newest head, with the entry's bytes where the caller may see them."""
+    def receipt(self, seq: int, size: int | None = None) -> Receipt:
+        """The receipt of an entry under the head of `size` (the newest unless given).
+
+        It has the entry's bytes where the caller may see them. Heads are signed where a batch ended, so `size` is that of
+        a head that was seen.
+        """
 
     def key(self, fingerprint: str) -> KeyState | None:
         """An enrolled key as of the newest head, None where there is none."""
@@ -196,7 +228,7 @@ class Place(Protocol):
         """The students that learned from a teacher, or from any of a party's, by one of several clocks."""
 
     def impact(self, ref: str, size: int | None = None) -> Impact:
-        """Everybody and everything that a withdrawal of a shard, dataset or teacher reaches."""
+        """Everybody and everything that a withdrawal of a shard, dataset or teacher, or a recall on record, reaches."""
 
     def trace(self, record: str, size: int | None = None) -> Traced:
         """Where a record lies and whom it reached: `shard:ID:ROW`, or a record id."""

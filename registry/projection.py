@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Table, select
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
-from inbond.registry.lists import Lists, delivered_spans
+from inbond.registry.lists import Lists, delivered_spans, target_spans
 from inbond.registry.signers import authorised, requested
-from inbond.registry.training.layout import Span
+from inbond.registry.training.layout import Span, merged
 from inbond.schemas import canonical
 from inbond.schemas.declared import Declared
 from inbond.schemas.errors import NotPermitted
@@ -27,7 +27,9 @@ from inbond.schemas.statements import (
     Genesis,
     Grant,
     Party,
+    Recall,
     Release,
+    Report,
     RunOpen,
     Shard,
     Student,
@@ -96,6 +98,8 @@ def _things(connection: Connection, draft: Draft) -> list[tuple[str, str, str | 
         name = body.name
     elif kind == "release":
         digest = body.weights
+    elif kind == "report":
+        digest = body.model
     return [(draft.ref, kind, name, digest)]
 
 
@@ -153,6 +157,8 @@ def _terms(connection: Connection, draft: Draft, body: Terms, lists: Lists) -> N
 
 
 def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
+    if not isinstance(draft.statement.header.amends, UnsetType):
+        return  # it repeats what was measured; what it declares is in `things`
     row = {
         "ref": draft.ref,
         "seq": draft.seq,
@@ -164,6 +170,7 @@ def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> N
         "rows": body.rows,
         "import_identity": body.import_identity,
         "ordinal": body.ordinal,
+        **_tokens(body),
     }
     _put(connection, t.shards, row)
     inputs: dict[str, int] = {}
@@ -173,6 +180,28 @@ def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> N
     _put(connection, t.shard_inputs, rows)
     for teacher, role in {(model.teacher, model.role.value): None for model in body.models}:
         _edge(connection, draft, draft.ref, teacher, f"model:{role}")
+    if body.derived_from.count:
+        _derived(connection, draft, body, lists)
+
+
+def _derived(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
+    """Edges to the shards that a shard was made from, with the rows of each as `first:last` with spaces between."""
+    sources: dict[str, list[tuple[int, int]]] = {}
+    for line in lists.derived(body.derived_from):
+        sources.setdefault(line.shard, []).extend(line.rows)
+    for source, rows in sources.items():
+        detail = " ".join(f"{first}:{last}" for first, last in merged(rows))
+        _edge(connection, draft, draft.ref, source, "derived_from", detail)
+
+
+def _tokens(body: Shard) -> dict[str, Any]:
+    """The sum of a shard's tokens where both parts of it are known, and the tokenizer where one is named."""
+    stated = body.tokens.known
+    if isinstance(stated, UnsetType):
+        return {}
+    both = stated.prompt.is_known and stated.response.is_known
+    total = stated.prompt.value_or(0) + stated.response.value_or(0) if both else None
+    return {"tokens": total, "tokenizer": _value(stated.tokenizer)}
 
 
 def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) -> None:
@@ -243,6 +272,7 @@ def _grant(connection: Connection, draft: Draft, body: Grant, lists: Lists) -> N
             "request": requested(body.request).id,
             "mode": body.mode.value,
             "verdict": body.verdict.value,
+            "granted": draft.time,
             "expires": body.expires,
             "report_by": body.report_by,
         },
@@ -299,11 +329,30 @@ def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], e
 
 
 def _release(connection: Connection, draft: Draft, body: Release, lists: Lists) -> None:
+    if not isinstance(draft.statement.header.amends, UnsetType):
+        return  # it repeats all of this
     row = {"ref": draft.ref, "seq": draft.seq, "student": body.student, "weights": body.weights, "released": body.released}
     _put(connection, t.releases, row)
     _edge(connection, draft, draft.ref, body.student, "release_of")
-    for merged in dict.fromkeys(body.merged_from):
-        _edge(connection, draft, draft.ref, merged, "merged_from")
+    for model in dict.fromkeys(body.merged_from):
+        _edge(connection, draft, draft.ref, model, "merged_from")
+
+
+def _recall(connection: Connection, draft: Draft, body: Recall, lists: Lists) -> None:
+    row = {"ref": draft.ref, "seq": draft.seq, "category": body.category.value, "action": body.action.value}
+    rows = [
+        {**row, "position": position, "effective": body.effective, "shard": span.shard, "first": span.first, "last": span.last}
+        for position, span in enumerate(target_spans(connection, lists.targets(body.targets)))
+    ]
+    if rows:
+        _put(connection, t.recalls, rows)
+
+
+def _report(connection: Connection, draft: Draft, body: Report, lists: Lists) -> None:
+    row = {"ref": draft.ref, "seq": draft.seq, "template": body.template.id, "profile": body.profile.value, "model": body.model}
+    supersedes = None if isinstance(body.supersedes, UnsetType) else body.supersedes
+    student = lists.options(body.options).student
+    _put(connection, t.reports, {**row, "student": student, "tree_size": body.tree_size, "supersedes": supersedes})
 
 
 def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, lists: Lists) -> None:
@@ -333,6 +382,8 @@ _ROWS: dict[type, Callable[[Connection, Draft, Any, Lists], None]] = {
     Consume: _consume,
     Delivery: _delivery,
     Release: _release,
+    Recall: _recall,
+    Report: _report,
     Ask: _decision,
     DecisionRule: _decision,
 }

@@ -1,46 +1,54 @@
-"""Opening a shard by what its entry says, checked against the log first."""
+"""What entries say, checked against the log first; and shards, opened by what their entries say."""
+
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from inbond.ledger import dsse, merkle
 from inbond.ledger.checkpoints import open_checkpoint
 from inbond.ledger.entries import parse_entry
-from inbond.ledger.keyring import own_keys
+from inbond.ledger.keyring import Keyring, own_keys
 from inbond.ledger.keys import PublicKey
+from inbond.ledger.log import Log
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
-from inbond.registry.opened import OpenRegistry
-from inbond.registry.shards.reader import ShardReader
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import InvalidInput, VerificationError
-from inbond.schemas.statement import Statement
+from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
+from inbond.schemas.statement import Statement, split_ref
 from inbond.schemas.statements import Shard
 
+if TYPE_CHECKING:
+    from inbond.registry.opened import OpenRegistry
+    from inbond.registry.shards.reader import ShardReader
 
-def statement_of(registry: OpenRegistry, reader: LedgerReader, ref: str) -> Statement:
-    """The statement that made a thing, read from its entry.
+
+def statement_of(log: Log, reader: LedgerReader, ref: str) -> Statement:
+    """The statement that made a thing, read from its entry; the first party's is genesis.
 
     The entry's bytes are checked to be in the tree that the newest checkpoint signs, and the statement's signatures to be
-    those of keys of this log. Raises VerificationError where they are not.
+    those of keys of this log. Raises VerificationError where they are not, NotFound for what is not on record.
     """
-    header_id = ref.partition(":")[2]
+    kind, header_id = split_ref(ref)
     seq = reader.seq_of(header_id)
     data = reader.entry(seq)
-    head = open_checkpoint(reader.note, registry.log.keyring.log_keys, registry.origin)
+    keyring = log.keyring_at(reader)
+    head = open_checkpoint(reader.note, keyring.log_keys, log.origin)
     proof = merkle.inclusion_proof(seq, head.size, reader.node)
     merkle.verify_inclusion(seq, head.size, merkle.leaf_hash(data), proof, head.root)
     entry = parse_entry(data)
     found = statement.read(dsse.payload_of(entry.dsse))
     if found.header.id != header_id or entry.seq != seq:
         raise VerificationError(f"{ref}: expected its statement at entry {seq}, found that of {found.ref}")
-    _check_signatures(registry, reader, entry.dsse, found)
+    _check_signatures(keyring, reader, entry.dsse, found)
+    if kind not in (found.kind, "party" if found.kind == "genesis" else found.kind):
+        raise NotFound(f"{ref} is not on record: the statement of that id made {found.ref}")
     return found
 
 
-def _check_signatures(registry: OpenRegistry, reader: LedgerReader, envelope: Envelope, found: Statement) -> None:
+def _check_signatures(keyring: Keyring, reader: LedgerReader, envelope: Envelope, found: Statement) -> None:
     """Every signature verifies under the key its keyid names; what the key may sign was settled when the entry was admitted."""
-    keys = registry.log.keyring.keys
+    keys = keyring.keys
     own = own_keys(found)
 
     def public(keyid: str) -> PublicKey | None:
@@ -52,20 +60,22 @@ def _check_signatures(registry: OpenRegistry, reader: LedgerReader, envelope: En
     dsse.verify(envelope, public)
 
 
-def open_shard(registry: OpenRegistry, ref: str) -> ShardReader:
-    """A verifying reader of the shard that `ref` names."""
-    with registry.reading() as reader:
-        found = statement_of(registry, reader, ref)
-    body = found.body
+def open_shard(registry: "OpenRegistry", ref: str, under: str | None = None) -> "ShardReader":
+    """A verifying reader of the shard that `ref` names; `under` is the grant or delivery that permits it, where one must."""
+    body = registry.place.statement(ref).body
     if not isinstance(body, Shard):
         raise InvalidInput(f"expected a shard, found {ref}")
-    return shard_reader(registry, ref, body)
+    return shard_reader(registry, ref, body, under)
 
 
-def shard_reader(registry: OpenRegistry, ref: str, body: Shard) -> ShardReader:
+def shard_reader(registry: "OpenRegistry", ref: str, body: Shard, under: str | None = None) -> "ShardReader":
     """A verifying reader of the shard that `body` describes."""
+    from inbond.registry.shards.reader import ShardReader
+
+    file, joined = registry.place.shard_file(ref, body, under)
     return ShardReader(
-        registry.store,
+        file,
+        leaf_hashes=joined,
         digest=body.file,
         size=int(body.size),
         block_root=body.block_root,

@@ -1,33 +1,40 @@
 """Putting a statement on record: header, signature, entry."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
 
 from inbond.ledger import dsse
 from inbond.ledger.keys import SigningKey
-from inbond.ledger.log import Log
 from inbond.schemas import statement
 from inbond.schemas.declared import Declared, unknown
+from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, NotPermitted
 from inbond.schemas.statements import AssertedBy, Basis, Header, Occurred, Seen, Visibility
+
+if TYPE_CHECKING:
+    from inbond.registry.place import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A statement on record: the reference of what it made, and its place."""
+    """A statement on record: the reference of what it made, and its place. `duplicate` says that it had been there before."""
 
     ref: str
     seq: int
+    duplicate: bool = False
 
 
 @dataclass(slots=True)
 class Said:
-    """A statement that is about to be signed by `keys`; the first key's party is who asserts it."""
+    """A statement that is about to be signed by `keys`; the first key's party is who asserts it.
+
+    `why` is the digest of an erasable object with the reason.
+    """
 
     kind: str
     body: Any
@@ -36,6 +43,7 @@ class Said:
     occurred: Declared[Occurred] = field(default_factory=unknown)
     visibility: Visibility = Visibility.PARTIES
     amends: str | UnsetType = UNSET
+    why: str | UnsetType = UNSET
     party: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
@@ -46,10 +54,10 @@ class Said:
 
 
 class Recorder:
-    """Signs statements for one log and appends them."""
+    """Signs statements for one registry and hands them to it."""
 
-    def __init__(self, log: Log) -> None:
-        self.log = log
+    def __init__(self, place: "Place") -> None:
+        self._place = place
 
     def record(self, said: Said) -> Recorded:
         """Put one statement on record; raises what refuses it."""
@@ -60,41 +68,41 @@ class Recorder:
 
         Statements before and after a refused one stand.
         """
+        if not said:
+            return []
         seen = self.seen()
-        envelopes = [self._signed(item, seen) for item in said]
-        results = self.log.append(envelopes)
-        for result in results:
+        speaking = {item.keys[0].public.fingerprint: item.keys[0] for item in said if not item.party}
+        parties = {fingerprint: self.party_of(key) for fingerprint, key in speaking.items()}
+        recorded = []
+        for result in self._place.append([self._signed(item, seen, parties) for item in said]):
             if isinstance(result, InbondError):
                 raise result
-        return [
-            Recorded(item.ref, result.seq)
-            for item, result in zip(said, results, strict=True)
-            if not isinstance(result, InbondError)
-        ]
+            recorded.append(result)
+        return recorded
 
     def seen(self) -> Seen:
         """The newest head, as a header states it."""
-        with self.log.reading() as reader:
-            return Seen(size=reader.size, root=f"sha256:{reader.root.hex()}")
+        return self._place.head()
 
     def party_of(self, key: SigningKey) -> str:
         """The party that a key signs for."""
-        state = self.log.keyring.keys.get(key.public.fingerprint)
+        state = self._place.key(key.public.fingerprint)
         if state is None:
             raise NotPermitted(f"key {key.name}: expected a key that this log knows, found {key.public.fingerprint[:16]}")
         return state.party
 
-    def _signed(self, said: Said, seen: Seen) -> Any:
+    def _signed(self, said: Said, seen: Seen, parties: Mapping[str, str]) -> Envelope:
         header = Header(
-            registry=self.log.origin,
+            registry=self._place.origin,
             id=said.id,
             seen=seen,
             occurred=said.occurred,
             basis=said.basis,
-            asserted_by=AssertedBy(party=said.party or self.party_of(said.keys[0])),
+            asserted_by=AssertedBy(party=said.party or parties[said.keys[0].public.fingerprint]),
             evidence=(),
             visibility=said.visibility,
             amends=said.amends,
+            why=said.why,
         )
         return dsse.sign(statement.make(said.kind, said.body, header), said.keys)
 

@@ -13,32 +13,67 @@ from typing import Any
 
 from inbond.ledger.export import Progress as LogProgress
 from inbond.ledger.export import export
+from inbond.ledger.highwater import state_folder
 from inbond.ledger.rebuild import rebuild
-from inbond.registry import catalogue, checking, deciding, delivering, enrolling, importing, lineage, names
+from inbond.registry import catalogue, checking, deciding, declaring, delivering, enrolling, importing, recalling
+from inbond.registry.gate import Ruled
 from inbond.registry.home import OPERATOR_ROLES, Home, create
+from inbond.registry.impact import Impact
 from inbond.registry.importing import ImportResult, Progress
+from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.opened import OpenRegistry
+from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
+from inbond.registry.shares import Shares
+from inbond.registry.tracing import Traced
 from inbond.registry.training import pulling, runs
+from inbond.registry.training.cursors import CURSORS, Cursors
 from inbond.registry.training.pulling import Pull
 from inbond.registry.words import word
+from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import Role
 
 
 class Registry(OpenRegistry):
-    """A registry in a folder. Methods that write need the keys of the roles they sign as; reading needs none."""
+    """A registry in a folder or on a server. Methods that write need the keys of the roles they sign as; reading needs none."""
 
     @classmethod
-    def open(cls, place: str | Path, *, accept_clock: bool = False) -> "Registry":
-        """Open the registry in a folder. Raises NotFound when there is none."""
-        return cls(Home.read(Path(place)), accept_clock=accept_clock)
+    def open(
+        cls,
+        place: str | Path,
+        *,
+        accept_clock: bool = False,
+        token: str | None = None,
+        keys: str | Path | None = None,
+        policy: str | None = None,
+        genesis: str | None = None,
+    ) -> "Registry":
+        """Open the registry in a folder, or the one that an http or https URL serves.
+
+        For a server: `token` lets in, `keys` is the folder of your keys, `policy` the text of the trust policy that its log
+        is held to, `genesis` the hex leaf hash of its entry 0. What is not given comes from the environment (INBOND_TOKEN or
+        INBOND_TOKEN_FILE, INBOND_KEYS, INBOND_POLICY, INBOND_GENESIS).
+        Raises NotFound for a folder without a registry.
+        """
+        if is_address(place):
+            from inbond.registry.places.server import connect
+
+            server = connect(str(place), token=token, keys=keys, policy=policy, genesis=genesis)
+            return cls(server, server.keys, Cursors(state_folder() / server.genesis.hex() / CURSORS))
+        if any(value is not None for value in (token, keys, policy, genesis)):
+            raise InvalidInput(f"{place}: expected an http or https URL with a token, keys, policy or genesis, found a folder")
+        return cls._of_folder(FolderPlace(Home.read(Path(place)), accept_clock=accept_clock))
+
+    @classmethod
+    def _of_folder(cls, place: FolderPlace) -> "Registry":
+        return cls(place, place.keys, Cursors(place.folder / CURSORS))
 
     @classmethod
     def init(cls, folder: str | Path, origin: str, operator: str | None = None) -> "Registry":
         """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator."""
         home = create(Path(folder), origin, operator or origin.partition("/")[0])
-        registry = cls(home)
+        registry = cls._of_folder(FolderPlace(home))
         for role in OPERATOR_ROLES:
             registry.add_key(role)
         return registry
@@ -83,6 +118,20 @@ class Registry(OpenRegistry):
         """Rule on an ask, with the compliance key."""
         return deciding.rule(self, ask, ruling, grounds, until)
 
+    def declare(
+        self, ref: str, facts: Mapping[str, Any], *, correct: bool = False, reason: str | None = None
+    ) -> declaring.Declaration:
+        """Put facts about a thing on record that were not known when it was made; see `declaring.declare`."""
+        return declaring.declare(self, ref, facts, correct=correct, reason=reason)
+
+    def recall(self, ref: str, *, reason: str, category: str, **options: Any) -> recalling.Recalled:
+        """Withdraw a shard, rows of it, a dataset version, or all shards of a teacher; see `recalling.recall`."""
+        return recalling.recall(self, ref, reason=reason, category=category, **options)
+
+    def lift_recall(self, ref: str, *, reason: str) -> recalling.Recalled:
+        """Take a recall back, with the compliance key."""
+        return recalling.lift(self, ref, reason=reason)
+
     # -- data --------------------------------------------------------------------------------------------------------------
 
     def import_files(
@@ -98,7 +147,7 @@ class Registry(OpenRegistry):
         """Import files of outputs of one teacher as shards and a dataset version; see `importing.import_files`."""
         return importing.import_files(self, format, files, teacher=teacher, dataset=dataset, progress=progress, **options)
 
-    def check(self, datasets: Sequence[str], student: str) -> Any:
+    def check(self, datasets: Sequence[str], student: str) -> Ruled:
         """Ask the gate without recording anything."""
         return deciding.check(self, datasets, student)
 
@@ -114,29 +163,58 @@ class Registry(OpenRegistry):
         """Write one dataset version to a folder as a bundle; the delivery is on record first."""
         return delivering.export_dataset(self, dataset, folder, **options)
 
-    def close_run(self, run: str, outcome: str) -> Recorded:
-        """Close a run with its totals; its key signs nothing any more."""
-        return runs.close(self, run, outcome)
+    def close_run(self, run: str, outcome: str | None = None, **options: Any) -> Recorded:
+        """Close a run with its totals; its key signs nothing any more. See `runs.close`."""
+        return runs.close(self, run, outcome, **options)
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 
     def lineage(self, ref: str, *, direction: str = "up", depth: int | None = None, as_of: int | None = None) -> Answer:
         """What a thing came from (`up`) or led to (`down`), over weights and outputs, as of a tree size."""
-        size = self.size_at(as_of)
-        with self.reading() as reader:
-            start = names.resolve(reader.connection, ref, size=size)
-            return lineage.walk(reader, start, direction, depth, size)
+        return self.place.lineage(self.resolve(ref, size=as_of), direction, depth, as_of)
+
+    def shares(self, student: str, *, as_of: int | None = None) -> Shares:
+        """Whose outputs a student was given, stage by stage, with shares and their denominators."""
+        return self.place.shares(self.resolve(student, "student", size=as_of), as_of)
+
+    def learners(
+        self,
+        ref: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        clock: str = "consumed",
+        as_of: int | None = None,
+    ) -> Learners:
+        """The students that learned from a teacher, or from any of a party's, by a clock; see `learners.Learners`."""
+        start = self.resolve(ref, "teacher", "party", size=as_of)
+        return self.place.learners(start, since=since, until=until, clock=clock, size=as_of)
+
+    def impact(self, ref: str, *, as_of: int | None = None) -> Impact:
+        """Whom and what a withdrawal of a shard, dataset or teacher reaches."""
+        return self.place.impact(self.resolve(ref, "shard", "dataset", "teacher", size=as_of), as_of)
+
+    def trace(self, record: str, *, as_of: int | None = None) -> Traced:
+        """Where a record lies and whom it reached: `shard:ID:ROW`, or a record id."""
+        return self.place.trace(record, as_of)
 
     def verify(self, ref: str | None = None, progress: Progress | None = None) -> checking.Checked:
-        """Check one thing, or everything, against signatures and digests, from the bytes up."""
+        """Check one thing, or (in a folder) everything, against signatures and digests, from the bytes up."""
         return checking.verify(self, ref, progress)
+
+    # -- a folder's own ----------------------------------------------------------------------------------------------------
 
     def export_log(self, folder: Path, progress: LogProgress | None = None) -> int:
         """Write checkpoint, tiles and entry bundles as static files; returns how many."""
-        folder.mkdir(parents=True, exist_ok=True)
         with self.reading() as reader:
+            folder.mkdir(parents=True, exist_ok=True)
             return export(reader, folder, progress)
 
     def rebuild(self, progress: LogProgress | None = None) -> int:
         """Make the catalogue again from the entries; returns how many were read."""
         return rebuild(self.log, self.rules, progress)
+
+
+def is_address(place: str | Path) -> bool:
+    """Whether a registry's place is the address of a server."""
+    return str(place).startswith(("http://", "https://"))

@@ -15,6 +15,7 @@ class RegistryRules(SignerRules):
     """All rules; they read the lists that statements name from `store`."""
 
     tables: list[Table] = t.TABLES
+    plain = None
 
     def __init__(self, store: ObjectStore) -> None:
         self._lists = Lists(store)

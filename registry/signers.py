@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, Table, insert, select, update
 
 from inbond.ledger import dsse
 from inbond.ledger.keys import PublicKey
-from inbond.ledger.rules import Draft, Signer
+from inbond.ledger.rules import Draft, Plain, Signer
 from inbond.registry import tables as t
 from inbond.schemas import canonical
 from inbond.schemas.entry import Envelope
@@ -41,6 +41,7 @@ class SignerRules:
     """Rules that need the log alone: roles, and run keys from the statements that open runs."""
 
     tables: list[Table] = _KEPT
+    plain: Plain | None = Plain(frozenset({"run"}), roles=True)
 
     def admit(self, connection: Connection, draft: Draft) -> None:
         """Raise NotPermitted unless the signatures are those that the kind needs."""
@@ -63,7 +64,7 @@ class SignerRules:
         body = draft.body
         if isinstance(body, RunOpen):
             connection.execute(insert(t.runs), _run_row(draft, body))
-        elif isinstance(body, RunClose):
+        elif isinstance(body, RunClose) and isinstance(draft.statement.header.amends, UnsetType):
             connection.execute(
                 update(t.runs).where(t.runs.c.ref == body.run).values(closed=draft.seq, outcome=body.outcome.value)
             )

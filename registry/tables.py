@@ -55,7 +55,10 @@ class TermsRow(SQLModel, table=True):
 
 
 class ShardRow(SQLModel, table=True):
-    """A shard: what a reader needs to verify it, and what an import needs to go on."""
+    """A shard: what a reader needs to verify it, and what an import needs to go on.
+
+    `tokens` is the sum of prompt and response, null where a part of it is not known; `tokenizer` null where none is named.
+    """
 
     __tablename__ = "shards"
     __table_args__ = (UniqueConstraint("import_identity", "ordinal"),)
@@ -70,6 +73,8 @@ class ShardRow(SQLModel, table=True):
     rows: int
     import_identity: str
     ordinal: int
+    tokens: int | None = None
+    tokenizer: str | None = None
 
 
 class InputRow(SQLModel, table=True):
@@ -144,7 +149,7 @@ class SourceRow(SQLModel, table=True):
 
 
 class GrantRow(SQLModel, table=True):
-    """A right to read: recorded before bytes move."""
+    """A right to read: recorded before bytes move, at the time `granted`."""
 
     __tablename__ = "grants"
 
@@ -155,6 +160,7 @@ class GrantRow(SQLModel, table=True):
     request: str = Field(unique=True)
     mode: str
     verdict: str
+    granted: str
     expires: str
     report_by: str
 
@@ -203,7 +209,7 @@ class DeliveryRow(SQLModel, table=True):
     object: str = Field(index=True)
     recipient: str | None = None
     channel: str
-    grant: str | None = None
+    grant: str | None = Field(default=None, index=True)
 
 
 class ReleaseRow(SQLModel, table=True):
@@ -231,7 +237,7 @@ class RecallRow(SQLModel, table=True):
     last: int
     category: str
     action: str
-    effective: str
+    effective: str = Field(index=True)
 
 
 class ReportRow(SQLModel, table=True):
@@ -270,7 +276,7 @@ class EdgeRow(SQLModel, table=True):
     """A fact about two things, labelled: what lineage walks. `src` comes from, depends on or learned from `dst`."""
 
     __tablename__ = "edges"
-    __table_args__ = (Index("ix_edges_dst", "dst", "relation"),)
+    __table_args__ = (Index("ix_edges_dst", "dst", "relation", "src"),)
 
     src: str = Field(primary_key=True)
     dst: str = Field(primary_key=True)

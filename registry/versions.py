@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 from msgspec import UNSET, UnsetType
-from sqlalchemy import Connection, select
 
-from inbond.registry import tables as t
+from inbond.registry.listing import ListedDataset
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Said
+from inbond.schemas import canonical
 from inbond.schemas.declared import Reason, unknown
-from inbond.schemas.errors import Conflict
+from inbond.schemas.errors import Conflict, InvalidInput
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Dataset, DatasetCounts, PartLine
 
@@ -55,41 +54,44 @@ def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[tuple[str
 _ATTEMPTS = 5
 
 
-def versions_of(connection: Connection, registry: OpenRegistry, label: str) -> Sequence[Any]:
+def versions_of(registry: OpenRegistry, label: str) -> list[ListedDataset]:
     """The versions of a dataset of ours, oldest first."""
-    d = t.datasets.c
     owner = registry.recorder.party_of(registry.keys.role(Role.PRODUCER))
-    return connection.execute(select(t.datasets).where(d.name == label, d.owner == owner).order_by(d.seq)).all()
+    every = registry.every(ListedDataset, name=label, owner=owner)
+    return [item for item in every if item.name == f"{label}@{item.version}"]
+
+
+def parts_of(registry: OpenRegistry, dataset: str) -> list[PartLine]:
+    """The parts of a dataset version, as its statement names them."""
+    body = registry.place.statement(dataset).body
+    if not isinstance(body, Dataset):
+        raise InvalidInput(f"expected a dataset version, found {dataset}")
+    lines = registry.place.lines(body.parts, dataset)
+    return [canonical.convert(line, PartLine, what=f"parts of {dataset}") for line in lines]
 
 
 def _next_version(
     registry: OpenRegistry, label: str, wanted: str, shards: Sequence[tuple[str, int]]
 ) -> tuple[Dataset | None, Version]:
     """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
-    with registry.reading() as reader:
-        p = t.dataset_parts.c
-        every = versions_of(reader.connection, registry, label)
-        newest = every[-1] if every else None
-        query = select(t.dataset_parts).where(p.dataset == (newest.ref if newest else "")).order_by(p.position)
-        rows = reader.connection.execute(query).all()
-    present = {row.shard for row in rows}
+    every = versions_of(registry, label)
+    newest = every[-1] if every else None
+    lines = parts_of(registry, newest.ref) if newest else []
+    present = {line.shard for line in lines}
     added = [(ref, size) for ref, size in shards if ref not in present]
     if newest is not None and not added:
-        return None, Version(newest.ref, f"{label}@{newest.version}", is_new=False)
-    lines = [
-        PartLine(shard=row.shard, rows=((row.first, row.last),), split=row.split, count=row.last - row.first) for row in rows
-    ]
+        return None, Version(newest.ref, newest.name, is_new=False)
     lines += [PartLine(shard=ref, rows=((0, size),), split=SPLIT, count=size) for ref, size in added]
     splits: dict[str, int] = {}
     for line in lines:
         splits[line.split] = splits.get(line.split, 0) + line.count
-    taken = {row.version for row in every}
+    taken = {item.version for item in every}
     previous: str | UnsetType = UNSET if newest is None else newest.ref
     body = Dataset(
         policy=unknown(Reason.NOT_YET),
         name=label,
         version=wanted or next(str(n) for n in count(len(every) + 1) if str(n) not in taken),
-        parts=registry.store.put_lines(lines),
+        parts=registry.place.objects.put_lines(lines),
         counts=DatasetCounts(
             shards=len({line.shard for line in lines}),
             rows=sum(splits.values()),

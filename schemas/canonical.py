@@ -74,6 +74,11 @@ def decode(data: bytes, type: Any = Any, *, what: str = "value") -> Any:
     return value
 
 
+def again(data: bytes, type: type[T]) -> T:
+    """Parse bytes that `decode` has accepted for `type` before; anything may be raised for others."""
+    return _learned(type)[0].decode(data)  # type: ignore[no-any-return]
+
+
 def convert(value: Any, type: type[T], *, what: str = "value") -> T:
     """Plain Python, as `decode` without a type gives it, as `type`. Raises InvalidInput, naming `what`."""
     _learned(type)

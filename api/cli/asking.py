@@ -25,6 +25,7 @@ _DOWN = {
     "trained_by": "trained",
     "release_of": "was released as",
     "merged_from": "was merged into",
+    "derived_from": "was made into",
     "corrects": "was corrected as",
     "corrected_by": "corrects",
 }
@@ -100,7 +101,7 @@ def inspect(session: Session, file: Path) -> None:
     else:
         with Registry.open(home) as registry:
             found = inspected(file, registry)
-    where = found.on_record or ("nowhere here" if home else "no registry is near to look in: --registry DIR")
+    where = found.on_record or ("nowhere here" if home else "no registry is near to look in: --registry DIR_OR_URL")
     data = {"file": str(file), "is": found.what, "on_record": list(found.refs), **found.data}
     items: list[tuple[str, Any]] = [("is", found.what), *((name, value) for name, value in found.data.items())]
     session.output.answer(data, [str(file), *(f"  {line}" for line in pairs([*items, ("on record", where)], whole=True))])

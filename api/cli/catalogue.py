@@ -8,6 +8,7 @@ import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
+from inbond.api.cli.details import listed, shown
 from inbond.api.cli.output import facts as fact_lines
 from inbond.api.cli.output import pairs, samples_of, table, when
 
@@ -47,10 +48,10 @@ def add_party(session: Session, name: str, facts: Path | None) -> None:
 @command("list", "inbond party list", of=party)
 def list_parties(session: Session) -> None:
     """List parties."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedParty
 
     with session.open() as registry:
-        found = listing.parties(registry)
+        found = listed(registry, ListedParty)
     rows = [(item.name, item.teachers, item.entry, item.ref.partition(":")[2]) for item in found]
     session.output.answer({"parties": found}, table(("party", "teachers", "entry", "id"), rows, empty="no parties"))
 
@@ -78,10 +79,10 @@ def add_teacher(
 @command("list", "inbond teacher list", of=teacher)
 def list_teachers(session: Session) -> None:
     """List teachers, their records and the terms that apply."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedTeacher
 
     with session.open() as registry:
-        found = listing.teachers(registry)
+        found = listed(registry, ListedTeacher)
     rows = [
         (item.name, item.access_path or "not known", item.shards, item.records, item.terms or "none on record") for item in found
     ]
@@ -93,10 +94,10 @@ def list_teachers(session: Session) -> None:
 @click.argument("name", metavar="TEACHER")
 def show_teacher(session: Session, name: str) -> None:
     """Show a teacher: declared facts, imports, terms."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedTeacher
 
     def more(ref: str, registry: Any) -> tuple[dict[str, Any], list[str]]:
-        item = next(item for item in listing.teachers(registry) if item.ref == ref)
+        [item] = listed(registry, ListedTeacher, ref=ref)
         data = {"shards": item.shards, "records": item.records, "terms": item.terms}
         return data, pairs([("records", item.records), ("shards", item.shards), ("terms", item.terms or "none on record")])
 
@@ -169,10 +170,10 @@ def add_terms(
 @command("list", "inbond terms list", of=terms)
 def list_terms(session: Session) -> None:
     """List documents of terms and what they apply to."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedTerms
 
     with session.open() as registry:
-        found = listing.terms(registry)
+        found = listed(registry, ListedTerms)
     rows = [(item.name, item.party, item.models, item.access_paths, item.entry) for item in found]
     empty = "no terms yet: inbond terms add FILE --teacher TEACHER --effective DATE"
     session.output.answer({"terms": found}, table(("terms", "party", "models", "path", "entry"), rows, empty=empty))
@@ -185,11 +186,9 @@ def show_terms(session: Session, name: str, text: bool) -> None:
     """Show a document of terms, or its text."""
     if not text:
         return _show(session, name, "terms")
-    from inbond.api.cli.details import shown
-
     with session.open() as registry:
         detail = shown(registry, registry.resolve(name, "terms"))
-        archived = registry.store.get(detail.body["text"]).decode(errors="backslashreplace")
+        archived = registry.place.object(detail.body["text"], detail.ref).decode(errors="backslashreplace")
     session.output.answer({**detail.data(), "text": archived}, archived.splitlines())
 
 
@@ -214,10 +213,10 @@ def add_student(session: Session, name: str, origins: tuple[str, ...], facts: Pa
 @command("list", "inbond student list", of=student)
 def list_students(session: Session) -> None:
     """List students."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedStudent
 
     with session.open() as registry:
-        found = listing.students(registry)
+        found = listed(registry, ListedStudent)
     rows = [(item.name, item.runs, item.releases, item.entry, item.ref.partition(":")[2]) for item in found]
     empty = "no students yet: inbond student add NAME"
     session.output.answer({"students": found}, table(("student", "runs", "releases", "entry", "id"), rows, empty=empty))
@@ -227,12 +226,12 @@ def list_students(session: Session) -> None:
 @click.argument("name", metavar="STUDENT")
 def show_student(session: Session, name: str) -> None:
     """Show a student: declared facts, runs, rulings."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedDecision, ListedRun
 
     def more(ref: str, registry: Any) -> tuple[dict[str, Any], list[str]]:
-        called = next(item.name for item in listing.students(registry) if item.ref == ref)
-        runs = [item for item in listing.runs(registry) if item.student == called]
-        ruled = [item for item in listing.decisions(registry) if called in item.subjects]
+        called = registry.thing(ref).name
+        runs = listed(registry, ListedRun, student=ref)
+        ruled = sorted(listed(registry, ListedDecision, student=ref), key=lambda item: item.ruling is not None)
         rows = [(run.name, run.datasets, samples_of(run), run.outcome or "open") for run in runs]
         about = [([each for each in item.subjects if each != called], item.ruling or "open", item.entry) for item in ruled]
         lines = [
@@ -290,8 +289,6 @@ def _recorded(session: Session, kind: str, name: str, recorded: "Recorded") -> N
 def _show(
     session: Session, name: str, kind: str, more: Callable[[str, Any], tuple[dict[str, Any], list[str]]] | None = None
 ) -> None:
-    from inbond.api.cli.details import shown
-
     with session.open() as registry:
         ref = registry.resolve(name, kind)
         detail = shown(registry, ref)

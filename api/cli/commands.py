@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,11 +26,12 @@ HELP = RichHelpConfiguration(
     style_helptext="",
     command_groups={
         "inbond": [
-            {"name": "Start", "commands": ["init", "demo", "doctor"]},
-            {"name": "Use", "commands": ["import", "check", "pull"]},
+            {"name": "Start", "commands": ["init", "demo", "serve", "doctor"]},
+            {"name": "Use", "commands": ["import", "declare", "check", "pull", "recall"]},
             {"name": "Ask", "commands": ["lineage", "used-by", "inspect"]},
-            {"name": "Prove", "commands": ["verify", "prove-record", "log", "rebuild"]},
-            {"name": "Manage", "commands": ["party", "teacher", "terms", "dataset", "student", "run", "decide", "key"]},
+            {"name": "Disclose", "commands": ["report", "operator", "source"]},
+            {"name": "Prove", "commands": ["verify", "prove-record", "log", "witness", "rebuild"]},
+            {"name": "Manage", "commands": ["party", "teacher", "terms", "dataset", "student", "run", "decide", "key", "token"]},
         ]
     },
 )
@@ -42,7 +42,7 @@ CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "rich_help_con
 class Session:
     """What one line of the shell asks for beside its command: which registry, and which form of answer."""
 
-    registry: Path | None = None
+    registry: str | None = None
     accept_clock: bool = False
     output: Output = field(default_factory=Output)
 
@@ -104,8 +104,7 @@ def _options() -> list[click.Parameter]:
     return [
         click.Option(
             ["--registry"],
-            metavar="DIR",
-            type=click.Path(path_type=Path),
+            metavar="DIR_OR_URL",
             expose_value=False,
             callback=_set_registry,
             help="The registry (or INBOND_REGISTRY, or nearest above).",
@@ -128,7 +127,7 @@ def _options() -> list[click.Parameter]:
     ]
 
 
-def _set_registry(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+def _set_registry(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     session = ctx.ensure_object(Session)
     if value is not None:
         session.registry = value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.details import Part, listed, shown
 from inbond.api.cli.output import facts, pairs, plural, style, table, when
 from inbond.api.cli.progress import progress
 from inbond.schemas.errors import Conflict
@@ -97,11 +98,21 @@ def import_(
 @command("list", "inbond dataset list", of=dataset)
 def list_datasets(session: Session) -> None:
     """List dataset versions."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedDataset
 
     with session.open() as registry:
-        found = listing.datasets(registry)
-    rows = [(item.name, item.records, item.shards, item.teachers, item.entry, item.ref.partition(":")[2]) for item in found]
+        found = listed(registry, ListedDataset)
+    rows = [
+        (
+            item.name,
+            item.records,
+            item.shards,
+            [*item.teachers, *([] if item.all_teachers else ["…"])],
+            item.entry,
+            item.ref.partition(":")[2],
+        )
+        for item in found
+    ]
     empty = "no datasets yet: inbond import FORMAT FILE --teacher TEACHER --create"
     session.output.answer(
         {"datasets": found}, table(("dataset", "records", "shards", "teachers", "entry", "id"), rows, empty=empty)
@@ -112,12 +123,12 @@ def list_datasets(session: Session) -> None:
 @click.argument("dataset")
 def show(session: Session, dataset: str) -> None:
     """Show a dataset version: parts, teachers, declared facts."""
-    from inbond.api.cli.details import parts_of, shown
+    from inbond.registry.versions import parts_of
 
     with session.open() as registry:
         ref = registry.resolve(dataset, "dataset")
         detail = shown(registry, ref)
-        parts = parts_of(registry, ref)
+        parts = [Part(part.shard, *rows, part.split) for part in parts_of(registry, ref) for rows in part.rows]
         made = registry.lineage(ref, depth=1)
     makers = [(made.names[hop.dst], hop.rows, hop.role) for hop in made.hops if hop.relation == "made_by"]
     lines = [
@@ -146,7 +157,7 @@ def export(session: Session, dataset: str, dir: Path, recipient: str | None) -> 
     """
     with session.open() as registry, progress(session.output) as tell:
         done = registry.export_dataset(dataset, dir, recipient=recipient, progress=tell)
-        genesis = registry.home.genesis.hex()
+        genesis = registry.place.genesis.hex()
     data = {"folder": str(dir), "deliveries": done.deliveries, "shards": done.shards, "objects": done.objects}
     lines = [f"{plural(done.shards, 'shard')}, {plural(done.objects, 'object')}, {plural(done.receipts, 'receipt')} in {dir}"]
     session.output.answer({**data, "receipts": done.receipts, "genesis": genesis}, lines)

@@ -1,13 +1,14 @@
 """Decisions: ask, rule, list."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
+from inbond.api.cli.details import listed
 from inbond.api.cli.output import table, when
-from inbond.schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
@@ -17,70 +18,118 @@ RULINGS = ("permit", "refuse")
 decide = noun("decide", "Questions to compliance, and its rulings.", "inbond decide list")
 
 
-@command("ask", "inbond decide ask --student acme/mini --terms openai-terms --grounds research", of=decide)
-@click.option("--student", required=True, metavar="STUDENT", help="The student that would learn.")
-@click.option("--terms", required=True, metavar="TERMS", help="The document that governs the outputs.")
+SECTIONS = "a section of the public summary (2.1, 2.2.1, 2.2.2, 2.3 to 2.6), several with commas between, or none"
+
+
+def _about(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of questions about sections."""
+    model = click.option("--model", metavar="TEACHER", help="With --about: only what this model did, such as judge or filter.")
+    about = "A dataset, shard or source of which a section of the public summary is in question."
+    return click.option("--about", multiple=True, metavar="REF", help=about)(model(function))
+
+
+@command(
+    "ask",
+    """inbond decide ask --student acme/mini --terms openai-terms --grounds research
+    inbond decide ask --student acme/mini --about chat@1 --grounds 'a model chose the samples'""",
+    of=decide,
+)
+@click.option("--student", required=True, metavar="STUDENT", help="The student that would learn, or has learned.")
+@click.option("--terms", metavar="TERMS", help="The document that governs the outputs.")
+@_about
 @click.option("--grounds", required=True, metavar="TEXT", help="Why; kept as an erasable object, not in the ledger.")
 @click.option("--until", callback=expect_date, metavar="DATE", help="Until when the answer is wanted (without end unless given).")
-def ask(session: Session, student: str, terms: str, grounds: str, until: str | None) -> None:
-    """Ask compliance whether a student may learn.
+def ask(
+    session: Session, student: str, terms: str | None, about: tuple[str, ...], model: str | None, grounds: str, until: str | None
+) -> None:
+    """Ask compliance, with the trainer's key.
 
-    From outputs under the terms named, with the trainer's key.
+    Whether a student may learn from outputs under the terms named; with --about, to which section of the public summary
+    things belong that it learned from.
     """
+    if (terms is None) is not bool(about) or (model and not about):
+        raise click.UsageError("Expected either --terms TERMS, or --about REF.")
+    from inbond.registry.deciding import ask_section
+
     with session.open() as registry:
-        recorded = registry.ask(student, terms, grounds, until)
+        if terms is not None:
+            recorded = registry.ask(student, terms, grounds, until)
+        else:
+            recorded = ask_section(registry, student, about, model, grounds, until)
         subjects = _subjects(registry, recorded.ref)
     data = {"ref": recorded.ref, "entry": recorded.seq, "subjects": subjects}
-    session.output.answer(data, [f"asked in entry {recorded.seq}: {recorded.ref}", " under ".join(subjects)])
-    session.output.say(f"to rule on it: inbond decide rule {recorded.ref.partition(':')[2][:12]} permit|refuse --grounds TEXT")
+    session.output.answer(data, [f"asked in entry {recorded.seq}: {recorded.ref}", _told(subjects, terms is None)])
+    ruling = "permit|refuse" if terms else "--section SECTION"
+    session.output.say(f"to rule on it: inbond decide rule {recorded.ref.partition(':')[2][:12]} {ruling} --grounds TEXT")
 
 
 @command(
     "rule",
     """inbond decide rule 4f2a90c1d3e5 permit --grounds 'order form of 2026-01-15'
-    inbond decide rule --student acme/mini --terms tos permit --grounds reviewed""",
+    inbond decide rule --student acme/mini --terms tos permit --grounds reviewed
+    inbond decide rule --student acme/mini --about chat@1 --section 2.5 --grounds 'made for us'""",
     of=decide,
 )
-@click.argument("words", nargs=-1, required=True, metavar="[ASK] permit|refuse")
-@click.option("--student", metavar="STUDENT", help="Instead of ASK, with --terms: the student.")
+@click.argument("words", nargs=-1, metavar="[ASK] [permit|refuse]")
+@click.option("--student", metavar="STUDENT", help="Instead of ASK, with --terms or --about: the student.")
 @click.option("--terms", metavar="TERMS", help="Instead of ASK, with --student: the document.")
+@_about
+@click.option("--section", metavar="SECTION", help=f"For --about, instead of permit or refuse: {SECTIONS}.")
 @click.option("--grounds", required=True, metavar="TEXT", help="Why; kept as an erasable object, not in the ledger.")
 @click.option("--until", callback=expect_date, metavar="DATE", help="Until when the ruling holds (as asked unless given).")
 def rule(
-    session: Session, words: tuple[str, ...], student: str | None, terms: str | None, grounds: str, until: str | None
+    session: Session,
+    words: tuple[str, ...],
+    student: str | None,
+    terms: str | None,
+    about: tuple[str, ...],
+    model: str | None,
+    section: str | None,
+    grounds: str,
+    until: str | None,
 ) -> None:
     """Rule on an ask, with the compliance key.
 
-    With --student and --terms it rules on their open ask; where there is none, the trainer's key asks first.
+    With --student and --terms, or --about, it rules on their open ask; where there is none, the trainer's key asks first.
     """
-    *asks, ruling = words
-    if ruling not in RULINGS:
-        raise click.UsageError(f"Expected permit or refuse, found {ruling!r}.")
-    if len(asks) > 1 or bool(asks) == bool(student) or bool(student) != bool(terms):
-        raise click.UsageError("Expected either one ASK, or --student STUDENT and --terms TERMS.")
-    from inbond.registry.deciding import settle
+    asks, ruling = (words, section) if section else (words[:-1], words[-1] if words else "nothing")
+    if not section and ruling not in RULINGS:
+        raise click.UsageError(f"Expected permit, refuse or --section SECTION, found {ruling!r}.")
+    by_ask = len(asks) == 1 and not (student or terms or about or model)
+    by_subject = not asks and student and (about and not terms if section else terms and not about and not model)
+    if not (by_ask or by_subject):
+        raise click.UsageError(
+            "Expected one ASK, or --student STUDENT with --terms TERMS permit|refuse, or with --about REF --section SECTION."
+        )
+    from inbond.registry.deciding import rule_section, settle, settle_section
 
+    asked = None
     with session.open() as registry:
         if asks:
-            asked, ruled = None, registry.rule(asks[0], ruling, grounds, until)
-        elif student is not None and terms is not None:
-            asked, ruled = settle(registry, student, terms, ruling, grounds, until)
+            ruled = (
+                rule_section(registry, asks[0], section, grounds, until)
+                if section
+                else registry.rule(asks[0], ruling, grounds, until)
+            )
+        elif section:
+            asked, ruled = settle_section(registry, str(student), about, model, section, grounds, until)
         else:
-            raise InvalidInput("expected a student and terms")
+            asked, ruled = settle(registry, str(student), str(terms), ruling, grounds, until)
         subjects = _subjects(registry, ruled.ref)
-    data = {"ref": ruled.ref, "entry": ruled.seq, "ruling": ruling, "asked": asked, "subjects": subjects}
-    first = [f"asked in entry {asked.seq} by the trainer's key"] if asked else []
-    ruled_on = f"ruled in entry {ruled.seq} by compliance's key: {ruling}"
-    session.output.answer(data, [*first, ruled_on, " under ".join(subjects)])
+    first = {"ref": asked.ref, "seq": asked.seq} if asked else None
+    data = {"ref": ruled.ref, "entry": ruled.seq, "ruling": ruling, "asked": first, "subjects": subjects}
+    told = [f"asked in entry {asked.seq} by the trainer's key"] if asked else []
+    ruled_on = f"ruled in entry {ruled.seq} by compliance's key: {f'section {section}' if section else ruling}"
+    session.output.answer(data, [*told, ruled_on, _told(subjects, bool(section))])
 
 
 @command("list", "inbond decide list", of=decide)
 def list_decisions(session: Session) -> None:
     """List questions to compliance, open ones first."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedDecision
 
     with session.open() as registry:
-        found = listing.decisions(registry)
+        found = sorted(listed(registry, ListedDecision), key=lambda each: each.ruling is not None)
     rows = [
         (each.ref.partition(":")[2], each.subjects, each.ruling or "open", when(each.until or ""), each.entry) for each in found
     ]
@@ -88,17 +137,16 @@ def list_decisions(session: Session) -> None:
     session.output.answer({"decisions": found}, table(("ask", "about", "ruling", "until", "entry"), rows, empty=empty))
 
 
+def _told(subjects: list[str], section: bool) -> str:
+    """What an ask or a ruling is about, the student first."""
+    return f"{subjects[0]}: {', '.join(subjects[1:])}" if section else " under ".join(subjects)
+
+
 def _subjects(registry: "Registry", ref: str) -> list[str]:
     """What people call the things that an ask or a ruling is about, the student first."""
-    from sqlalchemy import select
-
-    from inbond.registry import tables as t
-    from inbond.registry.listing import names_of
-
-    with registry.reading() as reader:
-        query = select(t.decisions.c.subject).where(t.decisions.c.ref == ref).order_by(t.decisions.c.subject)
-        called = names_of(reader.connection, reader.connection.execute(query).scalars().all())
-    return [called[subject] for subject in sorted(called, key=lambda subject: not subject.startswith("student:"))]
+    subjects = sorted(registry.place.statement(ref).body.subjects, key=lambda subject: not subject.startswith("student:"))
+    called = registry.called(subjects)
+    return [called[subject] for subject in subjects]
 
 
 COMMANDS = (decide,)

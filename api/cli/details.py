@@ -1,17 +1,22 @@
-"""One thing in detail: the statement that made it, verified on the way."""
+"""One thing in detail, verified on the way; and lists, with names in them."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inbond.schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
 
+L = TypeVar("L")
+
 
 @dataclass(frozen=True)
 class Detail:
-    """A thing on record: its statement's body as JSON has it, and what people call the references in it."""
+    """A thing on record: the body of its newest statement as JSON has it, and what people call the references in it.
+
+    `entry` and `time` are those of the statement that made it.
+    """
 
     ref: str
     name: str
@@ -44,39 +49,37 @@ class Part:
 
 
 def shown(registry: "Registry", ref: str) -> Detail:
-    """The thing that `ref` names, its entry and signatures checked before it is shown."""
+    """The thing that `ref` names, its newest statement's entry and signatures checked before it is shown."""
     import msgspec
 
     from inbond.ledger.entries import parse_entry
-    from inbond.registry import names
-    from inbond.registry.listing import names_of
     from inbond.registry.mentions import references
-    from inbond.registry.reading import statement_of
 
-    with registry.reading() as reader:
-        if ref == registry.operator:
-            raise InvalidInput(f"{ref} is the operator, whom genesis names: expected a thing of a statement of its own")
-        found = statement_of(registry, reader, ref)
-        seq = reader.seq_of(ref.partition(":")[2])
-        called = names_of(reader.connection, references((found.body, found.header)))
-        return Detail(
-            ref=ref,
-            name=names.name_of(reader.connection, ref),
-            entry=seq,
-            time=parse_entry(reader.entry(seq)).time,
-            asserted_by=found.header.asserted_by.party,
-            body=msgspec.to_builtins(found.body),
-            called=called,
-        )
+    if ref == registry.operator:
+        raise InvalidInput(f"{ref} is the operator, whom genesis names: expected a thing of a statement of its own")
+    thing = registry.thing(ref)
+    found = registry.place.statement(thing.newest)
+    entry = registry.place.receipt(thing.entry).extra
+    return Detail(
+        ref=ref,
+        name=thing.name or ref,
+        entry=thing.entry,
+        time=parse_entry(entry).time if entry else "",
+        asserted_by=found.header.asserted_by.party,
+        body=msgspec.to_builtins(found.body),
+        called=registry.called(references((found.body, found.header))),
+    )
 
 
-def parts_of(registry: "Registry", ref: str) -> list[Part]:
-    """The parts of a dataset version, in order."""
-    from sqlalchemy import select
+def listed(registry: "Registry", what: type[L], **wanted: str) -> list[L]:
+    """All items of one of the classes of `listing`, oldest first, with what people call the things that they refer to."""
+    from inbond.registry.mentions import references
 
-    from inbond.registry import tables as t
+    items: list[Any] = list(registry.every(what, **wanted))
+    about = [name for name in getattr(what, "__slots__", ()) if name not in ("ref", "owner")]
+    called = registry.called(references([[getattr(item, name) for name in about] for item in items]))
 
-    p = t.dataset_parts.c
-    query = select(p.shard, p.first, p.last, p.split).where(p.dataset == ref).order_by(p.position)
-    with registry.reading() as reader:
-        return [Part(*row) for row in reader.connection.execute(query)]
+    def named(value: Any) -> Any:
+        return tuple(map(named, value)) if isinstance(value, tuple) else called.get(value, value)
+
+    return [replace(item, **{name: named(getattr(item, name)) for name in about}) for item in items]

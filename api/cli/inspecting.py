@@ -1,16 +1,16 @@
 """What a file is, told from its bytes, and where a registry has it on record."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inbond.schemas.errors import InbondError, NotFound
+from inbond.schemas.errors import InbondError
 
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
+    from inbond.schemas.statements import Seen
 
 SMALL = 1 << 21
 _OBJECTS = {
@@ -74,11 +74,11 @@ def _receipt(data: bytes, registry: "Registry | None") -> Inspected:
     if receipt.extra is not None:
         entry = parse_entry(receipt.extra)
         found.data |= {"kind": entry.kind, "time": entry.time}
-    if registry is not None and head.origin == registry.origin:
-        with registry.reading() as reader:
-            if receipt.index < reader.size and receipt.extra is not None:
-                ours = merkle.leaf_hash(reader.entry(receipt.index)) == merkle.leaf_hash(receipt.extra)
-                found.on_record = f"entry {receipt.index} here {'is the same' if ours else 'DIFFERS from the one it holds'}"
+    if registry is not None and head.origin == registry.origin and receipt.extra is not None:
+        here = registry.place.receipt(receipt.index).extra if receipt.index < int(registry.place.head().size) else None
+        if here is not None:
+            ours = merkle.leaf_hash(here) == merkle.leaf_hash(receipt.extra)
+            found.on_record = f"entry {receipt.index} here {'is the same' if ours else 'DIFFERS from the one it holds'}"
     return found
 
 
@@ -88,13 +88,21 @@ def _checkpoint(data: bytes, registry: "Registry | None") -> Inspected:
     head = checkpoints.parse(notes.parse(data).text)
     found = Inspected("a checkpoint (signed note)", {"log": head.origin, "size": head.size, "root": head.root.hex()})
     if registry is not None and head.origin == registry.origin:
-        with registry.reading() as reader:
-            if head.size > reader.size:
-                found.on_record = f"larger than this log, which has {reader.size} entries"
-            else:
-                same = reader.root_at(head.size) == head.root
-                found.on_record = f"size {head.size} here has {'the same root' if same else 'ANOTHER root'}"
+        newest = registry.place.head()
+        if head.size > newest.size:
+            found.on_record = f"larger than this log, which has {newest.size} entries"
+        elif registry.is_local or head.size == newest.size:
+            same = _root_at(registry, head.size, newest) == head.root.hex()
+            found.on_record = f"size {head.size} here has {'the same root' if same else 'ANOTHER root'}"
     return found
+
+
+def _root_at(registry: "Registry", size: int, newest: "Seen") -> str:
+    """The root at a size, which for a server is the newest."""
+    if size == newest.size:
+        return newest.root.removeprefix("sha256:")
+    with registry.reading() as reader:
+        return reader.root_at(size).hex()
 
 
 def _record_proof(data: bytes, _: "Registry | None") -> Inspected:
@@ -110,11 +118,10 @@ def _key(data: bytes, registry: "Registry | None") -> Inspected:
     key = SigningKey.from_text(data.decode("ascii", "replace").strip())
     found = Inspected("a private key: show it to nobody", {"name": key.name, "fingerprint": key.public.fingerprint})
     if registry is not None:
-        from inbond.registry import listing
+        from inbond.registry.listing import ListedKey
 
-        for item in listing.keys(registry):
-            if item.fingerprint == key.public.fingerprint:
-                found.on_record = f"enrolled in entry {item.entry} as {', '.join(item.roles)}"
+        for item in registry.every(ListedKey, fingerprint=key.public.fingerprint):
+            found.on_record = f"enrolled in entry {item.entry} as {', '.join(item.roles)}"
     return found
 
 
@@ -156,32 +163,18 @@ def _folder(path: Path) -> Inspected:
 
 def _look_up(registry: "Registry", digest: str, found: Inspected) -> None:
     """By digest: what is named by it, and shards that were made from it."""
-    from sqlalchemy import select
+    from inbond.registry.listing import ListedDataset, ListedRelease, ListedShard, ListedTerms
 
-    from inbond.registry import tables as t
-
-    with registry.reading() as reader:
-        connection = reader.connection
-        c = t.things.c
-        query = select(c.ref, c.kind, c.name, c.seq).where(c.digest == f"sha256:{digest}")
-        rows = connection.execute(query.order_by(c.seq)).all()
-        if rows:
-            first = rows[0]
+    lists: tuple[type[Any], ...] = (ListedShard, ListedTerms, ListedRelease, ListedDataset)
+    for what in lists:
+        if items := list(registry.every(what, digest=f"sha256:{digest}")):
+            first = registry.thing(items[0].ref)
             found.what = _OBJECTS.get(first.kind, found.what)
-            found.refs = tuple(row.ref for row in rows)
+            found.refs = tuple(item.ref for item in items)
             named = f" {first.name}" if first.name else ""
-            found.on_record = f"{first.ref}{named}, entry {first.seq}"
+            found.on_record = f"{first.ref}{named}, entry {first.entry}"
             return
-        for ref, body in connection.execute(
-            select(t.things.c.ref, t.things.c.body).where(t.things.c.kind == "shard").order_by(t.things.c.seq)
-        ):
-            inputs = json.loads(body)["inputs"]
-            try:
-                lines = registry.store.read_lines(**inputs)
-            except NotFound:
-                continue
-            if any(line["digest"] == f"sha256:{digest}" for line in lines):
-                found.what = "a file that was imported"
-                found.refs = (*found.refs, ref)
-                made = ", ".join(found.refs[:3]) + (f" and {len(found.refs) - 3} more" if len(found.refs) > 3 else "")
-                found.on_record = f"made into {made}"
+    if made := [item.ref for item in registry.every(ListedShard, input=f"sha256:{digest}")]:
+        found.what, found.refs = "a file that was imported", tuple(made)
+        more = f" and {len(made) - 3} more" if len(made) > 3 else ""
+        found.on_record = f"made into {', '.join(made[:3])}{more}"

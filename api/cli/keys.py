@@ -1,8 +1,11 @@
 """Keys: add, list, revoke."""
 
+from dataclasses import replace
+
 import click
 
 from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.details import listed
 from inbond.api.cli.output import pairs, short, table
 
 ROLES = ("producer", "trainer", "compliance", "auditor", "provider", "registry")
@@ -28,10 +31,12 @@ def add(session: Session, role: str, party: str | None, name: str | None) -> Non
 @command("list", "inbond key list", of=key)
 def list_keys(session: Session) -> None:
     """List the keys that the log knows."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedKey
 
     with session.open() as registry:
-        found = listing.keys(registry)
+        at_hand = registry.keys.files()
+        found = [replace(item, file=at_hand.get(item.fingerprint)) for item in listed(registry, ListedKey)]
+        found.sort(key=lambda item: item.roles == ("log",))
     rows = [(item.fingerprint, item.roles, item.party, item.entry, _state(item.revoked), item.file is not None) for item in found]
     heads = ("key", "roles", "party", "entry", "state", "at hand")
     session.output.answer({"keys": found}, table(heads, rows, empty="no keys"))

@@ -1,5 +1,6 @@
 """The ledger: log head|show|prove|audit|export, verify, prove-record, rebuild."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,12 @@ from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.home import expect_file_or_folder, maybe_home
 from inbond.api.cli.output import facts, pairs, plural, style, when
 from inbond.api.cli.progress import counting, progress
-from inbond.schemas.errors import Conflict, InvalidInput, StoreError
+from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, StoreError
 
 if TYPE_CHECKING:
     from inbond.ledger.audit import AuditReport
+    from inbond.ledger.keyring import KeyState
     from inbond.registry.checking import Checked
-    from inbond.registry.registry import Registry
 
 log = noun("log", "The ledger itself: heads, entries, proofs, audits, exports.", "inbond log head")
 
@@ -24,11 +25,17 @@ _EXIT = {"proved": 0, "clean": 0, "ok": 0, "differs": 3, "FAILED": 3, "inconclus
 @command("head", "inbond log head", of=log)
 def head(session: Session) -> None:
     """Show the newest checkpoint: what the log commits to now."""
-    with session.open() as registry, registry.reading() as reader:
-        genesis = registry.log.genesis_leaf.hex()
-        root, note = reader.root.hex(), reader.note.decode()
-        data = {"origin": registry.origin, "size": reader.size, "root": root, "time": reader.time, "genesis": genesis}
-        items = [("log", registry.origin), ("size", reader.size), ("time", when(reader.time)), ("root", root)]
+    from inbond.ledger import checkpoints, notes
+    from inbond.ledger.entries import parse_entry
+
+    with session.open() as registry:
+        newest = registry.place.receipt(int(registry.place.head().size) - 1)
+        genesis = registry.place.genesis.hex()
+    head = checkpoints.parse(notes.parse(newest.checkpoint).text)
+    time = parse_entry(newest.extra).time if newest.extra else ""
+    root, note = head.root.hex(), newest.checkpoint.decode()
+    data = {"origin": head.origin, "size": head.size, "root": root, "time": time, "genesis": genesis}
+    items = [("log", head.origin), ("size", head.size), ("time", when(time)), ("root", root)]
     lines = pairs([*items, ("genesis", genesis)], whole=True)
     session.output.answer({**data, "checkpoint": note}, lines)
 
@@ -44,18 +51,20 @@ def show(session: Session, seq: int) -> None:
 
     from inbond.ledger import dsse, merkle
     from inbond.ledger.entries import parse_entry
-    from inbond.registry.listing import names_of
     from inbond.registry.mentions import references
-    from inbond.registry.reading import statement_of
     from inbond.schemas import statement
 
-    with session.open() as registry, registry.reading() as reader:
-        data = reader.entry(seq)
+    with session.open() as registry:
+        data = registry.place.receipt(seq).extra
+        if data is None:
+            raise NotPermitted(f"entry {seq}: expected one that you may see, found its receipt without it")
         entry = parse_entry(data)
         found = statement.read(dsse.payload_of(entry.dsse))
-        statement_of(registry, reader, found.ref)
-        called = names_of(reader.connection, [*references((found.body, found.header)), *_parties(registry)])
-        signers = [_signer(registry, each.keyid, called) for each in entry.dsse.signatures]
+        registry.place.statement(found.ref)
+        keys = {each.keyid: registry.place.key(each.keyid) for each in entry.dsse.signatures}
+        parties = [state.party for state in keys.values() if state]
+        called = registry.called([*references((found.body, found.header)), *parties])
+        signers = [_signer(keyid, state, called) for keyid, state in keys.items()]
     body = msgspec.to_builtins(found.body)
     whole = {
         "entry": seq,
@@ -83,9 +92,11 @@ def prove(session: Session, seq: int, out: Path, size: int | None, without_entry
 
     It shows offline that the entry stands in the log.
     """
-    with session.open() as registry, registry.reading() as reader:
-        receipt = reader.receipt(seq, size, with_entry=not without_entry)
-        size = size or reader.size
+    with session.open() as registry:
+        size = size or int(registry.place.head().size)
+        receipt = registry.place.receipt(seq, size)
+    if without_entry:
+        receipt = replace(receipt, extra=None)
     _write_new(out, receipt.to_bytes())
     data = {"file": str(out), "entry": seq, "size": size}
     session.output.answer(data, [f"{out}: entry {seq} in a log of size {size}"])
@@ -108,8 +119,8 @@ def audit(context: click.Context, session: Session, dir: Path | None, genesis: s
             report = _audit_folder(session, dir, genesis, counted)
         else:
             with session.open() as registry:
-                if genesis is not None and registry.home.genesis != _hash(genesis):
-                    ours = registry.home.genesis.hex()
+                if genesis is not None and registry.place.genesis != _hash(genesis):
+                    ours = registry.place.genesis.hex()
                     raise InvalidInput(f"--genesis: expected {ours}, which is this registry's, found {genesis}")
                 report = registry.audit(counted)
     data = {
@@ -176,8 +187,7 @@ def verify(context: click.Context, session: Session, what: str | None) -> None:
         context.exit(_EXIT[verdict])
     with session.open() as registry, progress(session.output) as tell:
         checked = registry.verify(what, tell)
-        with registry.reading() as reader:
-            size = reader.size
+        size = int(registry.place.head().size)
     session.output.answer(_checked(checked, size), _checked_lines(checked, size))
     context.exit(_EXIT[checked.verdict])
 
@@ -223,7 +233,7 @@ def _audit_folder(session: Session, folder: Path, genesis: str | None, counted: 
         folder = folder / "log"
     pinned = None if genesis is None else _hash(genesis)
     home = maybe_home(session.registry)
-    if home is not None:
+    if isinstance(home, Path):
         with Registry.open(home) as registry:
             try:
                 ours = checkpoints.parse(notes.parse((folder / "checkpoint").read_bytes()).text).origin == registry.origin
@@ -258,12 +268,7 @@ def _write_new(path: Path, data: bytes) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _parties(registry: "Registry") -> list[str]:
-    return [state.party for state in registry.log.keyring.keys.values()]
-
-
-def _signer(registry: "Registry", keyid: str, called: dict[str, str]) -> dict[str, Any]:
-    state = registry.log.keyring.keys.get(keyid)
+def _signer(keyid: str, state: "KeyState | None", called: dict[str, str]) -> dict[str, Any]:
     if state is None:
         return {"key": keyid, "roles": ["run"], "party": "the run"}
     return {"key": keyid, "roles": sorted(state.roles), "party": called.get(state.party, state.party)}

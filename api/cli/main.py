@@ -7,7 +7,23 @@ from typing import Any, NoReturn
 
 import click
 
-from inbond.api.cli import asking, catalogue, data, deciding, keys, ledger, setup, training
+from inbond.api.cli import (
+    asking,
+    catalogue,
+    data,
+    deciding,
+    declaring,
+    keys,
+    ledger,
+    operating,
+    reporting,
+    serving,
+    setup,
+    tokens,
+    training,
+    withdrawing,
+    witnessing,
+)
 from inbond.api.cli.commands import CONTEXT, Group
 from inbond.api.cli.failures import explained, interrupted
 from inbond.api.cli.output import echo, error_lines, problem
@@ -81,7 +97,25 @@ def cli() -> None:
     """A registry of what teacher models said, with a ledger of who learned from it."""
 
 
-for _module in (setup, data, training, asking, ledger, catalogue, deciding, keys):
+_MODULES = (
+    setup,
+    data,
+    training,
+    asking,
+    ledger,
+    catalogue,
+    deciding,
+    declaring,
+    withdrawing,
+    reporting,
+    operating,
+    keys,
+    serving,
+    tokens,
+    witnessing,
+)
+
+for _module in _MODULES:
     for _each in _module.COMMANDS:
         cli.add_command(_each)
 

@@ -4,6 +4,7 @@ import io
 import json
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
@@ -17,14 +18,14 @@ Found = tuple[dict[str, Any], list[str], str]
 _RECEIPT = b"c2sp.org/tlog-proof@v1\n"
 
 
-def verify_path(path: Path, home: Path | None) -> Found:
+def verify_path(path: Path, home: Path | str | None) -> Found:
     """Check a bundle, an exported log, a receipt, a record's proof, or a file that is on record, under the policy of `home`."""
     from inbond.registry.registry import Registry
 
     if home is None:
         raise NotFound(
             "no registry: expected one whose policy.txt and genesis hash to trust, found none near",
-            hint=f"inbond-verify --policy FILE --genesis HASH {path}\ninbond --registry DIR verify {path}",
+            hint=f"inbond-verify --policy FILE --genesis HASH {path}\ninbond --registry DIR_OR_URL verify {path}",
         )
     with Registry.open(home) as registry:
         if path.is_dir():
@@ -40,10 +41,12 @@ def _evidence(path: Path, registry: "Registry") -> Found:
     """What `inbond-verify` says: the same code, asked as an outsider asks it."""
     from inbond.ledger import verify
 
-    policy = registry.folder / "policy.txt"
     said, complained = io.StringIO(), io.StringIO()
-    with redirect_stdout(said), redirect_stderr(complained), suppress(SystemExit):  # as argparse leaves at what it refuses
-        verify.main(["--policy", str(policy), "--genesis", registry.home.genesis.hex(), "--json", "--", str(path)])
+    with TemporaryDirectory() as folder:
+        policy = Path(folder) / "policy.txt"
+        policy.write_text(registry.policy_text)
+        with redirect_stdout(said), redirect_stderr(complained), suppress(SystemExit):  # as argparse leaves at what it refuses
+            verify.main(["--policy", str(policy), "--genesis", registry.place.genesis.hex(), "--json", "--", str(path)])
     if not said.getvalue():
         reason = (complained.getvalue().strip() or "no answer").splitlines()[-1]
         raise InvalidInput(f"{path}: {reason.removeprefix('inbond-verify: error: ')}")
@@ -54,14 +57,12 @@ def _evidence(path: Path, registry: "Registry") -> Found:
 
 
 def _record(path: Path, registry: "Registry") -> Found:
-    from inbond.registry.reading import statement_of
     from inbond.registry.shards import proofs
 
     data = path.read_bytes()
     claimed = proofs.read(data)
     ref = registry.resolve(claimed.shard, "shard")
-    with registry.reading() as reader:
-        shard = statement_of(registry, reader, ref).body
+    shard = registry.place.statement(ref).body
     what = f"row {claimed.row} of {ref}"
     return _attempt(path, what, lambda: proofs.check(data, shard.record_root, int(shard.rows)))
 
@@ -69,20 +70,13 @@ def _record(path: Path, registry: "Registry") -> Found:
 def _file(path: Path, registry: "Registry") -> Found:
     import hashlib
 
-    from inbond.registry.reading import statement_of
-
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     try:
         ref = registry.resolve(f"sha256:{digest}")
     except NotFound:
         raise NotFound(f"{path}: nothing on record has the SHA-256 {digest}", hint=f"inbond inspect {path}") from None
-
-    def prove() -> None:
-        with registry.reading() as reader:
-            statement_of(registry, reader, ref)
-
-    return _attempt(path, f"the bytes that {ref} names", prove)
+    return _attempt(path, f"the bytes that {ref} names", lambda: registry.place.statement(ref))
 
 
 def _attempt(path: Path, what: str, prove: Any) -> Found:

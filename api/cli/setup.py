@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inbond.api.cli.commands import Session, command
-from inbond.api.cli.home import find_home
+from inbond.api.cli.home import find_folder
 from inbond.api.cli.output import echo, pairs, style
 from inbond.api.cli.progress import progress
 
@@ -25,7 +25,7 @@ def init(session: Session, dir: Path, origin: str, operator: str | None) -> None
     from inbond.registry.registry import Registry
 
     with Registry.init(dir, origin, operator) as registry:
-        genesis = registry.home.genesis.hex()
+        genesis = registry.place.genesis.hex()
         roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
         data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}
         lines = pairs([("registry", f"{origin} in {dir}"), ("keys", roles), ("genesis", genesis)], whole=True)
@@ -95,7 +95,7 @@ def doctor(context: click.Context, session: Session, remove: bool) -> None:
     """
     from inbond.api.cli.health import examine
 
-    found = examine(find_home(session.registry), remove)
+    found = examine(find_folder(session.registry), remove)
     marks = {"ok": style("ok  ", "green"), "note": style("note", "yellow"), "bad": style("BAD ", "red", bold=True)}
     lines = [f"{marks[item.status]}  {item.what}: {item.text}" for item in found]
     worst = max((item.exit_code for item in found), default=0)

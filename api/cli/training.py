@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.details import listed
 from inbond.api.cli.output import pairs, plural, samples_of, style, table
 from inbond.api.cli.progress import Tell, progress
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError
@@ -30,15 +31,13 @@ def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
 
     Nothing is recorded. Leaves with 0 if it may, with 5 and the commands that would settle it if not.
     """
-    from inbond.registry.deciding import refusal
-    from inbond.registry.listing import names_of
+    from inbond.registry.gate import mentioned, refusal
     from inbond.schemas.statements import Verdict
 
     with session.open() as registry:
         ruled = registry.check(datasets, student)
-        with registry.reading() as reader:
-            called = names_of(reader.connection, [ref for each in ruled.reasons for ref in (each.teacher, each.terms)])
-            size = reader.size
+        who, size = registry.resolve(student, "student"), registry.place.head().size
+        called = registry.called(mentioned(ruled, who))
         reasons = [
             {
                 "teacher": called.get(each.teacher, each.teacher),
@@ -54,7 +53,7 @@ def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
         lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
         session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
         if ruled.verdict is not Verdict.PERMITTED:
-            raise refusal(registry, ruled, registry.resolve(student, "student"))
+            raise refusal(ruled, who, called)
 
 
 @command(
@@ -108,8 +107,7 @@ def pull(
                 target.flush()
                 count += len(lines)
         after = _state(registry, records.run.ref)
-        with registry.reading() as reader:
-            size = reader.size
+        size = registry.place.head().size
     segments = after.segments - before.segments
     summary = {"run": records.run.ref, "grant": records.grant, "records": count, "segments": segments, "ledger_size": size}
     told = [
@@ -130,27 +128,41 @@ def pull(
 @command("list", "inbond run list", of=run)
 def list_runs(session: Session) -> None:
     """List runs: who read what, and how they ended."""
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedRun
 
     with session.open() as registry:
-        found = listing.runs(registry)
+        found = listed(registry, ListedRun)
     rows = [(each.name, each.student, each.datasets, samples_of(each), each.segments, each.outcome or "open") for each in found]
     heads = ("run", "student", "datasets", "samples", "segments", "state")
     session.output.answer({"runs": found}, table(heads, rows, empty="no runs yet: inbond pull DATASET --student S --run NAME"))
 
 
-@command("close", "inbond run close first --outcome kept", of=run)
+def _inputs(given: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for each in given:
+        name, equals, rows = each.rpartition("=")
+        if not (name and equals and rows.isdecimal()):
+            raise click.UsageError(f"--input: expected SOURCE=ROWS, found {each!r}.")
+        found[name] = int(rows)
+    return found
+
+
+@command("close", "inbond run close first --outcome kept\ninbond run close first --inputs-complete yes", of=run)
 @click.argument("name", metavar="RUN")
-@click.option("--outcome", required=True, type=click.Choice(OUTCOMES), help="What became of the model.")
-def close_run(session: Session, name: str, outcome: str) -> None:
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="What became of the model; required where the run is open.")
+@click.option("--inputs-complete", type=click.Choice(("yes", "no")), help="Whether what is on record is all that it read.")
+@click.option("--input", "inputs", multiple=True, metavar="SOURCE=ROWS", help="Rows of a source that it read beside.")
+def close_run(session: Session, name: str, outcome: str | None, inputs_complete: str | None, inputs: tuple[str, ...]) -> None:
     """Close a run with the totals of what it was given.
 
-    Its key signs nothing any more.
+    Its key signs nothing any more. What it read beside that, and whether that was all, can be said later too.
     """
+    complete = None if inputs_complete is None else inputs_complete == "yes"
     with session.open() as registry:
-        recorded = registry.close_run(name, outcome)
+        recorded = registry.close_run(name, outcome, complete=complete, inputs=_inputs(inputs))
     data = {"ref": recorded.ref, "entry": recorded.seq, "outcome": outcome}
-    session.output.answer(data, [f"run {name} closed in entry {recorded.seq} ({outcome})"])
+    done = f"closed in entry {recorded.seq} ({outcome})" if outcome else f"more about it in entry {recorded.seq}"
+    session.output.answer(data, [f"run {name} {done}" if outcome else f"run {name}: {done}"])
 
 
 def _deliver(
@@ -165,9 +177,10 @@ def _deliver(
 
 
 def _state(registry: "Registry", ref: str) -> "ListedRun":
-    from inbond.registry import listing
+    from inbond.registry.listing import ListedRun
 
-    return listing.runs(registry, ref)[0]
+    [found] = registry.every(ListedRun, ref=ref)
+    return found
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import inbond.ledger.verify as verifier
 from inbond.api.demo import corpus
 from inbond.api.demo.model import STUDENT, Example, LanguageModel, Vocabulary
+from inbond.api.demo.remote import Socket, served, token_for, trainer
 from inbond.registry.delivering import export_everything
 from inbond.registry.home import CONFIG, Home
 from inbond.registry.lineage import Answer
@@ -102,8 +104,13 @@ class _Story:
         self.answers(base, aligned)
         self.refusal()
         student = self.student()
-        self.second_generation(student)
+        self.teacher_again(student)
+        with served(self.registry.folder, self.work / "server.log") as server:
+            self.over_http(server)
+            self.asked(server)
+            self.withdrawal(server)
         self.lineage()
+        self.reports()
         bundle = self.outside()
         self.flipped_byte(bundle)
 
@@ -151,7 +158,7 @@ class _Story:
     def student(self) -> LanguageModel:
         """The pull feeds a real model whose loss falls; the run is closed, the weights are released."""
         self.say("Now the pull feeds a training loop; each segment is in the ledger before its first record is read")
-        model, losses = self.learn("demo-lab/pupil", "first-lessons", ["answers-base", "answers-aligned"], seed=3)
+        model, losses = self.learn(self.registry, "demo-lab/pupil", "first-lessons", ["answers-base", "answers-aligned"], seed=3)
         self.show("loss by epoch: " + " → ".join(f"{loss:.2f}" for loss in losses))
         question = self.prompts[0]
         self.show(f"asked {question!r}, the student says {model.answer(question)!r}")
@@ -160,9 +167,9 @@ class _Story:
         self.show(f"released: entry {released.seq}")
         return model
 
-    def second_generation(self, model: LanguageModel) -> None:
-        """The student becomes a teacher, of a second student."""
-        self.say("The student becomes a teacher: its answers train a second student")
+    def teacher_again(self, model: LanguageModel) -> None:
+        """The student becomes a teacher, whose answers a second student may learn from."""
+        self.say("The student becomes a teacher: a second student may learn from its answers")
         spec = "demo-lab/pupil@1"
         self.registry.add_teacher(spec, facts={"access_path": "weights", "pinned": True}, same_as="demo-lab/pupil")
         self.lesson(spec, "answers-pupil", model)
@@ -175,9 +182,61 @@ class _Story:
         )
         self.registry.add_student("demo-lab/grandpupil")
         self.permit("demo-lab/grandpupil", "demo-lab-terms")
-        _, losses = self.learn("demo-lab/grandpupil", "second-lessons", ["answers-pupil"], seed=4)
-        self.show("loss by epoch: " + " → ".join(f"{loss:.2f}" for loss in losses))
-        self.registry.close_run("second-lessons", "kept")
+
+    def over_http(self, server: Socket) -> None:
+        """The second student's trainer has a URL, a token, one key and a policy; every byte that comes is verified."""
+        self.say(f"It trains over HTTP: a server of its own process at {server.address}, a trainer with a token, a key, a policy")
+        with self.far(server) as registry:
+            _, losses = self.learn(registry, "demo-lab/grandpupil", "second-lessons", ["answers-pupil"], seed=4)
+            self.show("loss by epoch: " + " → ".join(f"{loss:.2f}" for loss in losses))
+            closed = registry.close_run("second-lessons", "kept")
+            self.show(f"run closed in entry {closed.seq}; its receipt was verified before the trainer heard of it")
+
+    def asked(self, server: Socket) -> None:
+        """The teachers' provider asks the socket who learned from them, and for the receipt of an entry that says so."""
+        self.say("The provider of the first teachers asks the socket: who learned from our models?")
+        token = token_for(self.registry, "island-models", "provider")
+        party = self.registry.resolve("island-models", "party").partition(":")[2]
+        answer = server.ask(f"/v1/parties/{party}/students?clock=consumed", token)
+        for each in answer["students"]:
+            names, how = answer["names"], "directly" if each["depth"] == 1 else f"over {each['depth']} steps"
+            self.show(f"{names[each['student']]} from {names[each['teacher']]}, {how} ({each['basis']})")
+        reached = {answer["names"][each["student"]] for each in answer["students"]}
+        if not {"demo-lab/pupil@1", "demo-lab/grandpupil@1"} <= reached:
+            raise InbondError(f"who learned: expected both students, found {', '.join(sorted(reached)) or 'none'}")
+        run = self.registry.thing(self.registry.resolve("first-lessons", "run"))
+        receipt = self.work / "receipt"
+        (receipt / "receipts").mkdir(parents=True)
+        proof = server.text(f"/v1/ledger/entries/{run.entry}/receipt", token_for(self.registry, "demo-lab", "auditor"))
+        (receipt / "receipts" / f"{run.entry}.tlog-proof").write_bytes(proof)
+        code, lines = self.verify(receipt)
+        if code != 0:
+            raise InbondError(f"receipt: expected inbond-verify to accept it, found exit {code}: {lines[-1] if lines else ''}")
+        self.show(f"receipt of entry {run.entry}, which opened the first run: {lines[-1]}")
+
+    def withdrawal(self, server: Socket) -> None:
+        """A shard is withdrawn; whoever asks to read it next is refused."""
+        self.say("A shard is withdrawn: who was reached is listed, and nobody reads it again")
+        dataset = self.registry.resolve("answers-pupil", "dataset")
+        recalled = self.registry.recall(dataset, reason="demonstration: an answer was not ours to give", category="quality")
+        kinds = Counter(each.kind for each in recalled.impact.affected)
+        told = ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in sorted(kinds.items()))
+        self.show(f"recall in entry {recalled.recorded.seq} reaches {told}")
+        with self.far(server) as registry:
+            try:
+                registry.pull("answers-pupil", student="demo-lab/grandpupil", run="third-lessons")
+            except PolicyDenied as refused:
+                self.show(f"refused: {refused.message}")
+            else:
+                raise InbondError("the gate: expected a refusal of withdrawn records, found it open")
+
+    def far(self, server: Socket) -> Registry:
+        """The registry as the trainer's machine has it: through the socket alone."""
+        keys = self.work / "trainer"
+        if not keys.exists():
+            trainer(self.registry, keys)
+        token = token_for(self.registry, "demo-lab", "trainer")
+        return Registry.open(server.address, token=token, keys=keys, policy=self.registry.policy_text)
 
     def lineage(self) -> None:
         """Two hops up, from the ledger."""
@@ -241,12 +300,14 @@ class _Story:
         ruled = self.registry.rule(asked.ref, "permit", "demonstration: nobody else is affected")
         self.show(f"asked in entry {asked.seq} by the trainer's key, permitted in entry {ruled.seq} by compliance's")
 
-    def learn(self, student: str, run: str, datasets: list[str], seed: int) -> tuple[LanguageModel, list[float]]:
+    def learn(
+        self, registry: Registry, student: str, run: str, datasets: list[str], seed: int
+    ) -> tuple[LanguageModel, list[float]]:
         """Pull epochs of records and train on each batch as it comes."""
         model: LanguageModel | None = None
         losses: list[float] = []
         for epoch in range(EPOCHS):
-            pull = self.registry.pull(*datasets, student=student, run=run, epochs=epoch + 1, segment=SEGMENT)
+            pull = registry.pull(*datasets, student=student, run=run, epochs=epoch + 1, segment=SEGMENT)
             batch: list[Example] = []
             seen: list[Example] = []
             total, steps = 0.0, 0

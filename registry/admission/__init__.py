@@ -8,16 +8,18 @@ somebody else's is refused.
 from collections.abc import Callable
 
 from msgspec import UnsetType
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
-from inbond.registry.admission import data, rulings, use
-from inbond.registry.admission.expectations import check_owner, expect_kind
+from inbond.registry.admission import data, disclosure, rulings, use, withdrawal
+from inbond.registry.admission.expectations import check_owner, expect_kind, expect_same
+from inbond.registry.current import FIXED, first_of, newest_of
 from inbond.registry.lists import Lists
 from inbond.registry.mentions import named_objects, references
 from inbond.registry.signers import authorised
-from inbond.schemas.errors import InvalidInput, NotPermitted
+from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted
 from inbond.schemas.statement import split_ref
 from inbond.schemas.statements import Basis
 
@@ -38,13 +40,20 @@ def admit(connection: Connection, draft: Draft, lists: Lists) -> None:
 
 
 def _check_references(connection: Connection, draft: Draft) -> None:
+    """What is referred to exists, and by the statement that made it: a correction is no thing of its own (current.py)."""
     wanted = references((draft.body, draft.statement.header))
     if not wanted:
         return
-    query = select(t.things.c.ref).where(t.things.c.ref.in_(wanted))
-    missing = wanted - set(connection.execute(query).scalars())
-    if missing:
+    found = {ref: amends for each in wanted for ref, amends in _AMENDS.rows(connection, each)}
+    if missing := wanted - found.keys():
         raise InvalidInput(f"{draft.kind} statement: expected things that exist, found {', '.join(sorted(missing))}")
+    for ref, amends in found.items():
+        if amends is not None and ref != draft.statement.header.amends and split_ref(ref)[0] in FIXED:
+            [first] = first_of(connection, [ref]).values()
+            raise InvalidInput(f"{draft.kind} statement: expected {first}, which made the thing, found its correction {ref}")
+
+
+_AMENDS = Prepared(select(t.things.c.ref, t.things.c.amends).where(t.things.c.ref == bindparam("wanted")), ["wanted"])
 
 
 def _check_word(draft: Draft, owner: str) -> None:
@@ -65,6 +74,13 @@ def _check_amends(connection: Connection, draft: Draft, owner: str) -> None:
     if split_ref(amends)[0] != draft.kind:
         raise InvalidInput(f"{draft.kind} statement: expected to amend a {draft.kind}, found {amends}")
     check_owner(connection, amends, owner)
+    newest = newest_of(connection, [amends])[amends]
+    if newest != amends:
+        raise Conflict(
+            f"{draft.kind} statement: expected to amend {newest}, the newest statement about this {draft.kind}, found {amends}",
+            hint="repeat the command: what was declared in between stays",
+        )
+    expect_same(connection, draft, *FIXED.get(draft.kind, ()))
 
 
 def _anything(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
@@ -86,4 +102,7 @@ _CHECKS: dict[str, Callable[[Connection, Draft, str, Lists], None]] = {
     "delivery": use.delivery,
     "release": use.release,
     "decision": rulings.decision,
+    "recall": withdrawal.recall,
+    "operator": disclosure.operator,
+    "report": disclosure.report,
 }

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, select
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
 from inbond.registry.admission.expectations import check_owner, expect_kind, expect_known_kind
+from inbond.registry.current import newest
 from inbond.registry.lists import Lists
 from inbond.schemas.errors import Conflict, InvalidInput
 from inbond.schemas.statements import (
@@ -14,6 +15,7 @@ from inbond.schemas.statements import (
     ShardKind,
     Student,
     Teacher,
+    Terms,
 )
 
 
@@ -23,8 +25,19 @@ def key(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
 
 
 def terms(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
-    """Terms are a party's."""
-    expect_kind(draft.body.party, "party")
+    """Terms are a party's, whose documents differ in title or version."""
+    body: Terms = draft.body
+    expect_kind(body.party, "party")
+    if draft.statement.header.amends is not UNSET:
+        return
+    c, name = t.terms_scopes.c, f"{body.title}@{body.version}"
+    query = select(c.ref, c.models).join(t.things, t.things.c.ref == c.ref).where(t.things.c.name == name, c.party == body.party)
+    if rows := connection.execute(query.order_by(c.seq, c.position)).all():
+        models = ", ".join(dict.fromkeys(row.models for row in rows))
+        raise Conflict(
+            f"terms {name} of this party are on record as {rows[0].ref}, for {models}: expected another title or version",
+            hint="--title TITLE or --version VERSION; one document for all models of a party: --party PARTY instead of --teacher",
+        )
 
 
 def teacher(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
@@ -46,6 +59,9 @@ def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
     expect_known_kind(body.supplier, "party")
     for model in body.models:
         expect_kind(model.teacher, "teacher")
+    if not isinstance(draft.statement.header.amends, UnsetType):
+        _check_redeclared(connection, draft)
+        return
     lists.expect_size(body.file, body.size)
     lists.inputs(body.inputs)  # read now, so that what cannot be read never stands
     _check_derived(connection, body, lists)
@@ -56,6 +72,14 @@ def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
             f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}",
             hint="another process imports the same files: repeat the command when it has ended, nothing will be doubled",
         )
+
+
+def _check_redeclared(connection: Connection, draft: Draft) -> None:
+    """Facts declared later leave who made a shard as it is: the gate and lineage ask its first statement."""
+    before: Shard = newest(connection, str(draft.statement.header.amends))[1]
+    made, found = ([(model.teacher, model.role.value) for model in body.models] for body in (before, draft.body))
+    if made != found:
+        raise InvalidInput(f"shard statement: expected the models of {draft.statement.header.amends}, {made}, found {found}")
 
 
 def _check_derived(connection: Connection, body: Shard, lists: Lists) -> None:

@@ -3,7 +3,9 @@
 from msgspec import UnsetType
 from sqlalchemy import Connection, select
 
+from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
+from inbond.registry.current import newest
 from inbond.schemas.declared import Declared
 from inbond.schemas.errors import InvalidInput, NotPermitted
 from inbond.schemas.statement import split_ref
@@ -26,3 +28,15 @@ def expect_known_kind(fact: Declared[str], *kinds: str) -> None:
     """As `expect_kind`, for a fact that may not be known."""
     if not isinstance(fact.known, UnsetType):
         expect_kind(fact.known, *kinds)
+
+
+def expect_same(connection: Connection, draft: Draft, *names: str) -> None:
+    """Raise InvalidInput where a statement that corrects another says something else in one of the fields `names`."""
+    amends = draft.statement.header.amends
+    if isinstance(amends, UnsetType):
+        return
+    before = newest(connection, amends)[1]
+    for name in names:
+        expected, found = (getattr(body, name) for body in (before, draft.body))
+        if expected != found:
+            raise InvalidInput(f"{draft.kind} statement: expected {name} as in {amends}, which it corrects, found another")

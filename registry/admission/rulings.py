@@ -4,6 +4,7 @@ from sqlalchemy import Connection, select
 
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
+from inbond.registry.admission import disclosure
 from inbond.registry.lists import Lists
 from inbond.schemas.errors import InvalidInput, NotPermitted
 from inbond.schemas.statement import split_ref
@@ -17,6 +18,8 @@ from inbond.schemas.statements import (
 def decision(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     """A ruling answers an ask by another key that has seen it, and by a party that answers for it."""
     body: DecisionAsk | DecisionRule = draft.body
+    if body.question is Question.ROUTE_SECTION:
+        disclosure.section(connection, body, owner)
     if isinstance(body, DecisionAsk):
         return
     ask = body.ask

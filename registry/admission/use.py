@@ -11,9 +11,11 @@ from inbond.ledger.rules import Draft
 from inbond.registry import gate
 from inbond.registry import tables as t
 from inbond.registry.admission.expectations import check_owner, expect_kind, expect_known_kind
+from inbond.registry.current import newest
 from inbond.registry.lists import Lists, delivered_spans, layout_of
 from inbond.registry.signers import requested
 from inbond.registry.training.layout import ORDER
+from inbond.registry.withdrawn import withdrawn, withdrawn_since
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, PolicyDenied
 from inbond.schemas.statements import (
     REQUEST_TYPE,
@@ -34,6 +36,11 @@ def run(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     body: RunOpen | RunClose = draft.body
     expect_kind(body.student, "student")
     check_owner(connection, body.student, owner)
+    if isinstance(body, RunClose) and not isinstance(draft.statement.header.amends, UnsetType):
+        before = newest(connection, draft.statement.header.amends)[1]
+        if not isinstance(before, RunClose) or (before.run, before.outcome) != (body.run, body.outcome):
+            raise InvalidInput(f"run: expected to correct how {body.run} was closed, found {draft.statement.header.amends}")
+        return
     if isinstance(body, RunClose):
         run = _open_run(connection, body.run)
         if run.student != body.student:
@@ -85,11 +92,11 @@ def grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
         (s.shard, s.first, s.last, s.split) for s in allowed.spans
     ]:
         raise InvalidInput(f"grant: expected the parts of the plan of {body.run}, found others")
-    if body.evaluated.rules != gate.RULES_DIGEST:
+    if body.evaluated.rules not in gate.KNOWN_RULES:
         raise InvalidInput(f"grant: expected rules {gate.RULES_DIGEST}, found {body.evaluated.rules}")
-    found = gate.evaluate(connection, body.student, [part.shard for part in parts], draft.time)
+    found = gate.evaluate(connection, body.student, gate.handed_out(body.mode, allowed.spans), draft.time)
     if found.verdict is not Verdict.PERMITTED:
-        raise PolicyDenied("; ".join(reason.text for reason in found.reasons if reason.verdict is not Verdict.PERMITTED))
+        raise PolicyDenied(_shut(found))
     if body.verdict is not found.verdict or body.decisions != found.decisions:
         raise InvalidInput(f"grant: expected verdict {found.verdict.value} by {found.decisions}, found {body.verdict.value}")
 
@@ -119,11 +126,16 @@ def consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
 
 
 def _check_still_permitted(connection: Connection, draft: Draft, grant: Any, lists: Lists) -> None:
-    """A grant ends with the permission it rests on: a refusal stops a running pull at its next segment."""
+    """A grant ends with the permission it rests on: a refusal or a recall stops a running pull at its next segment."""
     found = gate.evaluate_teachers(connection, grant.student, lists.teachers(connection, grant.run), draft.time)
     if found.verdict is not Verdict.PERMITTED:
-        shut = "; ".join(reason.text for reason in found.reasons if reason.verdict is not Verdict.PERMITTED)
-        raise PolicyDenied(f"{grant.ref} is no longer permitted: {shut}", hint="inbond check DATASET --student STUDENT")
+        raise PolicyDenied(f"{grant.ref} is no longer permitted: {_shut(found)}", hint="inbond check DATASET --student STUDENT")
+    parts = gate.handed_out(GrantMode(grant.mode), lists.layout(connection, grant.run).spans)
+    gate.expect_not_withdrawn(withdrawn_since(connection, grant, parts, draft.time), f"{grant.ref} is no longer permitted")
+
+
+def _shut(ruled: gate.Ruled) -> str:
+    return "; ".join(reason.text for reason in ruled.reasons if reason.verdict is not Verdict.PERMITTED)
 
 
 def _check_in_force(grant: Any, draft: Draft) -> None:
@@ -149,6 +161,8 @@ def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
     body: Delivery = draft.body
     expect_kind(body.object, "dataset", "shard")
     expect_known_kind(body.recipient, "party")
+    spans = delivered_spans(connection, body.object)
+    gate.expect_not_withdrawn(withdrawn(connection, spans, draft.time), f"{body.object} may not be delivered")
     if isinstance(body.grant, UnsetType):
         return
     expect_kind(body.grant, "grant")
@@ -159,7 +173,7 @@ def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
     _check_in_force(grant, draft)
     _check_still_permitted(connection, draft, grant, lists)
     allowed = {span.shard for span in lists.layout(connection, grant.run).spans}
-    if beyond := {span.shard for span in delivered_spans(connection, body.object)} - allowed:
+    if beyond := {span.shard for span in spans} - allowed:
         raise NotPermitted(
             f"{body.grant} does not cover {min(beyond)} of {body.object}: expected what the plan of {grant.run} reads"
         )

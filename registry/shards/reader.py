@@ -26,8 +26,8 @@ from inbond.schemas.errors import InvalidInput, VerificationError
 class ShardReader:
     """One shard, opened by what its statement says.
 
-    `source` is the store that holds it, or its file (then block hashes are computed from the file: it is read once
-    whole). `digest`, `block_root` and `record_root` are hex, with or without "sha256:". `name` is what errors call the
+    `source` is the store that holds it, or its file; `leaf_hashes` are the file's joined block hashes (without them they are
+    computed from the file: it is read once whole). `digest`, `block_root` and `record_root` are hex, with or without "sha256:". `name` is what errors call the
     shard. Opening verifies the footer. May be used from several threads; reads take turns.
 
     Raises NotFound, and VerificationError for bytes that are not those of the statement, or that are but do not hold a
@@ -44,6 +44,7 @@ class ShardReader:
         record_root: str,
         rows: int,
         name: str | None = None,
+        leaf_hashes: bytes | None = None,
     ) -> None:
         self.digest, self.record_root, self.rows = bare(digest), bytes.fromhex(bare(record_root)), rows
         self.name = name or f"shard sha256:{self.digest}"
@@ -53,8 +54,7 @@ class ShardReader:
             joined = source.get_blocks(self.digest)
         else:
             raw = source
-            raw.seek(0)
-            joined = blocks.join_hashes(blocks.block_hashes(raw))
+            joined = _hashed(raw) if leaf_hashes is None else leaf_hashes
         try:
             hashes = blocks.split_hashes(joined, size, self.name)
             self._file = blocks.VerifiedFile(raw, size=size, hashes=hashes, root=root, name=self.name)
@@ -200,6 +200,11 @@ class ShardReader:
             raise VerificationError(f"{self.name}: {error.message}") from None
         except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
             raise VerificationError(f"{self.name}: expected a text shard in Parquet form, found: {error}") from None
+
+
+def _hashed(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return blocks.join_hashes(blocks.block_hashes(file))
 
 
 def _names(columns: Sequence[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 from secrets import token_bytes
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zlib import crc32
 
 import msgspec
@@ -20,11 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
-from inbond.registry.objects import ObjectStore, failures_of
+from inbond.registry.objects import failures_of
 from inbond.registry.shards import arrow, blocks
 from inbond.registry.shards.records import SALT_BYTES, Record, content_ids, others_digest, record_leaf
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput, StoreError
+
+if TYPE_CHECKING:
+    from inbond.registry.place import Objects
 
 ROW_GROUP_ROWS = 4_096
 ROW_GROUP_TEXT = 16 << 20  # long records end a row group early, so that memory stays bounded
@@ -53,7 +56,7 @@ class WrittenShard(msgspec.Struct, frozen=True):
 
 
 def write_shard(
-    store: ObjectStore,
+    store: "Objects",
     records: Iterable[Record],
     *,
     metadata: Mapping[str, str] | None = None,

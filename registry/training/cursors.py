@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+CURSORS = "cursors"
+"""What people call the folder."""
+
 
 class Cursors:
     """A folder of small files, one an open run. Nothing is synced: a cursor that is lost means to hand out a segment again."""
@@ -18,7 +21,7 @@ class Cursors:
 
     def mark(self, run: str, sequence: int) -> None:
         """Remember that a segment was handed out to its end."""
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         beside = self._path(run).with_suffix(".new")
         beside.write_text(f"{sequence}\n")
         beside.replace(self._path(run))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from inbond.schemas.errors import InvalidInput
+from inbond.schemas.statements import PartLine
 
 ORDER = "seq-1"
 
@@ -53,6 +54,11 @@ class Layout:
             yield Span(span.shard, start, stop, span.split)
             first += stop - start
             index += 1
+
+
+def part_lines(layout: Layout) -> list[PartLine]:
+    """The spans of an epoch as the parts of a grant."""
+    return [PartLine(shard=s.shard, rows=((s.first, s.last),), split=s.split, count=s.rows) for s in layout.spans]
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -6,18 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 from msgspec import UNSET, UnsetType
-from sqlalchemy import select
 
-from inbond.registry import tables as t
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import open_shard
 from inbond.registry.recorder import Said
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Record
 from inbond.registry.training import runs
-from inbond.registry.training.cursors import Cursors
 from inbond.registry.training.layout import Span
-from inbond.registry.training.runs import CURSORS, OpenRun
+from inbond.registry.training.runs import OpenRun
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.declared import unknown
 from inbond.schemas.errors import InvalidInput
@@ -67,7 +64,7 @@ class Pull:
         self.run, self.grant, self.columns = run, grant, columns
         self._registry, self._epochs, self._segment = registry, epochs, segment
         self._readers: dict[str, ShardReader] = {}
-        self._cursors = Cursors(registry.folder / CURSORS)
+        self._cursors = registry.cursors
 
     def __iter__(self) -> Iterator[Record]:
         for records in self.segments():
@@ -113,10 +110,7 @@ class Pull:
 
     def _position(self) -> tuple[int, int, int, str | None]:
         """(epoch, next sample, next sequence, newest segment): after the newest segment, or at it if it was cut short."""
-        c = t.consumptions.c
-        with self._registry.reading() as reader:
-            query = select(t.consumptions).where(c.run == self.run.ref).order_by(c.sequence.desc()).limit(1)
-            newest = reader.connection.execute(query).one_or_none()
+        newest = self._registry.place.run(self.run.ref).newest
         if newest is None:
             return 0, 0, 0, None
         whole = self._cursors.read_to(self.run.ref) >= newest.sequence
@@ -146,5 +140,5 @@ class Pull:
         if shard not in self._readers:
             for reader in self._readers.values():
                 reader.close()
-            self._readers = {shard: open_shard(self._registry, shard)}
+            self._readers = {shard: open_shard(self._registry, shard, self.grant)}
         return self._readers[shard]

@@ -1,37 +1,32 @@
 """Runs: opened with a plan and a key of their own, granted what the gate permits, closed with totals."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from sqlalchemy import select
 
 from inbond.ledger import dsse
+from inbond.ledger.entries import parse_entry
 from inbond.ledger.keys import SigningKey
-from inbond.registry import deciding, gate, names
-from inbond.registry import tables as t
-from inbond.registry.lists import layout_of, sources_of
+from inbond.registry import deciding
+from inbond.registry.listing import ListedRun
+from inbond.registry.objects import as_lines
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, Said, now
-from inbond.registry.training.cursors import Cursors
-from inbond.registry.training.layout import ORDER, Layout, merged
+from inbond.registry.recorder import Recorded, Said
+from inbond.registry.training.layout import ORDER, Layout, Span, part_lines
+from inbond.registry.versions import parts_of
 from inbond.registry.words import word
-from inbond.schemas import canonical
-from inbond.schemas.declared import unknown
-from inbond.schemas.errors import Conflict, InvalidInput, NotFound
-from inbond.schemas.scalars import EMPTY_LIST, Role
-from inbond.schemas.statement import digest_of
+from inbond.schemas import canonical, statement
+from inbond.schemas.declared import known, unknown
+from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted
+from inbond.schemas.scalars import Role
+from inbond.schemas.statement import Statement, digest_of
 from inbond.schemas.statements import (
     REQUEST_TYPE,
     Basis,
-    Evaluated,
-    Grant,
     GrantMode,
     GrantRequest,
     LossOn,
     Outcome,
-    PartLine,
     Plan,
     PlanSource,
     RunClose,
@@ -41,10 +36,6 @@ from inbond.schemas.statements import (
     UseKind,
     Verdict,
 )
-
-CURSORS = "cursors"
-GRANT_DAYS = 7
-REPORT_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -74,23 +65,17 @@ def open_run(
 
     Nothing is put on record unless the gate would let the student read.
     """
-    with registry.reading() as reader:
-        connection = reader.connection
-        who = names.resolve(connection, student, "student")
-        refs = [names.resolve(connection, dataset, "dataset") for dataset in datasets]
-        found = connection.execute(select(t.runs).where(t.runs.c.student == who, t.runs.c.name == name)).one_or_none()
-        sources = tuple(PlanSource(dataset=ref, split=split, weight="1") for ref in refs)
-        if found is not None:
-            return _resume(registry, reader.connection, found, sources)
-        layout = layout_of(connection, sources)
-        if not layout.length:
-            splits = connection.execute(
-                select(t.dataset_parts.c.split).where(t.dataset_parts.c.dataset.in_(refs)).distinct()
-            ).scalars()
-            raise InvalidInput(
-                f"expected rows in split {split!r}, found splits {', '.join(splits) or 'none'}", hint="--split NAME"
-            )
-        ruled = gate.evaluate(connection, who, [span.shard for span in layout.spans], now())
+    place = registry.place
+    who = registry.resolve(student, "student")
+    refs = [registry.resolve(dataset, "dataset") for dataset in datasets]
+    sources = tuple(PlanSource(dataset=ref, split=split, weight="1") for ref in refs)
+    for found in registry.every(ListedRun, student=who, name=name):
+        return _resume(registry, found.ref, sources)
+    layout = layout_of(registry, sources)
+    if not layout.length:
+        splits = dict.fromkeys(split for ref in refs for split in place.statement(ref).body.counts.splits)
+        raise InvalidInput(f"expected rows in split {split!r}, found splits {', '.join(splits) or 'none'}", hint="--split NAME")
+    ruled = place.check(who, refs, split)
     if ruled.verdict is not Verdict.PERMITTED:
         raise deciding.refusal(registry, ruled, who)
     plan = Plan(sources=sources, order=ORDER, seed=seed)
@@ -114,86 +99,99 @@ def open_run(
     return OpenRun(recorded.ref, key, who, registry.recorder.party_of(trainer), digest_of(plan), layout)
 
 
-def _resume(registry: OpenRegistry, connection: Any, found: Any, sources: tuple[PlanSource, ...]) -> OpenRun:
-    if found.closed is not None:
-        raise Conflict(f"run {found.name} was closed by entry {found.closed}: expected a run of another name", hint="--run NAME")
-    have = [(source.dataset, source.split) for source in sources_of(connection, found.ref)]
+def _resume(registry: OpenRegistry, ref: str, sources: tuple[PlanSource, ...]) -> OpenRun:
+    state, opened = registry.place.run(ref), registry.place.statement(ref)
+    if state.closed is not None:
+        raise Conflict(f"run {state.name} was closed by entry {state.closed}: expected a run of another name", hint="--run NAME")
+    body = opened.body
+    if not isinstance(body, RunOpen):
+        raise InvalidInput(f"expected the statement that opened a run, found {ref}")
+    have = [(source.dataset, source.split) for source in body.plan.sources]
     want = [(source.dataset, source.split) for source in sources]
     if have != want:
+        called = registry.called(dataset for dataset, _ in (*have, *want))
         raise Conflict(
-            f"run {found.name} reads {', '.join(names.name_of(connection, ref) for ref, _ in have)}: expected the same datasets "
-            f"and split, found {', '.join(names.name_of(connection, ref) for ref, _ in want)}",
+            f"run {body.name} reads {', '.join(called[dataset] for dataset, _ in have)}: expected the same datasets "
+            f"and split, found {', '.join(called[dataset] for dataset, _ in want)}",
             hint="give the run another --run NAME",
         )
-    layout = layout_of(connection, sources)
-    return OpenRun(found.ref, registry.keys.run(found.ref), found.student, found.owner, found.plan, layout)
+    key = registry.keys.run(ref)
+    return OpenRun(ref, key, body.student, opened.header.asserted_by.party, digest_of(body.plan), layout_of(registry, sources))
+
+
+def layout_of(registry: OpenRegistry, sources: Sequence[PlanSource]) -> Layout:
+    """The samples of one epoch over `sources`, in order, from what their datasets' statements name."""
+    spans = [
+        Span(part.shard, first, last, part.split)
+        for source in sources
+        for part in parts_of(registry, source.dataset)
+        if part.split == source.split
+        for first, last in part.rows
+    ]
+    return Layout(spans)
 
 
 def grant(registry: OpenRegistry, run: OpenRun, mode: GrantMode, columns: tuple[str, ...]) -> Recorded:
-    """Ask for reading with the run's key, and put the grant on record with the registry's; PolicyDenied if the gate is shut."""
-    with registry.reading() as reader:
-        at, size = now(), reader.size
-        ruled = gate.evaluate(reader.connection, run.student, [span.shard for span in run.layout.spans], at)
-    if ruled.verdict is not Verdict.PERMITTED:
-        raise deciding.refusal(registry, ruled, run.student)
-    said = Said("grant", None, [registry.keys.role(Role.REGISTRY)], basis=Basis.OBSERVED)
-    parts = registry.store.put_lines(_parts(run.layout))
-    request = GrantRequest(registry=registry.origin, id=said.id, run=run.ref, columns=columns, mode=mode, parts=parts)
-    moment = datetime.now(UTC)
-    said.body = Grant(
-        request=dsse.sign(canonical.encode(request), [run.key], REQUEST_TYPE),
-        student=run.student,
-        run=run.ref,
-        plan=run.plan,
-        parts=parts,
-        columns=columns,
-        mode=mode,
-        principal=run.owner,
-        evaluated=Evaluated(facts_size=size, rules=gate.RULES_DIGEST, at=at),
-        verdict=ruled.verdict,
-        reasons=registry.store.put_lines([reason.line() for reason in ruled.reasons]),
-        obligations=EMPTY_LIST,
-        decisions=ruled.decisions,
-        expires=_later(moment, GRANT_DAYS),
-        report_by=_later(moment, REPORT_DAYS),
+    """Ask for reading with the run's key; the registry puts the grant on record. PolicyDenied if the gate is shut."""
+    _, parts = as_lines(part_lines(run.layout))
+    request = GrantRequest(
+        registry=registry.origin, id=secrets.token_hex(16), run=run.ref, columns=columns, mode=mode, parts=parts
     )
-    return registry.recorder.record(said)
+    return registry.place.grant(dsse.sign(canonical.encode(request), [run.key], REQUEST_TYPE))
 
 
-def close(registry: OpenRegistry, run: str, outcome: str) -> Recorded:
-    """Close a run with what it was given through the registry; whether that was all is not known."""
+def close(
+    registry: OpenRegistry,
+    run: str,
+    outcome: str | None,
+    *,
+    complete: bool | None = None,
+    inputs: Mapping[str, int] | None = None,
+) -> Recorded:
+    """Close a run with what it was given through the registry, and with rows of sources that it read beside it.
+
+    `complete` says whether that was all; where it is None, that is not known. A run that is closed already is told so later:
+    what was said before stays as it was.
+    """
     ref = registry.resolve(run, "run")
-    with registry.reading() as reader:
-        row = reader.connection.execute(select(t.runs).where(t.runs.c.ref == ref)).one_or_none()
-        if row is None:
-            raise NotFound(f"no open run is called {run!r}", hint="inbond run list")
-        e = t.exposures.c
-        read: dict[str, list[tuple[int, int]]] = {}
-        for item in reader.connection.execute(select(e.shard, e.first, e.last).where(e.run == ref)):
-            read.setdefault(item.shard, []).append((item.first, item.last))
-    lines = [
-        RunInputLine(object=shard, rows=sum(b - a for a, b in merged(ranges)), tokens=unknown())
-        for shard, ranges in sorted(read.items())
-    ]
+    state = registry.place.run(ref)
+    beside = {registry.resolve(name, "source"): rows for name, rows in (inputs or {}).items()}
+    before = None if state.closed is None else _closed(registry, state.closed)
+    if before is None:
+        if outcome is None:
+            raise InvalidInput(f"run {state.name} is open: expected an outcome", hint=f"--outcome {'|'.join(Outcome)}")
+        said, stands, sure = word(Outcome, outcome, "outcome"), registry.place.inputs(ref), None
+    else:
+        if outcome not in (None, before.body.outcome.value):
+            raise Conflict(f"run {state.name} was closed by entry {state.closed} as {before.body.outcome.value}, not {outcome}")
+        stated = [canonical.convert(line, RunInputLine) for line in registry.place.lines(before.body.inputs, before.ref)]
+        said, stands, sure = before.body.outcome, {line.object: int(line.rows) for line in stated}, before.body.inputs_complete
+    lines = [RunInputLine(object=each, rows=rows, tokens=unknown()) for each, rows in sorted({**stands, **beside}.items())]
     body = RunClose(
-        student=row.student,
+        student=state.student,
         run=ref,
-        outcome=word(Outcome, outcome, "outcome"),
-        inputs=registry.store.put_lines(lines),
-        inputs_complete=unknown(),
-        checkpoints=(),
-        flop=unknown(),
-        mwh=unknown(),
+        outcome=said,
+        inputs=registry.place.objects.put_lines(lines),
+        inputs_complete=known(complete) if complete is not None else sure or unknown(),
+        checkpoints=before.body.checkpoints if before else (),
+        flop=before.body.flop if before else unknown(),
+        mwh=before.body.mwh if before else unknown(),
     )
-    recorded = registry.record("run", body, registry.owner_key(row.student, Role.TRAINER))
+    key = registry.owner_key(state.student, Role.TRAINER)
+    if before is not None:
+        if before.body == body:
+            raise Conflict(f"run {state.name} was closed by entry {state.closed}, and all of it is on record already")
+        return registry.record("run", body, key, amends=before.ref)
+    recorded = registry.record("run", body, key)
     registry.keys.drop_run(ref)
-    Cursors(registry.folder / CURSORS).drop(ref)
+    registry.cursors.drop(ref)
     return recorded
 
 
-def _parts(layout: Layout) -> list[PartLine]:
-    return [PartLine(shard=s.shard, rows=((s.first, s.last),), split=s.split, count=s.rows) for s in layout.spans]
-
-
-def _later(moment: datetime, days: int) -> str:
-    return (moment + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
+def _closed(registry: OpenRegistry, entry: int) -> Statement:
+    """The newest statement about how a run was closed, by the entry that closed it."""
+    data = registry.place.receipt(entry).extra
+    if data is None:
+        raise NotPermitted(f"entry {entry} closed the run and is not for this caller to see")
+    first = statement.read(dsse.payload_of(parse_entry(data).dsse)).ref
+    return registry.place.statement(registry.thing(first).newest)

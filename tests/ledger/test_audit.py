@@ -106,17 +106,23 @@ CHANGES = {
         "UPDATE entries SET data = " + FLIP.format("data", '"kind":"party"', '"kind":"terms"') + " WHERE seq = 5",
         "entry 5",
     ),
-    "seq within": ("UPDATE entries SET data = " + FLIP.format("data", '"seq":5', '"seq":6') + " WHERE seq = 5", "entry 6"),
+    "seq within": (
+        "UPDATE entries SET data = " + FLIP.format("data", '"seq":5', '"seq":6') + " WHERE seq = 5",
+        "entry 5: expected seq 5",
+    ),
     "time within": (
         "UPDATE entries SET data = " + FLIP.format("data", '"time":"2', '"time":"3') + " WHERE seq = 5",
-        "entry 6: expected a time of 3",
+        "table entries: row seq=5: column leaf",
     ),
     "version": ("UPDATE entries SET data = " + FLIP.format("data", '"v":1', '"v":2') + " WHERE seq = 5", "entry 5"),
-    "another entry": ("UPDATE entries SET data = (SELECT data FROM entries WHERE seq = 6) WHERE seq = 5", "entry 6"),
+    "another entry": (
+        "UPDATE entries SET data = (SELECT data FROM entries WHERE seq = 6) WHERE seq = 5",
+        "entry 5: expected seq 5",
+    ),
     "empty": ("UPDATE entries SET data = X'' WHERE seq = 5", "entry 5"),
     "genesis": (
         "UPDATE entries SET data = " + FLIP.format("data", '"time":"2', '"time":"1') + " WHERE seq = 0",
-        "entry 1 cannot stand in this log: header.seen: at size 1 expected this log's root",
+        "table entries: row seq=0: column leaf",
     ),
     # what is kept beside them
     "leaf": (f"UPDATE entries SET leaf = {HASH} WHERE seq = 5", "table entries: row seq=5: column leaf"),
@@ -161,7 +167,7 @@ CHANGES = {
     ),
     # rows that are gone
     "no entry 0": ("DELETE FROM entries WHERE seq = 0", "entry 0"),
-    "no entry 5": ("DELETE FROM entries WHERE seq = 5", "entry 6"),
+    "no entry 5": ("DELETE FROM entries WHERE seq = 5", "table entries: row seq=5 is missing"),
     "no last entry": ("DELETE FROM entries WHERE seq = 21", "expected 22 entries as the checkpoint says, found 21"),
     "no signer": ("DELETE FROM signers WHERE seq = 5", "table signers: row seq=5, keyid="),
     "no tile": ("DELETE FROM tiles", "table tiles: row level=0, n=0 is missing"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from inbond.ledger import cosignatures
 from inbond.ledger.keys import (
     COSIGNATURE_V1,
     ED25519,
@@ -83,11 +84,13 @@ def test_signature_types_that_we_do_not_know_are_refused(type: int) -> None:
         VerifierKey("log", type, bytes([9] * 32))
 
 
-def test_an_ml_dsa_key_is_read_but_verifies_nothing_yet() -> None:
+def test_an_ml_dsa_key_is_read_and_where_the_library_lacks_it_verifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     key = VerifierKey("example.com/log", ML_DSA_44, bytes(range(256)) * 5 + bytes(32))
     assert VerifierKey.parse(key.format()) == key
     assert key.key_id == note_key_id("example.com/log", 6, key.public)
-    with pytest.raises(VerificationError, match="not supported yet"):
+    monkeypatch.setattr(cosignatures, "IMPORTED", False)
+    assert not key.supported
+    with pytest.raises(VerificationError, match="ML-DSA-44 cannot be used here"):
         key.verify(b"text\n", bytes(2428))
     with pytest.raises(VerificationError, match="expected 1312 bytes"):
         VerifierKey("example.com/log", ML_DSA_44, bytes(32))

@@ -1039,7 +1039,7 @@ def test_no_record_breaks_the_program(story: Story, tmp_path_factory: pytest.Tem
 # Witnesses and policies ------------------------------------------------------------------------------------------------
 
 
-def test_a_quorum_of_witnesses(story: Story, tmp_path: Path) -> None:
+def test_a_quorum_of_witnesses(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     post_quantum = VerifierKey("pq.example", ML_DSA_44, bytes(1312))
     witnesses = (Witness("w", WITNESS_KEY), Witness("pq", post_quantum))
     policy = TrustPolicy(POLICY.logs, witnesses[:1], (), "w").format()
@@ -1063,6 +1063,9 @@ def test_a_quorum_of_witnesses(story: Story, tmp_path: Path) -> None:
     assert check(policy, story.genesis, bundle).code == 0
     assert check(both, story.genesis, bundle).code == 3
     cosign(WITNESS.sign, NoteSignature(post_quantum.name, post_quantum.key_id, bytes(2428)))
+    found = check(both, story.genesis, bundle)
+    assert (found.code, "expected a valid signature by pq.example" in found.of("FAILED")[0]) == (3, True)
+    monkeypatch.setattr(verify, "HAS_ML_DSA", False)
     found = check(both, story.genesis, bundle)
     assert (found.code, "rests on ML-DSA" in found.of("missing")[0]) == (6, True)
     cosign(lambda data: bytes(64))

@@ -492,9 +492,6 @@ NO_FLOW: dict[str, Any] = {
         ended=unknown(),
         account=unknown(),
     ),
-    "recall": lambda c: s.Recall(
-        targets=EMPTY_LIST, category=s.RecallCategory.TERMS, known=LONG_AGO, effective=LONG_AGO, action=s.RecallAction.STOP
-    ),
     "erasure": lambda c: s.Erasure(targets=EMPTY_LIST, legal_basis="none", copies=()),
 }
 

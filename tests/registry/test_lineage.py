@@ -151,7 +151,7 @@ def test_each_entry_moves_the_answer_on_from_there(world: World) -> None:
     with pytest.raises(NotFound):
         up(world, "late", as_of=before + 1)
     for size in (0, -1, world.size() + 1):
-        with pytest.raises(InvalidInput, match="--as-of"):
+        with pytest.raises(InvalidInput, match="as of: expected a size"):
             up(world, student, as_of=size)
 
 
@@ -361,8 +361,11 @@ def test_what_is_on_record_under_a_corrected_statement_is_not_lost(lived: World)
     student = lived.put("student", lived.changed(pupil, purpose=known("chat")), "trainer", amends=pupil)
     teacher = lived.put("teacher", lived.changed(base, model=known("basis")), "producer", amends=base)
     answer = up(lived, "student:lab/pupil")
-    assert answer.start == student
-    assert told(answer)[0] == (1, "lab/pupil@1", "corrects", "lab/pupil@1", None)
+    assert answer.start == pupil  # what made it names it
+    assert (1, "lab/pupil@1", "corrected_by", "lab/pupil@1", None) in told(answer)
+    assert lived.ref(student) == pupil
+    assert lived.ref("acme/basis@1") == base
+    assert answer.names[base] == "acme/basis@1"
     assert {base, teacher, lived.ref("acme/coder@2")} <= set(answer.reached("teacher"))
     assert {pupil, student} <= set(down(lived, "acme/basis@1").reached("student"))
     assert {pupil, student} <= set(down(lived, base).reached("student"))

@@ -312,6 +312,8 @@ def live(world: World) -> None:
     world.permit(world.ref("lab/grandpupil"), world.ref("lab-terms"))
     for _ in registry.pull("second", student="lab/grandpupil", run="second-lessons", segment=5, epochs=2):
         pass
+    registry.declare("vendor", {"domicile": "DE"})
+    registry.recall("beta", reason="the wrong prompts", category="quality", effective=NEVER)
 
 
 def messages(path: Path, name: str, count: int) -> Path:

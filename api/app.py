@@ -1,0 +1,137 @@
+"""The HTTP server as one ASGI app: routes, who may call them, how errors are told, and what stands round all of it.
+
+`create_app` is the whole composition; importing this makes nothing. From outside to inside a request meets: `Edge` (id, log,
+path, HEAD, patience), `Tagging` (ETags, 304), Litestar's router, `Authentication` (who), `guard` (may they), the route.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Request, Response, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import BaseRoute
+from litestar.types import ControllerRouterHandler
+
+from inbond import __version__
+from inbond.api import problems
+from inbond.api.appending import Appender
+from inbond.api.auth import Authentication, Authenticator, check_rules, guard
+from inbond.api.bodies import ApiRequest
+from inbond.api.conditional import Tagging
+from inbond.api.edge import Edge, seen_of
+from inbond.api.logs import RequestLog
+from inbond.api.routes import every
+from inbond.api.served import Served
+from inbond.api.settings import Settings
+from inbond.api.tokens import Principal, TokenStore
+from inbond.ledger.highwater import state_folder
+from inbond.registry.fetching import Objects
+from inbond.registry.registry import Registry
+
+
+def create_app(
+    registry: Registry,
+    *,
+    settings: Settings | None = None,
+    log: RequestLog | None = None,
+    more: Sequence[ControllerRouterHandler] = (),
+) -> Litestar:
+    """The app that serves `registry`, a folder. `more` are routes beside the API's, each with its rule.
+
+    Raises TypeError for a route without a rule who may call it.
+    """
+    place, limits, lines = registry.local, settings or Settings(), log or RequestLog()
+    private = _private(place.folder, state_folder())
+    served = Served(place, limits, Appender(place.log, limits.max_waiting), Objects(place.store))
+
+    def tell(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        """The answer to an error of any kind."""
+        told, seen = problems.explained(error), seen_of(request.scope)
+        if told.status >= 500:
+            lines.failure(seen, error)
+        return Response(
+            problems.body_of(told, seen.id, private),
+            status_code=told.status,
+            media_type=problems.MEDIA_TYPE,
+            headers=problems.headers_of(told) | _allowed(error),
+        )
+
+    app = Litestar(
+        route_handlers=[Router(path="/", route_handlers=[*every.routes(), *more])],
+        guards=[guard],
+        middleware=[Authentication(Authenticator(TokenStore(place.folder), limits.token_wait))],
+        exception_handlers={Exception: tell},
+        dependencies={
+            "served": Provide(lambda: served, sync_to_thread=False),
+            "who": Provide(_who, sync_to_thread=False),
+        },
+        lifespan=[_lifespan(served)],
+        request_class=ApiRequest,
+        request_max_body_size=limits.max_body,
+        openapi_config=_openapi(),
+        logging_config=None,
+        state=State({"served": served}),
+    )
+    check_rules(app)
+    app.asgi_handler = Edge(Tagging(app.asgi_handler), lines, limits.body_wait, private)
+    return app
+
+
+def _who(request: Request[Principal | None, Any, Any]) -> Principal | None:
+    """Who asks."""
+    return request.user
+
+
+def _lifespan(served: Served) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """Threads and the appender live as long as the app is served; what was taken is on record before it ends."""
+
+    @asynccontextmanager
+    async def running(_: Litestar) -> AsyncIterator[None]:
+        with ThreadPoolExecutor(served.settings.threads, "inbond-answer") as threads:
+            asyncio.get_running_loop().set_default_executor(threads)
+            served.appender.start()
+            try:
+                yield
+            finally:
+                await served.appender.close()
+
+    return running
+
+
+def _openapi() -> OpenAPIConfig:
+    token = SecurityScheme(type="http", scheme="bearer", bearer_format="inb_<8 hex>_<43 base62>", description="inbond token add")
+    return OpenAPIConfig(
+        title="inbond",
+        version=__version__,
+        summary="A registry of what teacher models said, with a ledger of who learned from it.",
+        components=Components(security_schemes={"token": token}),
+        use_handler_docstrings=True,
+        openapi_router=_NoPages(path="/v1/schema", route_handlers=[]),
+    )
+
+
+class _NoPages(Router):
+    """Where Litestar would put pages beside the document, without rules of ours: nowhere."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        """Take nothing."""
+        return []
+
+
+def _private(*folders: Path) -> tuple[str, ...]:
+    """The ways to write folders that no answer names; the longest first."""
+    written = {str(way) for folder in folders for way in (folder, folder.absolute(), folder.resolve())}
+    return tuple(sorted((way for way in written if len(way) > 1), key=len, reverse=True))
+
+
+def _allowed(error: Exception) -> dict[str, str]:
+    """The methods that a route has, where another was asked for."""
+    found = getattr(error, "headers", None) or {}
+    return {"allow": found["allow"]} if "allow" in found else {}

@@ -1,0 +1,133 @@
+"""Statements on their way into the log: whoever waits at the same time goes in one transaction.
+
+One thread appends and makes the receipts; what comes meanwhile waits and is the next batch. So a batch is as large as the
+log is slow, one COMMIT serves all of it, and nobody hears "on record" before that COMMIT has returned.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import select
+
+from inbond.ledger import dsse, merkle, tables
+from inbond.ledger.batch import Appended
+from inbond.ledger.log import Log
+from inbond.ledger.reader import LedgerReader
+from inbond.ledger.receipts import Receipt
+from inbond.schemas import statement
+from inbond.schemas.entry import Envelope
+from inbond.schemas.errors import InbondError, InvalidInput, StoreError
+
+_MAX_BATCH: Final = 512
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A statement on record: what it made, where, its receipt with the entry, and whether it had been there before."""
+
+    ref: str
+    seq: int
+    receipt: bytes
+    duplicate: bool
+
+
+class Appender:
+    """Takes statements from many requests; `start` and `close` run in the event loop that serves them."""
+
+    def __init__(self, log: Log, max_waiting: int) -> None:
+        self._log, self._max = log, max_waiting
+        self._waiting: list[tuple[str, Envelope, asyncio.Future[Placed]]] = []
+        self._came = asyncio.Event()
+        self._closing = False
+        self._thread = ThreadPoolExecutor(1, "inbond-append")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take statements."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Take no more, and return when everything that was taken is answered."""
+        self._closing = True
+        self._came.set()
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown()
+
+    async def append(self, kind: str, envelope: Envelope) -> Placed:
+        """Put a statement of `kind` on record. Raises what refuses it; StoreError where too many wait already."""
+        if self._closing or len(self._waiting) >= self._max:
+            raise StoreError(f"expected fewer than {self._max} statements to wait, found {len(self._waiting)}")
+        answer: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
+        self._waiting.append((kind, envelope, answer))
+        self._came.set()
+        return await answer
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+                await self._answer(loop, batch)
+            if self._closing:
+                return
+
+    async def _answer(
+        self, loop: asyncio.AbstractEventLoop, batch: Sequence[tuple[str, Envelope, "asyncio.Future[Placed]"]]
+    ) -> None:
+        placed: list[Placed | InbondError]
+        try:
+            placed = await loop.run_in_executor(self._thread, self._append, [(kind, envelope) for kind, envelope, _ in batch])
+        except InbondError as error:
+            placed = [error] * len(batch)
+        except Exception as error:
+            failed = StoreError("the statements could not be appended")
+            failed.__cause__ = error
+            placed = [failed] * len(batch)
+        for (_, _, answer), result in zip(batch, placed, strict=True):
+            if answer.done():
+                continue  # whoever waited has gone
+            if isinstance(result, Placed):
+                answer.set_result(result)
+            else:
+                answer.set_exception(result)
+
+    def _append(self, sent: Sequence[tuple[str, Envelope]]) -> list[Placed | InbondError]:
+        refs = [_ref_of(kind, envelope) for kind, envelope in sent]
+        appended = iter(self._log.append(envelope for (_, envelope), ref in zip(sent, refs, strict=True) if isinstance(ref, str)))
+        outcome = [ref if isinstance(ref, InbondError) else next(appended) for ref in refs]
+        with self._log.reading() as reader:
+            receipts = receipts_of(reader, [result.seq for result in outcome if isinstance(result, Appended)])
+        return [
+            Placed(str(ref), result.seq, receipts[result.seq], result.duplicate) if isinstance(result, Appended) else result
+            for ref, result in zip(refs, outcome, strict=True)
+        ]
+
+
+def receipts_of(reader: LedgerReader, seqs: Iterable[int]) -> dict[int, bytes]:
+    """The receipts of entries under the newest head, each with its entry: nodes of the tree are read once for all of them."""
+    wanted = sorted(set(seqs))
+    found: dict[int, bytes] = {}
+    e = tables.entries.c
+    for start in range(0, len(wanted), _AT_ONCE):
+        for seq, data in reader.connection.execute(select(e.seq, e.data).where(e.seq.in_(wanted[start : start + _AT_ONCE]))):
+            proof = merkle.inclusion_proof(seq, reader.size, reader.node)
+            found[seq] = Receipt(seq, tuple(proof), reader.note, bytes(data)).to_bytes()
+    return found
+
+
+def _ref_of(kind: str, envelope: Envelope) -> str | InbondError:
+    """What a statement will make; the error that refuses one which is not of this kind."""
+    try:
+        found = statement.read(dsse.payload_of(envelope))
+    except InbondError as error:
+        return error
+    if found.kind != kind:
+        return InvalidInput(f"expected a {kind} statement, found a {found.kind} statement", hint="post it to its own collection")
+    return found.ref

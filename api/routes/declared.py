@@ -1,0 +1,54 @@
+"""How routes declare themselves: parameters with the form that they must have, and the problems that they may answer with."""
+
+from typing import Annotated, Any, Final
+
+from litestar.openapi import ResponseSpec
+from litestar.params import PathParameter, QueryParameter
+
+from inbond.api.auth import Access
+from inbond.api.problems import (
+    MethodNotAllowed,
+    TooLarge,
+    TooSlow,
+    WrongMediaType,
+    documented,
+)
+from inbond.schemas.errors import (
+    Conflict,
+    InbondError,
+    InvalidInput,
+    NotFound,
+    NotPermitted,
+    PolicyDenied,
+    StoreError,
+    Unauthenticated,
+    VerificationError,
+)
+
+_HEX_32: Final = "^[0-9a-f]{32}$"
+_REF: Final = "^[a-z][a-z_]{0,31}:[0-9a-f]{32}$"
+_MOMENT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$"
+_MOST: Final = 2**53 - 1
+
+Id = Annotated[str, PathParameter(pattern=_HEX_32, description="The id in the statement's header.")]
+Seq = Annotated[int, PathParameter(ge=0, le=_MOST, description="The place of an entry in the log.")]
+AsOf = Annotated[
+    int | None, QueryParameter(ge=1, le=_MOST, description="The tree size that the answer is about; the newest unless given.")
+]
+SomeRef = Annotated[str, QueryParameter(pattern=_REF, description="A reference, <kind>:<32 hex digits>.")]
+MaybeRef = Annotated[str | None, QueryParameter(pattern=_REF, description="A reference, <kind>:<32 hex digits>.")]
+Moment = Annotated[str | None, QueryParameter(pattern=_MOMENT, description="A day, or an instant in UTC with milliseconds.")]
+
+_ALWAYS: Final[tuple[type[InbondError], ...]] = (InvalidInput, NotFound, MethodNotAllowed, StoreError, InbondError)
+_KNOWN: Final[tuple[type[InbondError], ...]] = (Unauthenticated, NotPermitted)
+_BODY: Final[tuple[type[InbondError], ...]] = (TooSlow, TooLarge, WrongMediaType)
+WRITING: Final[tuple[type[InbondError], ...]] = (VerificationError, PolicyDenied, Conflict)
+
+
+def told(
+    operation: str, access: Access, *more: type[InbondError], tags: tuple[str, ...], body: bool = False, **others: Any
+) -> dict[str, Any]:
+    """What a handler's decorator is told: its operation id, rule, tags and problems."""
+    kinds = [*_ALWAYS, *_KNOWN, *(_BODY if body else ()), *more]
+    responses: dict[int, ResponseSpec] = documented(kinds) | others.pop("responses", {})
+    return {"operation_id": operation, "opt": access.opt, "tags": list(tags), "responses": responses, **others}

@@ -1,0 +1,20 @@
+"""All routes of the API."""
+
+from litestar.types import ControllerRouterHandler
+
+from inbond.api.routes import collections, health, imports, keys, ledger, objects, questions, shards, things
+
+
+def routes() -> list[ControllerRouterHandler]:
+    """Every route, to be registered together: Litestar loses those that come to a path later."""
+    return [
+        *health.ROUTES,
+        *ledger.ROUTES,
+        *keys.ROUTES,
+        *things.ROUTES,
+        *collections.routes(),
+        *questions.routes(),
+        *imports.ROUTES,
+        *shards.ROUTES,
+        *objects.ROUTES,
+    ]

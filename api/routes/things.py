@@ -1,0 +1,75 @@
+"""Names and references: what a name means, and what is known of a reference."""
+
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from inbond.api.auth import ANYONE_KNOWN, MEMBERS
+from inbond.api.routes.declared import AsOf, told
+from inbond.api.served import Served, answer
+from inbond.api.tokens import Principal
+from inbond.registry.place import Thing
+from inbond.schemas.errors import InbondError, InvalidInput, NotFound
+from inbond.schemas.kinds import KINDS
+
+MOST: Final = 100
+
+Name = Annotated[
+    str, QueryParameter(min_length=1, max_length=600, description="What people type: a name, a reference, a digest.")
+]
+Kinds = Annotated[
+    list[str] | None, QueryParameter(name="kind", max_items=30, description="The kinds that are meant; any unless given.")
+]
+Refs = Annotated[list[str], QueryParameter(name="ref", min_items=1, max_items=MOST, description="References, at most 100.")]
+
+
+class Resolved(msgspec.Struct):
+    """What a name means."""
+
+    ref: str
+
+
+class Things(msgspec.Struct):
+    """What is known of those references that are on record and may be seen."""
+
+    things: list[Thing]
+
+
+@get("/v1/resolve", sync_to_thread=True, **told("resolve", ANYONE_KNOWN, tags=("things",)))
+def resolve(
+    served: NamedDependency[Served],
+    who: NamedDependency[Principal | None],
+    name: Name,
+    kinds: Kinds = None,
+    as_of: AsOf = None,
+) -> Response[Resolved]:
+    """The reference that a name means; 400 where it fits several, 404 where it fits nothing that may be seen."""
+    wanted = tuple(dict.fromkeys(kinds or ()))
+    if strange := sorted(set(wanted) - set(KINDS)):
+        raise InvalidInput(f"kind: expected kinds of statements ({', '.join(KINDS)}), found {strange[0][:40]!r}")
+    member = who is not None and bool(who.roles & MEMBERS)
+    nothing = NotFound(f"no thing that you may see is called {name[:80]!r}")
+    try:
+        ref = served.place.find(name, *wanted, size=as_of)
+    except InbondError:
+        if member:
+            raise
+        raise nothing from None  # what else there is by that name, or one like it, is not for everybody
+    if not served.visible(who, served.place.things([ref]).values()):
+        raise nothing
+    return answer(Resolved(ref))
+
+
+@get("/v1/things", sync_to_thread=True, **told("get_things", ANYONE_KNOWN, tags=("things",)))
+def things(served: NamedDependency[Served], who: NamedDependency[Principal | None], refs: Refs) -> Response[Things]:
+    """What is known of references; those that are not on record, or may not be seen, are left out."""
+    found = served.place.things(refs)
+    shown = served.visible(who, found.values())
+    return answer(Things([thing for ref, thing in found.items() if ref in shown]))
+
+
+ROUTES: tuple[ControllerRouterHandler, ...] = (resolve, things)

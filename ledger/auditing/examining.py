@@ -1,0 +1,278 @@
+"""What can be said of entries without those before them: a function of their bytes, so that many chunks run at once.
+
+Form, place, the chain inside the chunk, the statement and its kind, time, leaf hashes, and every signature whose key is
+known. What needs the entries before (the chain at the chunk's edge, who may sign, what signers have seen, header ids) is
+handed back in bulk. This module runs in worker processes and imports accordingly little.
+"""
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64, unhexlify
+from hashlib import sha256
+from typing import get_args
+
+import msgspec
+
+from inbond.ledger import dsse
+from inbond.ledger.encoding import from_base64
+from inbond.ledger.entries import parse_entry
+from inbond.ledger.keys import PublicKey
+from inbond.ledger.tiles import TILE_WIDTH, tile_root
+from inbond.schemas import statement as statements
+from inbond.schemas.entry import GENESIS_PREV, MAX_ENTRY, MAX_PAYLOAD, PAYLOAD_TYPE
+from inbond.schemas.errors import InbondError, VerificationError
+from inbond.schemas.kinds import KINDS
+from inbond.schemas.scalars import Moment
+from inbond.schemas.statement import Statement
+from inbond.schemas.statements import Genesis, Key
+
+MAX_SIGNATURES = 16
+
+
+class Keys:
+    """Public keys by fingerprint. A fingerprint is a hash of the key, so it does not matter who says what the key is."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, PublicKey] = {}
+
+    def add(self, key: PublicKey) -> bool:
+        """Take in a key; whether it is new."""
+        return self._known.setdefault(key.fingerprint, key) is key
+
+    def get(self, fingerprint: str) -> PublicKey | None:
+        """The key with a fingerprint."""
+        return self._known.get(fingerprint)
+
+
+class Examine(msgspec.Struct, frozen=True, tag=True):
+    """Entries in a row to be examined, `first` the seq of the first; `signatures` says whether theirs are checked."""
+
+    first: int
+    origin: str
+    entries: list[bytes]
+    signatures: bool
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Entries of one kind, by index in their chunk, that are signed by the same keys, given by fingerprint.
+
+    `roles` are those of which the kind needs one.
+    """
+
+    kind: str
+    roles: frozenset[str]
+    keyids: tuple[str, ...]
+    at: list[int]
+
+
+class Examined(msgspec.Struct):
+    """What was found, in order, for the `count` entries before `problem`, which says what is wrong with the next one.
+
+    `leaves`, `ids` (header ids) and `payloads` (SHA-256) stand one after the other. `seen` holds index, size and root where
+    they differ from the entry before, `unseen` the entries that leave them out; `keys` are those that statements bring.
+    """
+
+    first: int
+    count: int
+    problem: str | None
+    prev: bytes
+    first_time: str
+    last_time: str
+    leaves: bytes
+    tile_roots: list[bytes]
+    ids: bytes
+    payloads: bytes
+    kinds: list[str]
+    groups: list[Group]
+    seen: list[tuple[int, int, bytes]]
+    unseen: list[int]
+    keys: list[bytes]
+    unverified: list[int]
+    signatures: int
+
+
+def examine(task: Examine, keys: Keys) -> Examined:
+    """Examine entries up to the first that is wrong. `keys` takes in the keys that statements bring."""
+    examination = _Examination(task, keys)
+    problem = None
+    try:
+        for data in task.entries:
+            examination.take(data)
+    except InbondError as error:
+        seq = examination.seq
+        problem = error.message if error.message.startswith(f"entry {seq}") else f"entry {seq}: {error.message}"
+    return examination.result(problem)
+
+
+def brought_keys(statement: Statement) -> list[PublicKey]:
+    """The keys that a statement makes known: those of genesis, an enrolled one, that of a run."""
+    body = statement.body
+    texts: list[object] = [getattr(body, "public_key" if isinstance(body, Key) else "run_key", None)]
+    if isinstance(body, Genesis):
+        texts = [*body.admins, body.registry_key]
+    return [PublicKey.from_base64(text) for text in texts if isinstance(text, str)]
+
+
+# An entry whose bytes match, payload aside, is one that `parse_entry` takes; any other is handed to it.
+_HEAD = b'{"dsse":{"payload":"'
+_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{85}[AQgw]==)"\}'
+_TAIL = re.compile(
+    rb'","payloadType":"%b","signatures":\[%b((?:,%b){0,%d})\]\},"kind":"([a-z_]{1,32})","prev":"([0-9a-f]{64})",'
+    rb'"seq":(0|[1-9][0-9]{0,15}),"time":"([0-9TZ:.-]{24})","v":1\}'
+    % (re.escape(PAYLOAD_TYPE.encode()), _SIGNATURE, _SIGNATURE.replace(b"(", b"(?:"), MAX_SIGNATURES - 1)
+)
+_EACH = re.compile(_SIGNATURE)
+_MOMENT = re.compile(get_args(Moment)[1].pattern)
+_PAE = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
+
+Signatures = list[tuple[str, bytes]]
+"""Fingerprint and signature, of each signer."""
+
+
+class _Examination:
+    def __init__(self, task: Examine, keys: Keys) -> None:
+        self._task, self._keys = task, keys
+        self.seq = task.first
+        self._link = GENESIS_PREV.encode() if task.first == 0 else None
+        self._prev = b""
+        self._times = ["", ""]
+        self._leaves: list[bytes] = []
+        self._ids: list[str] = []
+        self._payloads: list[bytes] = []
+        self._kinds: list[str] = []
+        self._groups: dict[tuple[type, tuple[str, ...]], Group] = {}
+        self._last_seen: object = None
+        self._seen: list[tuple[int, int, bytes]] = []
+        self._unseen: list[int] = []
+        self._brought: list[bytes] = []
+        self._unverified: list[int] = []
+        self._signatures = 0
+
+    def take(self, data: bytes) -> None:
+        """Examine the next entry; raises what is wrong with it."""
+        payload, signatures, kind, prev, time = self._read(data)
+        statement = statements.read(payload)
+        if statement.kind != kind:
+            raise VerificationError(f"expected kind {statement.kind} as its statement says, found {kind}")
+        header = statement.header
+        if header.registry != self._task.origin:
+            raise VerificationError(f"header.registry: expected {self._task.origin}, found {header.registry}")
+        if self._link is not None and prev != self._link:
+            raise VerificationError(
+                f"expected prev {self._link.decode()}, the leaf hash of the entry before, found {prev.decode()}"
+            )
+        index = len(self._leaves)
+        self._prev = self._prev or prev
+        self._verify(index, statement, payload, signatures)
+        self._note_seen(index, statement)
+        if time != self._times[1]:
+            self._check_time(time)
+        keyids = tuple([keyid for keyid, _ in signatures])
+        group = self._groups.get((type(statement.body), keyids))
+        if group is None:
+            group = Group(kind, KINDS[kind].roles_of(statement.body), keyids, [])
+            self._groups[type(statement.body), keyids] = group
+        group.at.append(index)
+        leaf = sha256(b"\x00" + data)
+        self._link = leaf.hexdigest().encode()
+        self._leaves.append(leaf.digest())
+        self._ids.append(header.id)
+        self._payloads.append(sha256(payload).digest())
+        self._kinds.append(kind)
+        self._signatures += len(signatures)
+        self.seq += 1
+
+    def result(self, problem: str | None) -> Examined:
+        """What was found in the entries taken so far."""
+        leaves = b"".join(self._leaves)
+        full = 32 * TILE_WIDTH
+        return Examined(
+            first=self._task.first,
+            count=len(self._leaves),
+            problem=problem,
+            prev=self._prev,
+            first_time=self._times[0],
+            last_time=self._times[1],
+            leaves=leaves,
+            tile_roots=[tile_root(leaves[at : at + full]) for at in range(0, len(leaves) - full + 1, full)],
+            ids=unhexlify("".join(self._ids)),
+            payloads=b"".join(self._payloads),
+            kinds=self._kinds,
+            groups=list(self._groups.values()),
+            seen=self._seen,
+            unseen=self._unseen,
+            keys=self._brought,
+            unverified=self._unverified,
+            signatures=self._signatures,
+        )
+
+    def _read(self, data: bytes) -> tuple[bytes, Signatures, str, bytes, str]:
+        """Payload, signatures, kind, prev and time of an entry in its only form."""
+        end = data.find(b'"', len(_HEAD))
+        match = _TAIL.fullmatch(data, end) if data.startswith(_HEAD) and 0 < len(data) <= MAX_ENTRY else None
+        if match is None:
+            raise self._refusal(data)
+        keyid, signature, more, kind, prev, seq, time = match.groups()
+        if seq != b"%d" % self.seq:
+            raise VerificationError(f"expected seq {self.seq}, found {seq.decode()}")
+        encoded = data[len(_HEAD) : end]
+        try:
+            payload = a2b_base64(encoded, strict_mode=True)
+        except Base64Error:
+            raise self._refusal(data) from None
+        # Strict but for unused bits, which only the last three bytes can have.
+        if len(payload) > MAX_PAYLOAD or b2a_base64(payload[-(len(payload) % 3 or 3) :], newline=False) != encoded[-4:]:
+            raise self._refusal(data)
+        signatures = [(keyid.decode(), a2b_base64(signature))]
+        if more:
+            signatures += [(each[1].decode(), a2b_base64(each[2])) for each in _EACH.finditer(more)]
+            if len({each for each, _ in signatures}) != len(signatures):
+                raise VerificationError("envelope: expected one signature of each key, found two by one")
+        return payload, signatures, kind.decode(), prev, time.decode()
+
+    def _refusal(self, data: bytes) -> InbondError:
+        """What is wrong with an entry that has another form."""
+        try:
+            entry = parse_entry(data)
+            if entry.seq != self.seq:
+                raise VerificationError(f"expected seq {self.seq}, found {entry.seq}")
+            if entry.dsse.payload_type != PAYLOAD_TYPE:
+                raise VerificationError(f"envelope: expected payload type {PAYLOAD_TYPE}, found {entry.dsse.payload_type[:80]!r}")
+            dsse.payload_of(entry.dsse)
+            for signature in entry.dsse.signatures:
+                from_base64(signature.sig, f"signature by {signature.keyid}", length=64)
+        except InbondError as error:
+            return error
+        return VerificationError("expected an entry in its only form, found another")
+
+    def _check_time(self, time: str) -> None:
+        if _MOMENT.fullmatch(time) is None:
+            raise VerificationError(f"expected a time such as 2026-01-31T23:59:59.000Z, found {time!r}")
+        if time < self._times[1]:
+            raise VerificationError(f"expected a time of {self._times[1]} or later, found {time}")
+        self._times = [self._times[0] or time, time]
+
+    def _verify(self, index: int, statement: Statement, payload: bytes, signatures: Signatures) -> None:
+        for key in brought_keys(statement):
+            if self._keys.add(key):
+                self._brought.append(key.raw)
+        if not self._task.signatures:
+            return
+        signed = b"%b%d %b" % (_PAE, len(payload), payload)
+        for keyid, signature in signatures:
+            found = self._keys.get(keyid)
+            if found is None:
+                self._unverified.append(index)
+                return
+            if not found.verify(signature, signed):
+                raise VerificationError(f"envelope: expected a valid signature by {keyid}, found one that does not verify")
+
+    def _note_seen(self, index: int, statement: Statement) -> None:
+        seen = statement.header.seen
+        if seen is None:
+            self._unseen.append(index)
+        elif seen != self._last_seen:
+            if not 0 < seen.size <= self.seq:
+                raise VerificationError(f"header.seen: expected a size from 1 to {self.seq}, found {seen.size}")
+            self._last_seen = seen
+            self._seen.append((index, int(seen.size), bytes.fromhex(seen.root.removeprefix("sha256:"))))

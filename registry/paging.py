@@ -1,0 +1,294 @@
+"""Pages of the classes of `listing`: queries over the catalogue, no rules.
+
+A page is found by entry number, oldest first, so that it stays where it is while things are added. It costs what it shows,
+not what is on record.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+
+from inbond.ledger.keyring import Keyring
+from inbond.ledger.reader import LedgerReader
+from inbond.registry import items, listing, names
+from inbond.registry import tables as t
+from inbond.registry.current import first_of, newest_of
+from inbond.registry.listing import MAX_PAGE, ListedKey
+from inbond.registry.mentions import references
+from inbond.registry.place import Page
+from inbond.schemas.errors import InvalidInput
+
+Filter = Callable[[Connection, str], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class _List:
+    """Where the rows of a list come from (`query`, with ref, seq and owner), their entry, what they are asked for by."""
+
+    query: Any
+    entry: ColumnElement[int]
+    items: items.Items
+    filters: Mapping[str, Filter]
+
+
+def filters_of(what: type) -> tuple[str, ...]:
+    """The fields by which items of a class can be asked for."""
+    return _KEY_FILTERS if what is ListedKey else tuple(_list(what).filters)
+
+
+def page(
+    reader: LedgerReader, keyring: Keyring, what: type, after: int = -1, limit: int = 100, wanted: Mapping[str, str] | None = None
+) -> Page:
+    """At most `limit` items of `what` whose entry comes after `after`, those that `wanted` fits; see `Place.page`.
+
+    Values of `wanted` that mean things are references or names. Raises InvalidInput for a limit or filter that does not
+    exist, NotFound for the name of nothing. Where one entry made several items, a page holds all of them or none.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(f"list: expected a limit from 1 to {MAX_PAGE}, found {limit}")
+    given = wanted or {}
+    if strange := sorted(given.keys() - set(filters_of(what))):
+        raise InvalidInput(f"list: expected to be asked for {', '.join(filters_of(what))}, found {', '.join(strange)}")
+    connection = reader.connection
+    found, more = (
+        _keys(connection, keyring, after, limit, given) if what is ListedKey else _rows(connection, what, after, limit, given)
+    )
+    called = names.names_of(connection, references(found))
+    return Page(tuple(found), found[-1].entry if more else None, reader.size, called)
+
+
+def _rows(connection: Connection, what: type, after: int, limit: int, wanted: Mapping[str, str]) -> tuple[list[Any], bool]:
+    kind = _list(what)
+    query = kind.query.where(kind.entry > after)
+    for name, value in wanted.items():
+        query = query.where(kind.filters[name](connection, value))
+    rows = connection.execute(query.order_by(kind.entry).limit(limit + 1)).all()
+    return list(kind.items(connection, rows[:limit])), len(rows) > limit
+
+
+_KEY_FILTERS = ("fingerprint", "party", "role")
+
+
+def _keys(
+    connection: Connection, keyring: Keyring, after: int, limit: int, wanted: Mapping[str, str]
+) -> tuple[list[ListedKey], bool]:
+    party = names.resolve(connection, wanted["party"], "party") if "party" in wanted else None
+    found = [
+        key
+        for key in sorted(items.keys(connection, keyring), key=lambda key: key.entry)
+        if key.entry > after
+        and wanted.get("fingerprint", key.fingerprint) == key.fingerprint
+        and wanted.get("role", "") in (*key.roles, "")
+        and party in (key.party, None)
+    ]
+    last = found[min(limit, len(found)) - 1].entry if found else after
+    within = [key for key in found if key.entry <= last]
+    return within, len(within) < len(found)
+
+
+def _list(what: type) -> _List:
+    if what not in _LISTS:
+        raise InvalidInput(f"expected a class of listing, found {what.__name__}")
+    return _LISTS[what]
+
+
+# -- filters ---------------------------------------------------------------------------------------------------------------
+
+
+def _is(column: Any) -> Filter:
+    return lambda _connection, value: column == value
+
+
+def _thing(column: Any, *kinds: str) -> Filter:
+    """By a thing that a column refers to."""
+    return lambda connection, value: column == names.resolve(connection, value, *kinds)
+
+
+def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filter:
+    """By a thing that other rows name in `on`: those of which `hit` is what `column` holds."""
+
+    def found(connection: Connection, value: str) -> ColumnElement[bool]:
+        query = select(hit).where(on == names.resolve(connection, value, *kinds))
+        query = query if where is None else query.where(where)
+        few = list(connection.execute(query.distinct().limit(_FEW + 1)).scalars())
+        if len(few) <= _FEW:
+            return column.in_(few)  # type: ignore[no-any-return]
+        return exists(query.where(hit == column))  # looked up for each row, as nearly any fits
+
+    return found
+
+
+_FEW = 2000
+
+
+def _now(column: Any, query: Callable[[Connection, str], Any]) -> Filter:
+    """By what the newest statement about a thing says: `query` selects all statements that say so."""
+
+    def found(connection: Connection, value: str) -> ColumnElement[bool]:
+        saying = list(connection.execute(query(connection, value)).scalars())
+        firsts, newest = first_of(connection, saying), newest_of(connection, saying)
+        return column.in_(sorted({firsts[ref] for ref in saying if newest[ref] == ref}))  # type: ignore[no-any-return]
+
+    return found
+
+
+def _called(kind: str) -> Filter:
+    """By a thing's name, with its version or without."""
+    c = t.things.c
+
+    def query(_: Connection, value: str) -> Any:
+        fits = c.name == value if "@" in value else or_(c.name == value, names.starting(c.name, f"{value}@"))
+        return select(c.ref).where(c.kind == kind, fits)
+
+    return _now(c.ref, query)
+
+
+def _of_party(table: Any) -> Filter:
+    return _now(
+        t.things.c.ref,
+        lambda connection, value: select(table.c.ref).where(table.c.party == names.resolve(connection, value, "party")),
+    )
+
+
+def _label(connection: Connection, value: str) -> ColumnElement[bool]:
+    """By a dataset's name, with its version or without."""
+    c = t.datasets.c
+    label, at, version = value.rpartition("@")
+    return or_(c.name == value, (c.name == label) & (c.version == version)) if at else c.name == value
+
+
+# -- the lists -------------------------------------------------------------------------------------------------------------
+
+
+def _things(kind: str, to: items.Items, *more: Any, named: bool = True, **filters: Filter) -> _List:
+    """Things of a kind, each by the statement that made it."""
+    c = t.things.c
+    query = select(c.ref, c.seq, c.owner, *more).where(c.kind == kind, c.amends.is_(None))
+    by_name = {"name": _called(kind)} if named else {}
+    return _List(query, c.seq, to, {"ref": _thing(c.ref, kind), "owner": _thing(c.owner, "party"), **by_name, **filters})
+
+
+def _of(table: Any, to: items.Items, *more: Any, **filters: Filter) -> _List:
+    """What stands in a table of its own, a row each."""
+    c = t.things.c
+    query = select(table, c.owner.label("made_by"), *more) if "owner" in table.c else select(table, c.owner, *more)
+    return _List(
+        query.join(t.things, c.ref == table.c.ref),
+        table.c.seq,
+        to,
+        {"ref": _is(table.c.ref), "owner": _thing(c.owner, "party"), **filters},
+    )
+
+
+def _grouped(table: Any, to: items.Items, columns: tuple[Any, ...], *more: Any, where: Any = None, **filters: Filter) -> _List:
+    """What stands in a table of its own, several rows each that share `columns`."""
+    c = t.things.c
+    shared = (table.c.ref, table.c.seq, c.owner, *columns)
+    query = select(*shared, *more).join(t.things, c.ref == table.c.ref).group_by(*shared)
+    query = query if where is None else query.where(where)
+    return _List(query, table.c.seq, to, {"ref": _is(table.c.ref), "owner": _thing(c.owner, "party"), **filters})
+
+
+def _lists() -> dict[type, _List]:
+    c, s, p, r, d, w = t.things.c, t.shards.c, t.dataset_parts.c, t.runs.c, t.decisions.c, t.recalls.c
+    g, u, v, x, o = t.grants.c, t.consumptions.c, t.deliveries.c, t.releases.c, t.reports.c
+    e, by_input = t.edges.c, select(t.shard_inputs.c.shard)
+    about, hit, later = t.decisions.alias(), t.recalls.alias(), t.things.alias()
+    newest = ~exists(select(later.c.ref).where(later.c.amends == t.teachers.c.ref))
+    provided = select(func.count()).where(t.teachers.c.party == c.ref, newest).scalar_subquery().label("teachers")
+    digest = _is(c.digest)
+    return {
+        listing.ListedParty: _things("party", items.parties, provided),
+        listing.ListedTeacher: _things("teacher", items.teachers, party=_of_party(t.teachers)),
+        listing.ListedTerms: _things("terms", items.terms, party=_of_party(t.terms_scopes), digest=digest),
+        listing.ListedStudent: _things(
+            "student",
+            items.students,
+            select(func.count()).where(r.student == c.ref).scalar_subquery().label("runs"),
+            select(func.count()).where(x.student == c.ref).scalar_subquery().label("releases"),
+        ),
+        listing.ListedSource: _things("source", items.sources),
+        listing.ListedOperator: _things("operator", items.operators, named=False),
+        listing.ListedDataset: _of(
+            t.datasets,
+            items.datasets,
+            c.body,
+            name=_label,
+            shard=_in(t.datasets.c.ref, p.dataset, p.shard, "shard"),
+            digest=digest,
+        ),
+        listing.ListedShard: _of(
+            t.shards,
+            items.shards,
+            teacher=_in(s.ref, e.src, e.dst, "teacher", where=e.relation.like("model:%")),
+            dataset=_in(s.ref, p.shard, p.dataset, "dataset"),
+            input=lambda _, value: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value)),
+            import_identity=_is(s.import_identity),
+            digest=_is(s.file),
+        ),
+        listing.ListedRun: _of(
+            t.runs,
+            items.runs,
+            name=_is(r.name),
+            student=_thing(r.student, "student"),
+            dataset=_in(r.ref, t.run_sources.c.run, t.run_sources.c.dataset, "dataset"),
+            outcome=_is(r.outcome),
+        ),
+        listing.ListedGrant: _of(
+            t.grants,
+            items.plain(listing.ListedGrant, "run", "student", "mode", "verdict", "expires", "report_by"),
+            run=_thing(g.run, "run"),
+            student=_thing(g.student, "student"),
+            mode=_is(g.mode),
+        ),
+        listing.ListedConsumption: _of(
+            t.consumptions,
+            items.plain(listing.ListedConsumption, "run", "grant", "sequence", "epoch", "first", "last", "rows", "state"),
+            run=_thing(u.run, "run"),
+            grant=_thing(u.grant, "grant"),
+        ),
+        listing.ListedDelivery: _of(
+            t.deliveries,
+            items.plain(listing.ListedDelivery, "object", "recipient", "channel", "grant"),
+            object=_thing(v.object, "dataset", "shard"),
+            grant=_thing(v.grant, "grant"),
+            recipient=_thing(v.recipient, "party"),
+            channel=_is(v.channel),
+        ),
+        listing.ListedRelease: _of(
+            t.releases,
+            items.plain(listing.ListedRelease, "student", "weights", "released"),
+            student=_thing(x.student, "student"),
+            digest=_is(x.weights),
+        ),
+        listing.ListedReport: _of(
+            t.reports,
+            items.plain(listing.ListedReport, "student", "template", "profile", "tree_size", "model", "supersedes"),
+            student=_thing(o.student, "student"),
+            template=_is(o.template),
+            profile=_is(o.profile),
+        ),
+        listing.ListedRecall: _grouped(
+            t.recalls,
+            items.plain(listing.ListedRecall, "category", "action", "effective", "shards", "rows"),
+            (w.category, w.action, w.effective),
+            func.count(w.shard.distinct()).label("shards"),
+            func.sum(w.last - w.first).label("rows"),
+            shard=_in(w.ref, hit.c.ref, hit.c.shard, "shard"),
+            category=_is(w.category),
+            action=_is(w.action),
+        ),
+        listing.ListedDecision: _grouped(
+            t.decisions,
+            items.decisions,
+            (d.question, d.until),
+            where=d.phase == "ask",
+            student=_in(d.ref, about.c.ref, about.c.subject, "student"),
+            terms=_in(d.ref, about.c.ref, about.c.subject, "terms"),
+        ),
+    }
+
+
+_LISTS = _lists()

@@ -1,0 +1,92 @@
+"""Who may take a shard's bytes, under which grant or delivery: what a server asks before it hands out any of them.
+
+A grant ends with its time, with its run, and with the permission that it rests on; a recall of rows that it covers ends it
+too. What is on record as delivered may be fetched by whoever it was delivered to and by the owner of what was delivered,
+as long as none of its rows are withdrawn.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from inbond.registry import gate, names
+from inbond.registry import tables as t
+from inbond.registry.training.layout import Span
+from inbond.registry.withdrawn import Part, withdrawn
+from inbond.schemas.errors import InvalidInput, NotFound, PolicyDenied
+from inbond.schemas.statement import split_ref
+from inbond.schemas.statements import GrantMode, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What lets `parties` take the bytes of a shard: `under` is its reference, `grant` the row that it rests on, if any."""
+
+    under: str
+    parties: frozenset[str]
+    parts: tuple[Part, ...]
+    grant: Any | None
+
+
+def permit_of(connection: Connection, shard: str, under: str) -> Permit:
+    """What a grant or delivery permits of a shard.
+
+    Raises NotFound for one that is not on record, PolicyDenied for one that does not cover the shard.
+    """
+    kind, _ = split_ref(under)
+    if kind == "grant":
+        return _of_grant(connection, shard, under)
+    if kind == "delivery":
+        return _of_delivery(connection, shard, under)
+    raise InvalidInput(f"expected a grant or a delivery, found {under}")
+
+
+def check_in_force(connection: Connection, permit: Permit, at: str) -> None:
+    """Raise PolicyDenied unless the permit still holds at time `at`."""
+    grant = permit.grant
+    if grant is None:
+        gate.expect_not_withdrawn(withdrawn(connection, permit.parts, at), f"{permit.under} is no longer permitted")
+        return
+    if at[: len(grant.expires)] > grant.expires:
+        raise PolicyDenied(
+            f"{grant.ref} expired at {grant.expires}: expected a grant in force", hint="pull again for a new grant"
+        )
+    run = connection.execute(select(t.runs.c.closed).where(t.runs.c.ref == grant.run)).one()
+    if run.closed is not None:
+        raise PolicyDenied(f"{grant.run} was closed by entry {run.closed}: expected an open run")
+    ruled = gate.evaluate(connection, grant.student, permit.parts, at)
+    if ruled.verdict is not Verdict.PERMITTED:
+        raise gate.refusal(ruled, grant.student, names.names_of(connection, gate.mentioned(ruled, grant.student)))
+
+
+def _of_grant(connection: Connection, shard: str, under: str) -> Permit:
+    grant = connection.execute(select(t.grants).where(t.grants.c.ref == under)).one_or_none()
+    if grant is None:
+        raise NotFound(f"{under} is not on record: expected a grant")
+    p, s = t.dataset_parts.c, t.run_sources.c
+    query = (
+        select(p.first, p.last, p.split)
+        .join(t.run_sources, (s.dataset == p.dataset) & (s.split == p.split))
+        .where(s.run == grant.run, p.shard == shard)
+    )
+    spans = [Span(shard, row.first, row.last, row.split) for row in connection.execute(query)]
+    if not spans:
+        raise PolicyDenied(f"{under} does not cover {shard}: expected a shard of the plan of {grant.run}")
+    parts = gate.handed_out(GrantMode(grant.mode), spans)
+    return Permit(under, frozenset({names.owner_of(connection, grant.run)}), tuple(parts), grant)
+
+
+def _of_delivery(connection: Connection, shard: str, under: str) -> Permit:
+    delivery = connection.execute(select(t.deliveries).where(t.deliveries.c.ref == under)).one_or_none()
+    if delivery is None:
+        raise NotFound(f"{under} is not on record: expected a delivery")
+    p = t.dataset_parts.c
+    held = select(p.shard).where(p.dataset == delivery.object, p.shard == shard).limit(1)
+    if delivery.object != shard and connection.execute(held).first() is None:
+        raise PolicyDenied(f"{under} is of {delivery.object}: expected a delivery that covers {shard}")
+    grant = None
+    if delivery.grant is not None:
+        grant = connection.execute(select(t.grants).where(t.grants.c.ref == delivery.grant)).one()
+    parties = {names.owner_of(connection, delivery.object), delivery.recipient} - {None}
+    return Permit(under, frozenset(str(party) for party in parties), (shard,), grant)

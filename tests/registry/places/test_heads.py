@@ -1,0 +1,215 @@
+"""A machine follows one history of a log, over processes and days, and keeps what proves another."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from inbond.ledger.checkpoints import Checkpoint, sign
+from inbond.ledger.encoding import from_base64
+from inbond.ledger.merkle import verify_consistency
+from inbond.ledger.policy import TrustedLog, TrustPolicy
+from inbond.registry.places.heads import Heads, others_of
+from inbond.schemas.errors import StoreError, VerificationError
+from tests.ledger.world import ORIGIN, World
+
+ADDRESS = "https://registry.example"
+
+
+@dataclass
+class Shown:
+    """A log as a server shows it: of its real state, or of what a test makes of that."""
+
+    world: World
+    note: bytes | None = None
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def ask(self) -> bytes:
+        if self.note is not None:
+            return self.note
+        with self.world.log.reading() as reader:
+            return reader.note
+
+    def consistency(self, old: int, new: int) -> Sequence[bytes]:
+        self.asked.append((old, new))
+        with self.world.log.reading() as reader:
+            return reader.consistency(old, new)
+
+    def heads(self) -> Heads:
+        return Heads(ADDRESS, self.world.genesis_leaf, ORIGIN, self.world.policy, self.ask, self.consistency)
+
+    def grow(self, count: int = 1) -> bytes:
+        self.world.log.append(self.world.parties(count))
+        return self.ask()
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("INBOND_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def shown(state: Path, tmp_path: Path) -> Shown:
+    return Shown(World(tmp_path / "log"))
+
+
+def test_a_log_is_followed_from_one_process_to_the_next(shown: Shown, state: Path) -> None:
+    assert shown.heads().newest().size == 2
+    shown.grow(5)
+    assert shown.heads().newest().size == 7
+    assert shown.asked == [(2, 7)]
+    seen = state / shown.world.genesis_leaf.hex() / "seen"
+    assert seen.read_bytes() == shown.ask()
+    assert seen.stat().st_mode & 0o777 == 0o600
+    assert (seen.parent / "checkpoint").read_bytes() == shown.ask(), "the log's own file is another"
+
+
+def test_the_same_head_again_asks_for_nothing(shown: Shown) -> None:
+    heads = shown.heads()
+    assert heads.newest() == heads.newest() == heads.accept(shown.ask())
+    assert shown.asked == []
+
+
+def test_an_older_head_with_a_receipt_is_fine_but_an_older_newest_head_is_a_rollback(shown: Shown, state: Path) -> None:
+    old = shown.ask()
+    new = shown.grow()
+    heads = shown.heads()
+    heads.newest()
+    assert heads.accept(old).size == 2
+    shown.note = old
+    with pytest.raises(
+        VerificationError, match="expected a head of at least size 3, which it had before, found size 2"
+    ) as caught:
+        heads.newest()
+    assert evidence(caught.value, state) == [new, old]
+    shown.note = None
+    assert heads.newest().size == 3, "what was refused is not remembered"
+
+
+def test_a_fork_of_the_same_size_is_caught_and_both_heads_are_kept(shown: Shown, state: Path, tmp_path: Path) -> None:
+    other = fork(shown, tmp_path)
+    mine, theirs = shown.grow(), other.grow()
+    heads = shown.heads()
+    heads.newest()
+    with pytest.raises(VerificationError, match="expected one history, found heads of sizes 3 and 3") as caught:
+        heads.accept(theirs)
+    assert evidence(caught.value, state) == [mine, theirs]
+
+
+def test_a_fork_that_goes_on_further_is_caught_by_its_own_proof(shown: Shown, state: Path, tmp_path: Path) -> None:
+    other = fork(shown, tmp_path)
+    mine, theirs = shown.grow(2), other.grow(5)
+    heads = shown.heads()
+    heads.newest()
+    shown.note, shown.world = theirs, other.world
+    with pytest.raises(VerificationError, match="found heads of sizes 4 and 7 of which neither continues the other") as caught:
+        heads.newest()
+    assert evidence(caught.value, state) == [mine, theirs]
+    proof = Path(caught.value.members["evidence"]).read_text().partition("-- proof that came with it --\n")[2].split()
+    with pytest.raises(VerificationError):
+        verify_consistency(4, 7, [from_base64(line, "proof") for line in proof], heads.open(mine).root, heads.open(theirs).root)
+
+
+def test_a_head_that_this_log_did_not_sign_is_refused(shown: Shown) -> None:
+    heads = shown.heads()
+    stranger = shown.world.key("stranger")
+    with pytest.raises(VerificationError, match="expected a signature by"):
+        heads.accept(sign(Checkpoint(ORIGIN, 5, bytes(32)), [stranger]))
+    both = TrustPolicy(logs=(*shown.world.policy.logs, TrustedLog(stranger.verifier)))
+    heads = Heads(ADDRESS, shown.world.genesis_leaf, ORIGIN, both, shown.ask, shown.consistency)
+    with pytest.raises(VerificationError, match=f"expected a head of the log {ORIGIN}, found one of {stranger.name}"):
+        heads.accept(sign(Checkpoint(stranger.name, 5, bytes(32)), [stranger]))
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"\xff"])
+def test_a_damaged_memory_is_not_taken_for_none(shown: Shown, state: Path, damage: bytes) -> None:
+    shown.heads().newest()
+    seen = state / shown.world.genesis_leaf.hex() / "seen"
+    seen.write_bytes(damage)
+    with pytest.raises(VerificationError, match=re.escape(f"{seen}: expected a head of {ORIGIN}")) as caught:
+        shown.heads().newest()
+    assert "before you remove it" in str(caught.value.hint)
+
+
+def test_a_folder_that_cannot_be_written_is_said(shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("INBOND_STATE", str(blocked / "state"))
+    with pytest.raises(StoreError, match=f"{blocked}/state") as caught:
+        shown.heads().newest()
+    assert "INBOND_STATE" in str(caught.value.hint)
+
+
+def test_another_log_of_the_same_name_and_key_is_found(shown: Shown, tmp_path: Path) -> None:
+    shown.heads().newest()
+    again = Shown(World(tmp_path / "again"))
+    assert again.world.genesis_leaf != shown.world.genesis_leaf
+    [path] = others_of(ORIGIN, again.world.genesis_leaf, again.world.policy)
+    assert path.parent.name == shown.world.genesis_leaf.hex()
+    assert others_of(ORIGIN, shown.world.genesis_leaf, shown.world.policy) == []
+    assert others_of("example.org/other", again.world.genesis_leaf, again.world.policy) == []
+
+
+def test_threads_that_follow_a_growing_log_agree(shown: Shown) -> None:
+    heads, failures = shown.heads(), list[Exception]()
+
+    def follow() -> None:
+        try:
+            for _ in range(30):
+                heads.newest()
+        except VerificationError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=follow) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        shown.grow()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert heads.newest().size == 22
+
+
+def test_processes_that_follow_a_growing_log_agree(shown: Shown, state: Path, tmp_path: Path) -> None:
+    notes = [shown.grow() for _ in range(12)]
+    sizes = [(old, new) for new in range(1, 15) for old in range(1, new)]
+    given = {
+        "genesis": shown.world.genesis_leaf.hex(),
+        "origin": ORIGIN,
+        "policy": shown.world.policy.format(),
+        "notes": [note.hex() for note in notes],
+        "proofs": {f"{old} {new}": [value.hex() for value in shown.consistency(old, new)] for old, new in sizes},
+    }
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    command = [sys.executable, str(Path(__file__).with_name("following.py")), str(tmp_path / "given.json")]
+    workers = [subprocess.Popen([*command, str(start)]) for start in (0, 5, 9)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    assert (state / shown.world.genesis_leaf.hex() / "seen").read_bytes() == notes[-1]
+
+
+def fork(shown: Shown, tmp_path: Path) -> Shown:
+    """A copy of the log that goes on on its own, its high-water file left behind: the same key, other entries."""
+    shutil.copytree(shown.world.folder, tmp_path / "fork")
+    world = World(tmp_path / "fork", create=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INBOND_STATE", str(tmp_path / "fork-state"))
+        world.log = world.open()
+    return Shown(world)
+
+
+def evidence(error: VerificationError, state: Path) -> list[bytes]:
+    """The two signed heads in the file that an error names."""
+    path = Path(error.members["evidence"])
+    assert str(path) in error.message
+    assert path.is_relative_to(state)
+    data = path.read_bytes().partition(b"-- proof that came with it --\n")[0]
+    return data.partition(b"-- seen before --\n")[2].split(b"-- found --\n")
