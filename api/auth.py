@@ -235,7 +235,7 @@ async def _answer_options(scope: Scope, send: Send, who: Principal | None) -> No
 def _check_query(request: Asked, handler: BaseRouteHandler) -> None:
     """A parameter that the route does not know is a mistake that nobody would notice; so is one of two values."""
     known = _parameters(handler)
-    found = request.query_params.multi_items()
+    found = list(request.query_params.multi_items())
     names = [name for name, _ in found]
     for name, value in found:
         if name not in known:

@@ -75,14 +75,14 @@ class Tagging:
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, _Tagged(send, scope["headers"]))
+        await self._app(scope, receive, _Tagged(send, scope))
 
 
 class _Tagged:
     """Holds the start of an answer back until it is known whether its body comes in one piece."""
 
-    def __init__(self, send: Send, request: Headers) -> None:
-        self._send, self._request = send, request
+    def __init__(self, send: Send, scope: Any) -> None:
+        self._send, self._scope = send, scope
         self._start: Message | None = None
         self._ended = False
 
@@ -105,7 +105,9 @@ class _Tagged:
         if tag is None and not message.get("more_body", False) and _is_tagged(headers):
             tag = etag(sha256(body).hexdigest())
             headers.append((b"etag", tag.encode()))
-        if tag is not None and is_known(self._request, tag):
+        if _field(headers, b"cache-control") is None:
+            headers.append((b"cache-control", b"private, no-cache" if self._scope.get("user") else b"no-cache"))
+        if tag is not None and is_known(self._scope["headers"], tag):
             self._ended = True
             await self._send({**start, "status": 304, "headers": [pair for pair in headers if pair[0] not in _OF_THE_BODY]})
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -84,7 +84,7 @@ def as_text(data: bytes, *, cache: str | None = None) -> Response[str]:
 
 def page_token(route: str, wanted: Mapping[str, str], after: int) -> str:
     """Where a list goes on: says nothing to people, and is of use for this list with these filters alone."""
-    return base64.urlsafe_b64encode(struct.pack(">Q", after) + _bound_to(route, wanted)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(struct.pack(">Q", after) + _bound_to(route, wanted, after)).decode().rstrip("=")
 
 
 def read_page_token(route: str, wanted: Mapping[str, str], token: str) -> int:
@@ -94,10 +94,10 @@ def read_page_token(route: str, wanted: Mapping[str, str], token: str) -> int:
         after = int(struct.unpack(">Q", data[:8])[0])
     except (ValueError, struct.error):
         data, after = b"", 0
-    if len(data) != 24 or not hmac.compare_digest(data[8:], _bound_to(route, wanted)) or after >= 2**53:
+    if len(data) != 24 or not hmac.compare_digest(data[8:], _bound_to(route, wanted, after)) or after >= 2**53:
         raise InvalidInput("after: expected the token `next` of a page of this list with these filters, found another")
     return after
 
 
-def _bound_to(route: str, wanted: Mapping[str, Any]) -> bytes:
-    return hashlib.sha256(msgspec.json.encode([route, sorted(wanted.items())])).digest()[:16]
+def _bound_to(route: str, wanted: Mapping[str, Any], after: int) -> bytes:
+    return hashlib.sha256(msgspec.json.encode([route, sorted(wanted.items()), after])).digest()[:16]

@@ -35,8 +35,7 @@ def serve(registry: Registry, host: str, port: int, tell: Tell, *, settings: Set
     log = RequestLog()
     app = create_app(registry, settings=settings, log=log)
     with listening(host, port) as bound, _said_by_libraries(log):
-        tell(address_of(bound))
-        _Server(config(app)).run(sockets=[bound])
+        _Server(config(app), lambda: tell(address_of(bound))).run(sockets=[bound])
 
 
 def config(app: Litestar) -> uvicorn.Config:
@@ -83,7 +82,16 @@ def address_of(bound: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """A server for which a signal is how it ends, not how it fails."""
+    """A server for which a signal is how it ends, not how it fails; `began` is called when it takes requests and signals."""
+
+    def __init__(self, config: uvicorn.Config, began: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._began = began
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn, and say so."""
+        await super().startup(sockets=sockets)
+        self._began()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

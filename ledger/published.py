@@ -75,6 +75,8 @@ class FolderFiles:
 class FileSource:
     """A log as `export` writes it, and as a server shows it."""
 
+    rows = False
+
     def __init__(self, files: Files) -> None:
         self.name, self._files = files.name, files
         paths = files.paths()

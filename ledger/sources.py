@@ -39,6 +39,8 @@ class Source(Protocol):
     """Where an audit reads a log from."""
 
     name: str
+    rows: bool
+    """Whether entries are rows, with hashes of their payloads beside them."""
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint, a signed note."""
@@ -84,6 +86,8 @@ _TILE = Prepared(select(_t.data).where(_t.level == bindparam("level"), _t.n == b
 
 class DatabaseSource:
     """A log in its database, in one snapshot."""
+
+    rows = True
 
     def __init__(self, name: str, reader: LedgerReader) -> None:
         self.name, self._reader = name, reader

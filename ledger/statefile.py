@@ -10,9 +10,10 @@ such a file until it is opened again.
 
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, MetaData, create_engine
@@ -32,7 +33,7 @@ class StateFile:
     Raises NotFound for no file, VerificationError for one that is not of this kind; an empty one is not.
     """
 
-    def __init__(self, path: Path, kind: int, *, make: MetaData | None = None) -> None:
+    def __init__(self, path: Path, kind: int) -> None:
         if not path.is_file():
             raise NotFound(f"{path}: expected a state file, found none")
         self.path = path
@@ -41,23 +42,35 @@ class StateFile:
         with translated(path):
             self._connection = _connect(path)
             try:
-                self._begin(kind, make)
+                found = self._connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+                if found != kind:
+                    raise VerificationError(f"{path}: expected a state file of kind {kind:08x}, found {found:08x}")
             except BaseException:
                 self._connection.close()
                 raise
 
     @classmethod
     def create(cls, path: Path, kind: int, metadata: MetaData) -> "StateFile":
-        """Make the file with its tables, for its owner alone; Conflict if there is one."""
+        """Make the file with its tables, for its owner alone; Conflict if there is one. It appears whole or not at all."""
         try:
             make_folders(path.parent)
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(descriptor)
+            try:
+                with translated(path), closing(_connect(Path(name))) as connection:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    metadata.create_all(connection)
+                    connection.exec_driver_sql(f"PRAGMA application_id={kind}")
+                    connection.exec_driver_sql("COMMIT")
+                os.link(name, path)
+            finally:
+                Path(name).unlink()
             sync_folder(path.parent)
         except FileExistsError:
             raise Conflict(f"{path}: expected no state file there yet, found one") from None
         except OSError as error:
             raise StoreError(f"{path}: the state file could not be created: {error.strerror}") from error
-        return cls(path, kind, make=metadata)
+        return cls(path, kind)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -101,21 +114,6 @@ class StateFile:
         if self._broken:
             raise StoreError(f"{self.path}: {self._broken}", hint="start again")
         return self._connection
-
-    def _begin(self, kind: int, make: MetaData | None) -> None:
-        connection = self._connection
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            if make is not None:
-                make.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA application_id={kind}")
-            found = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            if found != kind:
-                raise VerificationError(f"{self.path}: expected a state file of kind {kind:08x}, found {found:08x}")
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
-            raise
 
 
 def _connect(path: Path) -> Connection:

@@ -241,9 +241,10 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
             whole[content.digest] = file
     for file in files["records"]:
         report.check(file, partial(prove_record, file, history))
+    gone = report.attempt("recalls", partial(withdrawn, shown, whole)) or {}
     for statement in shown:
         tried = {content.digest for content in contents.values()}
-        report.attempt(statement.ref, partial(check_content, statement, history, whole, tried, report))
+        report.attempt(statement.ref, partial(check_content, statement, history, whole, tried, gone, report))
     if not report.lines:
         report.add("missing", "bundle", "there is nothing to check: expected receipts, or a log with its checkpoint")
 
@@ -348,21 +349,43 @@ def lines_of(file: str) -> Iterator[bytes]:
             yield line
 
 
-def check_content(statement: "Statement", history: "History", whole: dict[str, str], tried: set[str], report: Report) -> None:
+def withdrawn(shown: list["Statement"], whole: dict[str, str]) -> dict[str, int]:
+    """The shards that a shown recall names, itself or through a dataset, and its entry: their bytes need not be at hand."""
+    corrected, gone = {statement.amends for statement in shown}, dict[str, int]()
+    parts = {s.ref: digest_at(s.body, "parts.digest") for s in shown if s.kind == "dataset"}
+    for statement in shown:
+        targets = digest_at(statement.body, "targets.digest") if statement.kind == "recall" else None
+        if targets not in whole or statement.ref in corrected:
+            continue
+        for line in lines_of(whole[targets]):
+            target = get(canonical(line[:-1]), "object", str)
+            file = whole.get(parts.get(target, ""))
+            shards = [get(canonical(part[:-1]), "shard", str) for part in lines_of(file)] if file else [target]
+            gone.update(dict.fromkeys(shards, statement.seq))
+    return gone
+
+
+def check_content(
+    statement: "Statement", history: "History", whole: dict[str, str], tried: set[str], gone: dict[str, int], report: Report
+) -> None:
     """Report the content of a shown shard or dataset that is not in the bundle; of other kinds it is only noted.
 
-    `whole` are the files that were proved; what is in `tried` but not there has a line of its own already.
+    `whole` are the files that were proved; what is in `tried` but not there has a line of its own already. What is
+    withdrawn (`gone`) may be left out.
     """
     if statement.kind not in SUBJECTS:
         return
     needed, digest = statement.kind in ("shard", "dataset"), digest_at(statement.body, SUBJECTS[statement.kind])
     if digest not in tried and digest != hashlib.sha256().hexdigest():
         text = f"its object {SUBJECTS[statement.kind]}, {digest}, is not in the bundle"
-        report.add("missing" if needed else "noted", statement.ref, text)
+        by = gone.get(statement.ref, gone.get(statement.amends or ""))
+        if by is not None:
+            text += f": entry {by} withdraws it"
+        report.add("missing" if needed and by is None else "noted", statement.ref, text)
     if statement.kind == "dataset" and digest in whole:
         for part in sorted({get(canonical(line[:-1]), "shard", str) for line in lines_of(whole[digest])}):
             shard = history.shards.get(part)
-            if shard is None or shard.file not in tried:
+            if part not in gone and (shard is None or shard.file not in tried):
                 text = f"of {part}, a part of it, the {'statement' if shard is None else 'file'} is not in the bundle"
                 report.add("missing", statement.ref, text)
 
@@ -575,6 +598,7 @@ class Statement(NamedTuple):
     shard: Shard | None
     signers: list[str]
     by: str
+    amends: str | None
 
 
 class History:
@@ -630,7 +654,7 @@ class History:
         if kind == "shard":
             shard = Shard(seq, list(signers), digest_at(body, "file"), digest_at(body, "record_root"), get(body, "rows", int))
         names = list(names_in(predicate))
-        statement = Statement(seq, leaf, kind, f"{kind}:{identity}", body, names, shard, list(signers), by)
+        statement = Statement(seq, leaf, kind, f"{kind}:{identity}", body, names, shard, list(signers), by, header.get("amends"))
         self.ids.add(identity)
         self._take(statement, body, signers)
         return statement

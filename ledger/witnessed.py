@@ -5,12 +5,14 @@ nothing in it is needed to make the log again. If it is lost, the witnesses are 
 as each says "existed by then": at most one a witness every ten seconds while the log grows (100 bytes, with ML-DSA-44 2.5 kB).
 """
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, String, Table, or_, select, update
+from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, Select, String, Table, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from inbond.ledger import checkpoints, notes
@@ -20,7 +22,7 @@ from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
 from inbond.ledger.statefile import StateFile
-from inbond.schemas.errors import Conflict, InvalidInput, NotFound, VerificationError
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound, StoreError, VerificationError
 
 FILE = "witnessed.db"
 LONGEST_WAIT = 3600.0  # seconds; a later turn than that can only come from a clock that was wrong
@@ -68,21 +70,16 @@ class Turn:
 
 
 class Witnessed:
-    """The file of one log, made when it is not there. For many threads and processes."""
+    """The file of one log, made when there is something to keep. For many threads and processes."""
 
     def __init__(self, folder: Path) -> None:
-        path = folder / FILE
-        try:
-            self._file = StateFile(path, _KIND)
-        except NotFound:
-            try:
-                self._file = StateFile.create(path, _KIND, _METADATA)
-            except Conflict:  # another process has made it just now
-                self._file = StateFile(path, _KIND)
+        self._path = folder / FILE
+        self._lock = threading.Lock()
+        self._opened: StateFile | None = None
 
     def claim(self, url: str, now: float, lease: float) -> Turn | None:
         """Take the turn to ask a server, for `lease` seconds; None when it is not due or somebody else has it."""
-        with self._file.writing() as connection:
+        with self._made().writing() as connection:
             connection.execute(upsert(_TURNS).on_conflict_do_nothing(), _row(Turn(url)))
             due = or_(_TURNS.c.next <= now, _TURNS.c.next > now + LONGEST_WAIT + lease)
             taken = connection.execute(update(_TURNS).where(_TURNS.c.url == url, due).values(asked=now, next=now + lease))
@@ -92,19 +89,18 @@ class Witnessed:
 
     def finish(self, turn: Turn, *, next: float, **changes: Any) -> None:
         """End a turn with what it has shown; the next one begins at `next`."""
-        with self._file.writing() as connection:
+        with self._made().writing() as connection:
             row = _row(replace(turn, next=next, **changes))
             connection.execute(update(_TURNS).where(_TURNS.c.url == turn.url).values(row))
 
     def turn(self, url: str) -> Turn:
         """How a server's last turn ended."""
-        with self._file.reading() as connection:
-            row = connection.execute(select(_TURNS).where(_TURNS.c.url == url)).first()
-            return _turn(row) if row else Turn(url)
+        rows = self._rows(select(_TURNS).where(_TURNS.c.url == url))
+        return _turn(rows[0]) if rows else Turn(url)
 
     def keep(self, head: Checkpoint, signatures: Iterable[NoteSignature]) -> None:
         """Keep verified cosignatures of a checkpoint of this log; of one key the first says the most."""
-        with self._file.writing() as connection:
+        with self._made().writing() as connection:
             for each in signatures:
                 row = {"size": head.size, "root": head.root, "name": each.name, "key_id": each.key_id, "blob": each.blob}
                 row["time"] = int.from_bytes(each.blob[:8], "big")
@@ -114,8 +110,7 @@ class Witnessed:
         """The cosignatures of a checkpoint, oldest first."""
         table = _COSIGNATURES
         query = select(table).where(table.c.size == head.size, table.c.root == head.root).order_by(table.c.time, table.c.name)
-        with self._file.reading() as connection:
-            return [NoteSignature(row.name, row.key_id, row.blob) for row in connection.execute(query)]
+        return [NoteSignature(row.name, row.key_id, row.blob) for row in self._rows(query)]
 
     def cosigned(self, note: bytes) -> bytes:
         """A signed checkpoint with all cosignatures that were kept for it."""
@@ -126,16 +121,14 @@ class Witnessed:
         """(size, time) of the largest checkpoint that a key has cosigned."""
         table = _COSIGNATURES
         query = select(table.c.size, table.c.time).where(table.c.name == name, table.c.key_id == key_id)
-        with self._file.reading() as connection:
-            row = connection.execute(query.order_by(table.c.size.desc()).limit(1)).first()
-            return (row.size, row.time) if row else None
+        rows = self._rows(query.order_by(table.c.size.desc()).limit(1))
+        return (rows[0].size, rows[0].time) if rows else None
 
     def accepted(self, reader: LedgerReader, policy: TrustPolicy, above: int = 0) -> bytes | None:
         """The newest checkpoint larger than `above` that a policy accepts, with its cosignatures; None if there is none yet."""
         sizes = select(_COSIGNATURES.c.size).where(_COSIGNATURES.c.size > above, _COSIGNATURES.c.size <= reader.size).distinct()
-        with self._file.reading() as connection:
-            found = connection.execute(sizes.order_by(_COSIGNATURES.c.size.desc()).limit(1000)).scalars().all()
-        for size in dict.fromkeys((reader.size, *found)):
+        found = self._rows(sizes.order_by(_COSIGNATURES.c.size.desc()).limit(1000))
+        for size in dict.fromkeys((reader.size, *(row.size for row in found))):
             try:
                 note = self.cosigned(reader.checkpoint(size))
                 policy.open_checkpoint(note)
@@ -156,7 +149,34 @@ class Witnessed:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+
+    def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        """What a query finds; nothing where there is no file yet."""
+        file = self._there()
+        if file is None:
+            return ()
+        with file.reading() as connection:
+            return connection.execute(query).all()
+
+    def _there(self) -> StateFile | None:
+        with self._lock:
+            if self._opened is None:
+                with suppress(NotFound):
+                    self._opened = StateFile(self._path, _KIND)
+            return self._opened
+
+    def _made(self) -> StateFile:
+        found = self._there()
+        if found is None:
+            with suppress(Conflict):  # another process, or thread, has made it just now
+                StateFile.create(self._path, _KIND, _METADATA).close()
+            found = self._there()
+        if found is None:
+            raise StoreError(f"{self._path}: expected the file that was made just now, found none")
+        return found
 
 
 def with_cosignatures(receipt: Receipt, note: bytes) -> Receipt:

@@ -8,7 +8,7 @@ log/                           with `with_log`: the whole log as static files
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,8 +25,10 @@ from inbond.registry.mentions import named_objects, references
 from inbond.registry.objects import bare
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
+from inbond.registry.recorder import now
 from inbond.registry.training import runs
 from inbond.registry.versions import parts_of
+from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.errors import Conflict, VerificationError
 from inbond.schemas.statement import Statement
@@ -80,23 +82,27 @@ def export_dataset(
 
 
 def export_everything(registry: OpenRegistry, folder: Path, progress: Progress | None = None) -> Delivered:
-    """Write all entries, shards and objects of a registry's folder, and the log itself.
+    """Write all entries, shards and objects of a registry's folder, and the log itself; not the bytes of withdrawn shards.
 
     On record first are deliveries of every dataset's newest version, and of each shard that is in none of them.
     """
     _expect_empty(folder)
     with registry.reading() as reader:
         d, p = t.datasets.c, t.dataset_parts.c
+        every = list(reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars())
+        gone = {found.shard for found in withdrawn(reader.connection, every, now())}
         newest = {(row.owner, row.name): row.ref for row in reader.connection.execute(select(t.datasets).order_by(d.seq))}
-        covered = set(reader.connection.execute(select(p.shard).where(p.dataset.in_(newest.values()))).scalars())
-        every = reader.connection.execute(select(t.shards.c.ref).order_by(t.shards.c.seq)).scalars()
-        leaving = [*newest.values(), *(shard for shard in every if shard not in covered)]
+        parts: dict[str, set[str]] = {ref: set() for ref in newest.values()}
+        for row in reader.connection.execute(select(p.dataset, p.shard).where(p.dataset.in_(parts)).distinct()):
+            parts[row.dataset].add(row.shard)
+        whole = {ref: shards for ref, shards in parts.items() if not shards & gone}
+        leaving = [*whole, *(shard for shard in every if shard not in gone.union(*whole.values()))]
     deliveries = [delivery.ref for ref in leaving for delivery in registry.place.deliver(object=ref)]
     folder.mkdir(parents=True, exist_ok=True)
     with registry.reading() as reader:
         refs = list(reader.connection.execute(select(t.things.c.ref).order_by(t.things.c.seq)).scalars())
         statements = {ref: statement_of(registry.log, reader, ref) for ref in refs}
-        shards, objects = _write_bytes(registry, folder, statements, None, progress)
+        shards, objects = _write_bytes(registry, folder, statements, None, progress, gone)
         _write_receipts(folder, {seq: reader.receipt(seq) for seq in range(reader.size)})
         (folder / "log").mkdir()
         export(reader, folder / "log")
@@ -153,9 +159,14 @@ def _closure(registry: OpenRegistry, about: Iterable[str]) -> dict[str, Statemen
 
 
 def _write_bytes(
-    registry: OpenRegistry, folder: Path, statements: Mapping[str, Statement], under: str | None, progress: Progress | None
+    registry: OpenRegistry,
+    folder: Path,
+    statements: Mapping[str, Statement],
+    under: str | None,
+    progress: Progress | None,
+    gone: Collection[str] = (),
 ) -> tuple[int, int]:
-    """Write the shards and the other objects that the statements name; returns how many of each."""
+    """Write the shards, but those that are `gone`, and the other objects that the statements name; returns how many of each."""
     shards: dict[str, str] = {}
     others: dict[str, str] = {}
     for ref, made in statements.items():
@@ -164,6 +175,8 @@ def _write_bytes(
             file = digests.pop(0)
             if isinstance(made.header.amends, UnsetType) or file not in shards:  # a correction is of the same file
                 shards[file] = ref
+            if ref in gone or made.header.amends in gone:
+                shards.pop(file, None)
         if not isinstance(made.body, Terms):  # an archived text may be somebody else's to give
             others.update(dict.fromkeys(digests, ref))
     total = len(shards) + len(others)

@@ -119,7 +119,10 @@ def expect_not_withdrawn(found: Sequence[Withdrawal], what: str) -> None:
         )
 
 
-WITHOUT_IT = "inbond dataset list   (pull a version without these rows, in a run of another --run NAME)"
+WITHOUT_IT = (
+    "inbond dataset list, and pull a version that does not hold these rows, under another --run NAME\n"
+    "inbond dataset trim DATASET makes one"
+)
 
 
 def teachers_behind(connection: Connection, shards: Iterable[str], limit: int = 2**62) -> set[str]:

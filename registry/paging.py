@@ -277,6 +277,7 @@ def _lists() -> dict[type, _List]:
             func.count(w.shard.distinct()).label("shards"),
             func.sum(w.last - w.first).label("rows"),
             shard=_in(w.ref, hit.c.ref, hit.c.shard, "shard"),
+            dataset=_in(w.ref, hit.c.ref, p.dataset, "dataset", where=p.shard == hit.c.shard),
             category=_is(w.category),
             action=_is(w.action),
         ),

@@ -15,7 +15,7 @@ from inbond.ledger.export import Progress as LogProgress
 from inbond.ledger.export import export
 from inbond.ledger.highwater import state_folder
 from inbond.ledger.rebuild import rebuild
-from inbond.registry import catalogue, checking, deciding, declaring, delivering, enrolling, importing, recalling
+from inbond.registry import catalogue, checking, deciding, declaring, delivering, enrolling, importing, recalling, versions
 from inbond.registry.gate import Ruled
 from inbond.registry.home import OPERATOR_ROLES, Home, create
 from inbond.registry.impact import Impact
@@ -46,14 +46,15 @@ class Registry(OpenRegistry):
         accept_clock: bool = False,
         token: str | None = None,
         keys: str | Path | None = None,
-        policy: str | None = None,
+        policy: str | Path | None = None,
         genesis: str | None = None,
     ) -> "Registry":
         """Open the registry in a folder, or the one that an http or https URL serves.
 
-        For a server: `token` lets in, `keys` is the folder of your keys, `policy` the text of the trust policy that its log
-        is held to, `genesis` the hex leaf hash of its entry 0. What is not given comes from the environment (INBOND_TOKEN or
-        INBOND_TOKEN_FILE, INBOND_KEYS, INBOND_POLICY, INBOND_GENESIS).
+        For a server: `token` lets in, `keys` is the folder of your keys, `policy` the trust policy that its log is held to
+        (its text, or a file's path as a Path), `genesis` the hex leaf hash of its entry 0. What is not given comes from the
+        environment: INBOND_TOKEN or INBOND_TOKEN_FILE, INBOND_KEYS, INBOND_POLICY, INBOND_GENESIS.
+
         Raises NotFound for a folder without a registry.
         """
         if is_address(place):
@@ -127,6 +128,10 @@ class Registry(OpenRegistry):
     def recall(self, ref: str, *, reason: str, category: str, **options: Any) -> recalling.Recalled:
         """Withdraw a shard, rows of it, a dataset version, or all shards of a teacher; see `recalling.recall`."""
         return recalling.recall(self, ref, reason=reason, category=category, **options)
+
+    def trim(self, dataset: str) -> versions.Version:
+        """Put a version of a dataset on record without the rows that are withdrawn; see `versions.trim_dataset`."""
+        return versions.trim_dataset(self, dataset)
 
     def lift_recall(self, ref: str, *, reason: str) -> recalling.Recalled:
         """Take a recall back, with the compliance key."""

@@ -1,19 +1,24 @@
-"""Dataset versions: immutable lists of parts, each version extending the one before."""
+"""Dataset versions: immutable lists of parts, each version extending the one before.
 
-from collections.abc import Sequence
+A version stays what it is; rows that are withdrawn are left out of the versions that follow.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from msgspec import UNSET, UnsetType
 
-from inbond.registry.listing import ListedDataset
+from inbond.registry.listing import ListedDataset, ListedRecall
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Said
+from inbond.registry.recorder import Said, now
+from inbond.registry.training.layout import merged
 from inbond.schemas import canonical
+from inbond.schemas.canonical import MAX_INTEGER
 from inbond.schemas.declared import Reason, unknown
-from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import Role
-from inbond.schemas.statements import Dataset, DatasetCounts, PartLine
+from inbond.schemas.statements import Dataset, DatasetCounts, PartLine, Recall, TargetLine
 
 SPLIT = "train"
 
@@ -30,8 +35,9 @@ class Version:
 def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()) -> Version:
     """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
 
-    Where the newest version has all of them already, it is returned as it is. `first` are statements that go on record
-    with it, before it. When another process takes the version's name in between, the next one is tried.
+    Withdrawn rows are left out. Where the newest version has all of `shards` already, it is returned as it is. `first` are
+    statements that go on record with it, before it. When another process takes the version's name in between, the next one
+    is tried.
     """
     label, _, wanted = name.partition("@")
     for attempt in range(_ATTEMPTS):
@@ -70,6 +76,27 @@ def parts_of(registry: OpenRegistry, dataset: str) -> list[PartLine]:
     return [canonical.convert(line, PartLine, what=f"parts of {dataset}") for line in lines]
 
 
+def trim_dataset(registry: OpenRegistry, name: str) -> Version:
+    """Put a version of `name` on record that has the newest version's parts without the rows that are withdrawn now.
+
+    Where none of them is, the newest version is returned as it is. Raises NotFound for a dataset that is not ours, and
+    InvalidInput where nothing would be left.
+    """
+    label = name.partition("@")[0]
+    every = versions_of(registry, label)
+    if not every:
+        raise NotFound(f"no dataset of ours is called {label!r}", hint="inbond dataset list")
+    before = parts_of(registry, every[-1].ref)
+    lines = _standing(registry, every[-1].ref, before, ())
+    if lines == before:
+        return Version(every[-1].ref, every[-1].name, is_new=False)
+    if not lines:
+        raise InvalidInput(f"{every[-1].name}: expected rows that are not withdrawn, found none")
+    body = _body(registry, label, "", every, lines)
+    recorded = registry.record("dataset", body, Role.PRODUCER)
+    return Version(recorded.ref, f"{label}@{body.version}", is_new=True)
+
+
 def _next_version(
     registry: OpenRegistry, label: str, wanted: str, shards: Sequence[tuple[str, int]]
 ) -> tuple[Dataset | None, Version]:
@@ -78,16 +105,23 @@ def _next_version(
     newest = every[-1] if every else None
     lines = parts_of(registry, newest.ref) if newest else []
     present = {line.shard for line in lines}
-    added = [(ref, size) for ref, size in shards if ref not in present]
-    if newest is not None and not added:
+    added = [PartLine(shard=ref, rows=((0, size),), split=SPLIT, count=size) for ref, size in shards if ref not in present]
+    lines = _standing(registry, newest.ref if newest else None, lines, added)
+    if newest is not None and not any(line.shard not in present for line in lines):
         return None, Version(newest.ref, newest.name, is_new=False)
-    lines += [PartLine(shard=ref, rows=((0, size),), split=SPLIT, count=size) for ref, size in added]
+    if not lines:
+        raise InvalidInput(f"dataset {label}: expected rows that are not withdrawn, found none")
+    return _body(registry, label, wanted, every, lines), Version("", "", is_new=True)
+
+
+def _body(registry: OpenRegistry, label: str, wanted: str, every: Sequence[ListedDataset], lines: Sequence[PartLine]) -> Dataset:
+    """A version of `label` with the parts `lines`, after `every` version there is."""
     splits: dict[str, int] = {}
     for line in lines:
         splits[line.split] = splits.get(line.split, 0) + line.count
     taken = {item.version for item in every}
-    previous: str | UnsetType = UNSET if newest is None else newest.ref
-    body = Dataset(
+    previous: str | UnsetType = UNSET if not every else every[-1].ref
+    return Dataset(
         policy=unknown(Reason.NOT_YET),
         name=label,
         version=wanted or next(str(n) for n in count(len(every) + 1) if str(n) not in taken),
@@ -102,4 +136,52 @@ def _next_version(
         licence=unknown(),
         previous=previous,
     )
-    return body, Version("", "", is_new=True)
+
+
+# -- what is withdrawn -----------------------------------------------------------------------------------------------------------
+
+
+def _standing(
+    registry: OpenRegistry, dataset: str | None, lines: Sequence[PartLine], added: Sequence[PartLine]
+) -> list[PartLine]:
+    """The parts of a version, and those added to it, without the rows that are withdrawn now."""
+    recalls = {item.ref: item for item in registry.every(ListedRecall, dataset=dataset)} if dataset else {}
+    if added and registry.place.page(ListedRecall, limit=1).items:
+        known = registry.place.things(line.shard for line in added)  # those that are about to go on record are withdrawn by nobody
+        recalls |= {item.ref: item for shard in known for item in registry.every(ListedRecall, shard=shard)}
+    time = now()
+    gone: dict[str, list[tuple[int, int]]] = {}
+    for ref in [ref for ref, item in recalls.items() if item.effective <= time]:
+        if registry.thing(ref).newest == ref:
+            for shard, first, last in _withdrawn_by(registry, ref):
+                gone.setdefault(shard, []).append((first, last))
+    left = [_without(line, merged(gone[line.shard])) if line.shard in gone else line for line in (*lines, *added)]
+    return [line for line in left if line is not None]
+
+
+def _withdrawn_by(registry: OpenRegistry, recall: str) -> Iterable[tuple[str, int, int]]:
+    """The rows that a recall names."""
+    body: Recall = registry.place.statement(recall).body
+    for line in registry.place.lines(body.targets, recall):
+        target = canonical.convert(line, TargetLine, what=f"targets of {recall}")
+        if target.object.startswith("dataset:"):
+            for part in parts_of(registry, target.object):
+                yield from ((part.shard, first, last) for first, last in part.rows)
+        else:
+            ranges = ((0, MAX_INTEGER),) if isinstance(target.rows, UnsetType) else target.rows
+            yield from ((target.object, first, last) for first, last in ranges)
+
+
+def _without(line: PartLine, gone: Sequence[tuple[int, int]]) -> PartLine | None:
+    """A part without some of its rows, None where nothing of it is left."""
+    left = []
+    for first, last in line.rows:
+        for start, end in gone:
+            if first < min(start, last):
+                left.append((first, min(start, last)))
+            first = max(first, min(end, last))
+        if first < last:
+            left.append((first, last))
+    if not left:
+        return None
+    return PartLine(shard=line.shard, rows=tuple(left), split=line.split, count=sum(last - first for first, last in left))

@@ -41,11 +41,13 @@ def encode(value: Any) -> bytes:
 
 
 @overload
-def decode(data: bytes, *, what: str = ...) -> Any: ...
+def decode(data: bytes, *, what: str = ..., within: int = ...) -> Any: ...
 @overload
-def decode(data: bytes, type: type[T], *, what: str = ...) -> T: ...
-def decode(data: bytes, type: Any = Any, *, what: str = "value") -> Any:
+def decode(data: bytes, type: type[T], *, what: str = ..., within: int = ...) -> T: ...
+def decode(data: bytes, type: Any = Any, *, what: str = "value", within: int = 0) -> Any:
     """Parse canonical bytes, into `type` (a msgspec struct or any annotation) where one is given.
+
+    `within` says how deep the value is nested in one that is not looked at.
 
     Raises InvalidInput, naming `what`, for bytes that are not JSON, break a rule of this module, do not fit `type`, or
     do not re-encode to themselves.
@@ -68,7 +70,7 @@ def decode(data: bytes, type: Any = Any, *, what: str = "value") -> Any:
     # A walk in Python costs several times the decoding; most types of ours cannot hold what the rules exclude.
     if not keeps_rules:
         try:
-            check(msgspec.json.decode(data))
+            check(msgspec.json.decode(data), within)
         except InvalidInput as error:
             raise InvalidInput(f"{what}: {error.message}") from None
     return value

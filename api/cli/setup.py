@@ -64,7 +64,8 @@ def demo(session: Session, dir: Path) -> None:
         "size": ended.size,
         "seconds": round(ended.seconds, 1),
     }
-    session.output.say(f"look around: cd {dir}; inbond lineage demo-lab/grandpupil; inbond verify")
+    session.output.say(f"look around: cd {dir}; inbond lineage demo-lab/grandpupil; inbond report list; inbond verify")
+    session.output.say(f"serve it: inbond --registry {dir} serve      (or: make serve)")
     session.output.answer(data, [ended.line])
 
 

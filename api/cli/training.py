@@ -10,11 +10,12 @@ import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.details import listed
-from inbond.api.cli.output import pairs, plural, samples_of, style, table
+from inbond.api.cli.output import pairs, plural, samples_of, short, style, table
 from inbond.api.cli.progress import Tell, progress
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError
 
 if TYPE_CHECKING:
+    from inbond.registry.gate import Reason
     from inbond.registry.listing import ListedRun
     from inbond.registry.registry import Registry
     from inbond.registry.shards.records import Record
@@ -45,15 +46,24 @@ def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
                 "verdict": each.verdict.value,
                 "decision": each.decision,
                 "text": each.text,
+                "rule": each.rule,
+                "recall": each.recall,
+                "shard": each.shard,
             }
             for each in ruled.reasons
         ]
-        rows = [(each["teacher"], each["terms"] or "none on record", _words(each["verdict"])) for each in reasons]
+        rows = [_row(each, said) for each, said in zip(ruled.reasons, reasons, strict=True)]
         data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons}
         lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
         session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
         if ruled.verdict is not Verdict.PERMITTED:
             raise refusal(ruled, who, called)
+
+
+def _row(reason: "Reason", said: dict[str, Any]) -> tuple[str, str, str]:
+    if reason.rule == "recall-1":
+        return short(reason.shard or "more shards"), f"withdrawn: {short(reason.recall or 'by recalls')}", _words(said["verdict"])
+    return said["teacher"], said["terms"] or "none on record", _words(said["verdict"])
 
 
 @command(

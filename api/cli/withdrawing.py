@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inbond.api.cli.commands import Session, command
+from inbond.api.cli.data import dataset
 from inbond.api.cli.dates import expect_date
 from inbond.api.cli.output import pairs, plural, short, style, table, when
 
@@ -75,7 +76,21 @@ def recall(
     facts = pairs([("rows", what), ("category", category), ("action", given.get("action")), ("from", when(done.effective))])
     session.output.answer(_data(done), [first, *(f"  {line}" for line in facts), "", *_reached(impact)])
     if not lift:
-        session.output.say("to go on without these rows: inbond dataset list, and pull a version that does not hold them")
+        session.output.say("to go on without these rows: inbond dataset trim DATASET, and pull that version")
+
+
+@command("trim", "inbond dataset trim chat", of=dataset)
+@click.argument("name")
+def trim(session: Session, name: str) -> None:
+    """Make a version of a dataset without withdrawn rows.
+
+    It has the parts of the newest version, but for the rows that a recall withdraws now.
+    """
+    with session.open() as registry:
+        version = registry.trim(name)
+        data = {"dataset": version.ref, "name": version.name, "unchanged": not version.is_new}
+    told = f"{version.name} on record" if version.is_new else f"{version.name} holds no withdrawn rows: nothing to do"
+    session.output.answer(data, [told])
 
 
 def _reached(impact: "Impact") -> list[str]:
@@ -92,9 +107,7 @@ def _reached(impact: "Impact") -> list[str]:
         lines.append(style("this list was cut off: there is more", "yellow"))
     left = sum(item.kind == "delivery" for item in impact.affected)
     if left:
-        lines.append(
-            style(f"bytes are out: {plural(left, 'delivery', 'deliveries')}, which nothing here can take back", "yellow")
-        )
+        lines.append(style(f"bytes are out: {plural(left, 'delivery', 'deliveries')}, which nobody here can take back", "yellow"))
     if impact.open_runs:
         names = ", ".join(short(named[run]) for run in impact.open_runs[:3])
         more = f" and {len(impact.open_runs) - 3} more" if len(impact.open_runs) > 3 else ""

@@ -21,12 +21,14 @@ from inbond.api.demo import corpus
 from inbond.api.demo.model import STUDENT, Example, LanguageModel, Vocabulary
 from inbond.api.demo.remote import Socket, served, token_for, trainer
 from inbond.registry.delivering import export_everything
+from inbond.registry.disclosure import recording, verifying
 from inbond.registry.home import CONFIG, Home
 from inbond.registry.lineage import Answer
 from inbond.registry.registry import Registry
 from inbond.schemas.errors import InbondError, PolicyDenied
 
 ORIGIN = "demo.example/inbond"
+REPORTS = "reports"
 BASE_STEPS, ALIGNED_STEPS, EPOCHS, BATCH, SEGMENT = 160, 140, 7, 32, 220
 
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -198,21 +200,26 @@ class _Story:
         token = token_for(self.registry, "island-models", "provider")
         party = self.registry.resolve("island-models", "party").partition(":")[2]
         answer = server.ask(f"/v1/parties/{party}/students?clock=consumed", token)
+        names = answer["names"]  # a provider hears the names of what is its own; students are references to it
         for each in answer["students"]:
-            names, how = answer["names"], "directly" if each["depth"] == 1 else f"over {each['depth']} steps"
-            self.show(f"{names[each['student']]} from {names[each['teacher']]}, {how} ({each['basis']})")
-        reached = {answer["names"][each["student"]] for each in answer["students"]}
-        if not {"demo-lab/pupil@1", "demo-lab/grandpupil@1"} <= reached:
-            raise InbondError(f"who learned: expected both students, found {', '.join(sorted(reached)) or 'none'}")
-        run = self.registry.thing(self.registry.resolve("first-lessons", "run"))
-        receipt = self.work / "receipt"
-        (receipt / "receipts").mkdir(parents=True)
-        proof = server.text(f"/v1/ledger/entries/{run.entry}/receipt", token_for(self.registry, "demo-lab", "auditor"))
-        (receipt / "receipts" / f"{run.entry}.tlog-proof").write_bytes(proof)
-        code, lines = self.verify(receipt)
+            how = "directly" if each["depth"] == 1 else f"over {each['depth']} steps"
+            self.show(f"{each['student'][:20]}… from {names[each['teacher']]}, {how} ({each['basis']}, {each['first'][:10]})")
+        expected = {self.registry.resolve(f"demo-lab/{name}", "student") for name in ("pupil", "grandpupil")}
+        if (reached := {each["student"] for each in answer["students"]}) != expected:
+            raise InbondError(
+                f"who learned: expected {', '.join(sorted(expected))}, found {', '.join(sorted(reached)) or 'none'}"
+            )
+        run = self.registry.thing(self.registry.resolve("first-lessons", "run")).entry
+        receipts = self.work / "receipts" / "receipts"
+        receipts.mkdir(parents=True)
+        auditor = token_for(self.registry, "demo-lab", "auditor")
+        keys = {entry for key in server.ask("/v1/keys", auditor)["items"] for entry in key["entries"]}
+        for entry in sorted({run, *keys}):  # whose keys signed it is on record as well
+            (receipts / f"{entry}.tlog-proof").write_bytes(server.text(f"/v1/ledger/entries/{entry}/receipt", auditor))
+        code, lines = self.verify(receipts.parent)
         if code != 0:
             raise InbondError(f"receipt: expected inbond-verify to accept it, found exit {code}: {lines[-1] if lines else ''}")
-        self.show(f"receipt of entry {run.entry}, which opened the first run: {lines[-1]}")
+        self.show(f"entry {run}, which opened the first run, and the {len(keys)} that enrolled keys: {lines[-1]}")
 
     def withdrawal(self, server: Socket) -> None:
         """A shard is withdrawn; whoever asks to read it next is refused."""
@@ -247,6 +254,18 @@ class _Story:
         teachers = answer.reached("teacher")
         if len(teachers) != 3:
             raise InbondError(f"lineage: expected three teachers over two hops, found {len(teachers)}")
+
+    def reports(self) -> None:
+        """Both disclosures of the first student, made from the ledger, and every figure computed again."""
+        self.say("What must be disclosed about the first student? Two reports, made from the ledger alone")
+        for template in ("eu-summary", "ca-ab2013"):
+            made = recording.make(self.registry, "demo-lab/pupil", template, self.registry.folder / REPORTS / template)
+            checked = verifying.verify(self.registry, made.files[1])
+            if checked.verdict != "proved":
+                raise InbondError(f"report {template}: expected it proved, found {'; '.join(checked.unchecked)}")
+            missing = sum(gap.required for gap in made.report.gaps)
+            self.show(f"{template}: entry {made.recorded.seq}, {missing} facts missing, each with the command that supplies it")
+            self.show(f"  {made.files[1]}")
 
     def outside(self) -> Path:
         """Everything goes to a folder, which another process checks with the policy alone."""

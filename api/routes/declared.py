@@ -31,7 +31,7 @@ _MOMENT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9
 _MOST: Final = 2**53 - 1
 
 Id = Annotated[str, PathParameter(pattern=_HEX_32, description="The id in the statement's header.")]
-Seq = Annotated[int, PathParameter(ge=0, le=_MOST, description="The place of an entry in the log.")]
+Seq = Annotated[str, PathParameter(pattern="^(?:0|[1-9][0-9]{0,15})$", description="The place of an entry in the log.")]
 AsOf = Annotated[
     int | None, QueryParameter(ge=1, le=_MOST, description="The tree size that the answer is about; the newest unless given.")
 ]

@@ -26,7 +26,7 @@ _OCTETS: Final = "application/octet-stream"
 _PUBLIC_FOR_EVER: Final = f"public, {IMMUTABLE}"
 _PRIVATE_FOR_EVER: Final = f"private, {IMMUTABLE}"
 
-Level = Annotated[int, PathParameter(ge=0, le=5, description="The level of a tile.")]
+Level = Annotated[str, PathParameter(pattern="^[0-5]$", description="The level of a tile.")]
 Number = Annotated[
     str, PathParameter(pattern="^[/x0-9.p]+$", description="The number of a tile in groups of three digits, and its width.")
 ]
@@ -50,7 +50,7 @@ def checkpoint(served: NamedDependency[Served]) -> Response[str]:
 
 
 @get(
-    "/ledger/tile/{level:int}/{number:path}",
+    "/ledger/tile/{level:str}/{number:path}",
     sync_to_thread=True,
     media_type=_OCTETS,
     **told("get_tile", PUBLIC, tags=("ledger",)),
@@ -59,8 +59,8 @@ def tile(served: NamedDependency[Served], level: Level, number: Number) -> Respo
     """A tile of hashes (C2SP tlog-tiles), full, or as wide as it was at some size."""
     name = _tile_name(f"tile/{level}{number}")
     with served.place.reading() as reader:
-        _check_there(name, reader.size >> (TILE_HEIGHT * level))
-        data = reader.tile(level, name.n)[: 32 * name.width]
+        _check_there(name, reader.size >> (TILE_HEIGHT * int(level)))
+        data = reader.tile(int(level), name.n)[: 32 * name.width]
     return Response(data, media_type=_OCTETS, headers={"cache-control": _PUBLIC_FOR_EVER})
 
 
@@ -88,11 +88,11 @@ def consistency(served: NamedDependency[Served], old: Size, new: Size) -> Respon
     return answer(Consistency(old, new, [to_base64(value) for value in proof]))
 
 
-@get("/v1/ledger/entries/{seq:int}", sync_to_thread=True, **told("get_entry", PUBLIC, tags=("ledger",)))
+@get("/v1/ledger/entries/{seq:str}", sync_to_thread=True, **told("get_entry", PUBLIC, tags=("ledger",)))
 def entry(served: NamedDependency[Served], who: NamedDependency[Principal | None], seq: Seq) -> Response[dict[str, object]]:
     """The bytes of an entry, for auditors and whoever may see the statement in it."""
     with served.place.reading() as reader:
-        data = reader.entry(seq)
+        data = reader.entry(int(seq))
     if (hidden := _hidden(served, who, data)) is not None:
         raise refuse_to_show(who, hidden)
     headers = {"cache-control": _PRIVATE_FOR_EVER}
@@ -100,7 +100,7 @@ def entry(served: NamedDependency[Served], who: NamedDependency[Principal | None
 
 
 @get(
-    "/v1/ledger/entries/{seq:int}/receipt",
+    "/v1/ledger/entries/{seq:str}/receipt",
     sync_to_thread=True,
     media_type="text/plain",
     **told("get_receipt", PUBLIC, tags=("ledger",)),
@@ -110,7 +110,7 @@ def receipt(
 ) -> Response[str]:
     """The receipt of an entry (C2SP tlog-proof), with its bytes for whoever may see the statement in it."""
     with served.place.reading() as reader:
-        found = reader.receipt(seq, size)
+        found = reader.receipt(int(seq), size)
     if found.extra is not None and _hidden(served, who, found.extra) is not None:
         found = dataclasses.replace(found, extra=None)
     return as_text(found.to_bytes())

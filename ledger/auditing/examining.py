@@ -6,7 +6,6 @@ handed back in bulk. This module runs in worker processes and imports accordingl
 """
 
 import re
-from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64, unhexlify
 from hashlib import sha256
 from typing import get_args
@@ -24,7 +23,7 @@ from inbond.schemas.errors import InbondError, VerificationError
 from inbond.schemas.kinds import KINDS
 from inbond.schemas.scalars import Moment
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Genesis, Key
+from inbond.schemas.statements import Genesis, Key, Seen
 
 MAX_SIGNATURES = 16
 
@@ -45,12 +44,16 @@ class Keys:
 
 
 class Examine(msgspec.Struct, frozen=True, tag=True):
-    """Entries in a row to be examined, `first` the seq of the first; `signatures` says whether theirs are checked."""
+    """Entries in a row to be examined, `first` the seq of the first.
+
+    `signatures` says whether theirs are checked, `payloads` whether the hashes of their payloads are wanted.
+    """
 
     first: int
     origin: str
     entries: list[bytes]
     signatures: bool
+    payloads: bool
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -107,10 +110,22 @@ def examine(task: Examine, keys: Keys) -> Examined:
 def brought_keys(statement: Statement) -> list[PublicKey]:
     """The keys that a statement makes known: those of genesis, an enrolled one, that of a run."""
     body = statement.body
+    if not _brings(type(body)):
+        return []
     texts: list[object] = [getattr(body, "public_key" if isinstance(body, Key) else "run_key", None)]
     if isinstance(body, Genesis):
         texts = [*body.admins, body.registry_key]
     return [PublicKey.from_base64(text) for text in texts if isinstance(text, str)]
+
+
+_bringing: dict[type, bool] = {}
+
+
+def _brings(body: type) -> bool:
+    found = _bringing.get(body)
+    if found is None:
+        found = _bringing[body] = issubclass(body, Genesis | Key) or hasattr(body, "run_key")
+    return found
 
 
 # An entry whose bytes match, payload aside, is one that `parse_entry` takes; any other is handed to it.
@@ -123,6 +138,7 @@ _TAIL = re.compile(
 )
 _EACH = re.compile(_SIGNATURE)
 _MOMENT = re.compile(get_args(Moment)[1].pattern)
+_base64 = msgspec.json.Decoder(bytes)
 _PAE = b"DSSEv1 %d %b " % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode())
 
 Signatures = list[tuple[str, bytes]]
@@ -141,7 +157,7 @@ class _Examination:
         self._payloads: list[bytes] = []
         self._kinds: list[str] = []
         self._groups: dict[tuple[type, tuple[str, ...]], Group] = {}
-        self._last_seen: object = None
+        self._last_seen: Seen | None = None
         self._seen: list[tuple[int, int, bytes]] = []
         self._unseen: list[int] = []
         self._brought: list[bytes] = []
@@ -152,22 +168,26 @@ class _Examination:
         """Examine the next entry; raises what is wrong with it."""
         payload, signatures, kind, prev, time = self._read(data)
         statement = statements.read(payload)
+        header = statement.header
         if statement.kind != kind:
             raise VerificationError(f"expected kind {statement.kind} as its statement says, found {kind}")
-        header = statement.header
         if header.registry != self._task.origin:
             raise VerificationError(f"header.registry: expected {self._task.origin}, found {header.registry}")
-        if self._link is not None and prev != self._link:
+        if prev != self._link and self._link is not None:
             raise VerificationError(
                 f"expected prev {self._link.decode()}, the leaf hash of the entry before, found {prev.decode()}"
             )
         index = len(self._leaves)
-        self._prev = self._prev or prev
-        self._verify(index, statement, payload, signatures)
-        self._note_seen(index, statement)
+        for key in brought_keys(statement):
+            if self._keys.add(key):
+                self._brought.append(key.raw)
+        if self._task.signatures:
+            self._verify(index, payload, signatures)
+        if header.seen is None or header.seen != self._last_seen:
+            self._note_seen(index, header.seen)
         if time != self._times[1]:
             self._check_time(time)
-        keyids = tuple([keyid for keyid, _ in signatures])
+        keyids = (signatures[0][0],) if len(signatures) == 1 else tuple([keyid for keyid, _ in signatures])
         group = self._groups.get((type(statement.body), keyids))
         if group is None:
             group = Group(kind, KINDS[kind].roles_of(statement.body), keyids, [])
@@ -175,9 +195,11 @@ class _Examination:
         group.at.append(index)
         leaf = sha256(b"\x00" + data)
         self._link = leaf.hexdigest().encode()
+        self._prev = self._prev or prev
         self._leaves.append(leaf.digest())
         self._ids.append(header.id)
-        self._payloads.append(sha256(payload).digest())
+        if self._task.payloads:
+            self._payloads.append(sha256(payload).digest())
         self._kinds.append(kind)
         self._signatures += len(signatures)
         self.seq += 1
@@ -215,13 +237,11 @@ class _Examination:
         keyid, signature, more, kind, prev, seq, time = match.groups()
         if seq != b"%d" % self.seq:
             raise VerificationError(f"expected seq {self.seq}, found {seq.decode()}")
-        encoded = data[len(_HEAD) : end]
         try:
-            payload = a2b_base64(encoded, strict_mode=True)
-        except Base64Error:
+            payload = _base64.decode(data[len(_HEAD) - 1 : end + 1])  # twice as fast as binascii
+        except msgspec.MsgspecError:
             raise self._refusal(data) from None
-        # Strict but for unused bits, which only the last three bytes can have.
-        if len(payload) > MAX_PAYLOAD or b2a_base64(payload[-(len(payload) % 3 or 3) :], newline=False) != encoded[-4:]:
+        if len(payload) > MAX_PAYLOAD or b2a_base64(payload, newline=False) != data[len(_HEAD) : end]:
             raise self._refusal(data)
         signatures = [(keyid.decode(), a2b_base64(signature))]
         if more:
@@ -252,12 +272,7 @@ class _Examination:
             raise VerificationError(f"expected a time of {self._times[1]} or later, found {time}")
         self._times = [self._times[0] or time, time]
 
-    def _verify(self, index: int, statement: Statement, payload: bytes, signatures: Signatures) -> None:
-        for key in brought_keys(statement):
-            if self._keys.add(key):
-                self._brought.append(key.raw)
-        if not self._task.signatures:
-            return
+    def _verify(self, index: int, payload: bytes, signatures: Signatures) -> None:
         signed = b"%b%d %b" % (_PAE, len(payload), payload)
         for keyid, signature in signatures:
             found = self._keys.get(keyid)
@@ -267,12 +282,11 @@ class _Examination:
             if not found.verify(signature, signed):
                 raise VerificationError(f"envelope: expected a valid signature by {keyid}, found one that does not verify")
 
-    def _note_seen(self, index: int, statement: Statement) -> None:
-        seen = statement.header.seen
+    def _note_seen(self, index: int, seen: Seen | None) -> None:
         if seen is None:
             self._unseen.append(index)
-        elif seen != self._last_seen:
-            if not 0 < seen.size <= self.seq:
-                raise VerificationError(f"header.seen: expected a size from 1 to {self.seq}, found {seen.size}")
-            self._last_seen = seen
-            self._seen.append((index, int(seen.size), bytes.fromhex(seen.root.removeprefix("sha256:"))))
+            return
+        if not 0 < seen.size <= self.seq:
+            raise VerificationError(f"header.seen: expected a size from 1 to {self.seq}, found {seen.size}")
+        self._last_seen = seen
+        self._seen.append((index, int(seen.size), bytes.fromhex(seen.root.removeprefix("sha256:"))))

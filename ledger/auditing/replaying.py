@@ -116,7 +116,7 @@ class Replay:
         first = self.at
         for chunk in self._source.chunks(first, end, step) if first < end else ():
             signatures = self._options.signatures and first >= self._verified
-            task = Examine(first, self.claimed.origin, chunk.entries, signatures)
+            task = Examine(first, self.claimed.origin, chunk.entries, signatures, self._source.rows)
             under_way.append((chunk, workers.submit(task)))
             first += len(chunk.entries)
             if len(under_way) > 2 * workers.count:

@@ -83,7 +83,7 @@ def fill(sheet: Sheet, facts: Facts, earlier: Sequence[Earlier]) -> None:
 def _head(sheet: Sheet, facts: Facts, earlier: Sequence[Earlier]) -> None:
     party: Party = facts.provider.body
     sheet.fill("developer", party.legal_name.value_or(facts.provider.name))
-    sheet.claim("developer", "party.declared", [facts.provider.entry])
+    sheet.rest_on("developer", "party.declared", [facts.provider.entry])
     if is_missing(party.legal_name):
         sheet.missing("developer", "party.legal_name", facts.provider.name, "the legal name", "inbond operator set --facts FILE")
     items = [Item(text=facts.student.name)]
@@ -108,7 +108,7 @@ def _owners(sheet: Sheet, facts: Facts, datasets: dict[str, list[Given]]) -> Non
                 facts.ledger.name(teacher.party.known) if not isinstance(teacher.party.known, UnsetType) else "a party not known"
             )
             made.append(f"{thing.name} of {owner}")
-            sheet.claim("(a)(1)", "teachers.declared", [thing.entry])
+            sheet.rest_on("(a)(1)", "teachers.declared", [thing.entry])
             if is_missing(teacher.party):
                 sheet.missing(
                     "(a)(1)", "party", thing.name, "whose model it is", f"inbond declare {short(thing.ref)} --facts FILE"
@@ -123,7 +123,7 @@ def _owners(sheet: Sheet, facts: Facts, datasets: dict[str, list[Given]]) -> Non
         owner = source.body.owner.value_or("")
         of = f", of {facts.ledger.name(owner)}" if owner else ", whose owner is not on record"
         items.append(Item(text=f"{source.thing.name}{of} (prompts or other data)"))
-        sheet.claim("(a)(1)", "sources.declared", source.entries)
+        sheet.rest_on("(a)(1)", "sources.declared", source.entries)
     if items:
         sheet.fill("(a)(1)", Listing(items=tuple(items)))
 
@@ -132,7 +132,7 @@ def _purpose(sheet: Sheet, facts: Facts, datasets: dict[str, list[Given]]) -> No
     purpose = facts.body.purpose
     if not isinstance(purpose.known, UnsetType):
         sheet.fill("(a)(2)", f"Intended purpose: {purpose.known}")
-        sheet.claim("(a)(2)", "student.declared", [facts.student.entry])
+        sheet.rest_on("(a)(2)", "student.declared", [facts.student.entry])
     elif is_missing(purpose):
         supply = f"inbond declare {short(facts.student.ref)} --facts FILE"
         sheet.missing("(a)(2)", "purpose", facts.student.name, "the intended purpose of the system", supply)
@@ -167,7 +167,7 @@ def _types(sheet: Sheet, facts: Facts) -> None:
     types = sorted({each for _, content in found.known for each in content.types})
     if types:
         sheet.fill("(a)(4)", f"Content: {listed(types)}.")
-        sheet.claim("(a)(4)", "shards.declared", found.entries)
+        sheet.rest_on("(a)(4)", "shards.declared", found.entries)
     ask_for(sheet, facts, "(a)(4)", "content.types", found.missing, "the general characteristics of the data points")
 
 
@@ -179,7 +179,7 @@ def _rights(sheet: Sheet, facts: Facts) -> None:
 def _flag(sheet: Sheet, facts: Facts, id: str, name: str, what: str, flag: Callable[[Flags], Declared[Flag]]) -> None:
     """Yes where any shard is found to have it, No where all are found to have none; else what is missing."""
     found: Collected = collect(facts.shards.values(), lambda body: flag(body.flags))
-    sheet.claim(id, "shards.declared", found.entries)
+    sheet.rest_on(id, "shards.declared", found.entries)
     if any(value.value for _, value in found.known):
         sheet.fill(id, f"Do the datasets include {what}?", yes_no(True))
     elif found.is_whole and facts.shards:
@@ -218,7 +218,7 @@ def _processing(sheet: Sheet, facts: Facts) -> None:
     if rejected:
         sheet.fill("(a)(9)", f"On import {count(rejected, 'malformed record')} were left out.")
         sheet.rest_on("(a)(9)", "shards.measured", [shard.thing.made for shard in facts.shards.values()])
-    sheet.claim("(a)(9)", "shards.declared", found.entries)
+    sheet.rest_on("(a)(9)", "shards.declared", found.entries)
     ask_for(sheet, facts, "(a)(9)", "processing", found.missing, "whether the data was cleaned or modified, and to what end")
 
 
@@ -227,7 +227,7 @@ def _period(sheet: Sheet, facts: Facts, datasets: dict[str, list[Given]]) -> Non
         period = period_of(shards)
         if period:
             sheet.fill("(a)(10)", f"{name}: {months(period[0], period[1], live=period[2])}")
-            sheet.claim("(a)(10)", "shards.declared", [shard.thing.entry for shard in shards])
+            sheet.rest_on("(a)(10)", "shards.declared", [shard.thing.entry for shard in shards])
             continue
         found = collect(shards, lambda body: body.generated)
         ask_for(sheet, facts, "(a)(10)", "generated", found.missing, "when the outputs were made, and whether they still are")

@@ -28,8 +28,8 @@ def fill(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> None
 
 
 def _rest(sheet: Sheet, id: str, groups: Sequence[Group], routes: Routes, section: str) -> None:
-    sheet.claim(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
-    sheet.claim(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
+    sheet.rest_on(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
+    sheet.rest_on(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
     sheet.rest_on(id, "decisions.route_section", routes.ruled.get(section, ()))
 
 
@@ -64,6 +64,8 @@ def _crawled(sheet: Sheet, facts: Facts, groups: list[Group], openings: Openings
         else:
             text = "types of content, languages and regions of what was crawled"
             _lacking(sheet, "2.3.f", "content", group.name, text, group.source.body.content, ref)
+    for letter in "bcdefh":
+        _rest(sheet, f"2.3.{letter}", groups, routes, "2.3")
     tick(sheet, "2.3.g", groups)
 
 
@@ -115,13 +117,15 @@ def _users(sheet: Sheet, groups: list[Group], openings: Openings, routes: Routes
     for group in (*of_services, *of_model):
         service = group.source.body.user_service.value_or("the model itself") if group.source else ""
         sheet.fill("2.4.c", f"{service}: {group.description()}")
+    _rest(sheet, "2.4.c", groups, routes, "2.4")
     tick(sheet, "2.4.d", groups)
 
 
 def _others(sheet: Sheet, facts: Facts, groups: list[Group], openings: Openings, routes: Routes) -> None:
     if not openings.question("2.6.a", bool(groups), "2.6"):
         return openings.skip("2.6.a", "2.6.b", "2.6.c")
-    _rest(sheet, "2.6.a", groups, routes, "2.6")
+    for id in ("2.6.a", "2.6.b"):
+        _rest(sheet, id, groups, routes, "2.6")
     for group in groups:
         kind = group.source.body.category.value if group.source else "outputs"
         by = "people" if kind == "human" else "no other category"

@@ -22,7 +22,7 @@ def fill(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> None
     licensed = _section(facts, routes, "2.2.1")
     if openings.question("2.2.1.a", bool(licensed), "2.2.1"):
         tick(sheet, "2.2.1.b", licensed)
-        _describe_entries(sheet, "2.2.1.a", licensed, routes, "2.2.1")
+        _rest_on(sheet, "2.2.1.a", licensed, routes, "2.2.1")
     else:
         openings.skip("2.2.1.a", "2.2.1.b")
     _private(sheet, facts, routes, openings)
@@ -31,8 +31,8 @@ def fill(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> None
 def tick(sheet: Sheet, id: str, groups: Sequence[Group]) -> None:
     """The modalities of groups; one of which they are not known is missing."""
     sheet.fill(id, boxes(tuple(MODALITIES.values()), {each for group in groups for each in group.modalities}))
-    sheet.claim(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
-    sheet.claim(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
+    sheet.rest_on(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
+    sheet.rest_on(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
     for group in groups:
         if not group.modalities and group.source:
             supply = f"inbond declare {short(group.source.thing.ref)} --facts FILE"
@@ -43,9 +43,9 @@ def _section(facts: Facts, routes: Routes, section: str) -> list[Group]:
     return groups_of(facts, routes.shards_in(section), routes.sources_in(section))
 
 
-def _describe_entries(sheet: Sheet, id: str, groups: Sequence[Group], routes: Routes, section: str) -> None:
-    sheet.claim(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
-    sheet.claim(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
+def _rest_on(sheet: Sheet, id: str, groups: Sequence[Group], routes: Routes, section: str) -> None:
+    sheet.rest_on(id, "shards.declared", [seq for group in groups if not group.source for seq in group.entries])
+    sheet.rest_on(id, "sources.declared", [seq for group in groups if group.source for seq in group.entries])
     sheet.rest_on(id, "decisions.route_section", routes.ruled.get(section, ()))
 
 
@@ -53,7 +53,8 @@ def _public(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> N
     groups = _section(facts, routes, "2.1")
     if not openings.question("2.1.a", bool(groups), "2.1"):
         return openings.skip("2.1.a", "2.1.b", "2.1.c", "2.1.d", "2.1.e")
-    _describe_entries(sheet, "2.1.a", groups, routes, "2.1")
+    for id in ("2.1.a", "2.1.c", "2.1.d"):
+        _rest_on(sheet, id, groups, routes, "2.1")
     tick(sheet, "2.1.b", groups)
     sizes = _Sizes(facts, groups)
     large = [group for group in groups if sizes.is_large(group)]
@@ -143,7 +144,8 @@ def _private(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> 
     groups = _section(facts, routes, "2.2.2")
     if not openings.question("2.2.2.a", bool(groups), "2.2.2"):
         return openings.skip("2.2.2.a", "2.2.2.b", "2.2.2.c", "2.2.2.d", "2.2.2.e")
-    _describe_entries(sheet, "2.2.2.a", groups, routes, "2.2.2")
+    for id in ("2.2.2.a", "2.2.2.c", "2.2.2.d"):
+        _rest_on(sheet, id, groups, routes, "2.2.2")
     tick(sheet, "2.2.2.b", groups)
     named = [group for group in groups if group.url]
     others = [group for group in groups if not group.url]

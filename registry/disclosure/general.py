@@ -92,7 +92,7 @@ def _provider(sheet: Sheet, facts: Facts) -> None:
 def _party(sheet: Sheet, facts: Facts, id: str, thing: Thing, supply: str) -> None:
     """A party's legal name and contact."""
     body: Party = thing.body
-    sheet.claim(id, "party.declared", [thing.entry])
+    sheet.rest_on(id, "party.declared", [thing.entry])
     if isinstance(body.legal_name.known, UnsetType):
         sheet.fill(id, thing.name)
         sheet.missing(id, "party.legal_name", thing.name, "the legal name", supply)
@@ -110,7 +110,7 @@ def _representative(sheet: Sheet, facts: Facts) -> None:
     domicile = body.domicile.value_or("")
     if domicile[:2] in EU_MEMBERS or domicile == "EU":
         sheet.not_applicable("1.1.b", f"the provider is established in the Union ({domicile})")
-        sheet.claim("1.1.b", "party.declared", [facts.provider.entry])
+        sheet.rest_on("1.1.b", "party.declared", [facts.provider.entry])
         return
     if not domicile:
         text = "where the provider is established: outside the Union a representative must be named"
@@ -141,14 +141,14 @@ def _names(sheet: Sheet, facts: Facts) -> None:
 
 def _dependencies(sheet: Sheet, facts: Facts) -> None:
     """Models that the weights start from; models whose outputs were trained on stand in 2.5 and nowhere here."""
-    sheet.claim("1.2.b", "ancestry.weights", [facts.student.entry])
+    sheet.rest_on("1.2.b", "ancestry.weights", [facts.student.entry])
     on_market, others = [], []
     for origin in facts.body.initialised_from:
         model = facts.ledger.thing(origin.model)
         teacher = model.body if isinstance(model.body, Teacher) else None
         market = origin.eu_market if origin.eu_market.is_known or teacher is None else teacher.eu_market
         summary = origin.summary if origin.summary.is_known or teacher is None else teacher.summary
-        sheet.claim("1.2.b", "weights.declared", [model.entry])
+        sheet.rest_on("1.2.b", "weights.declared", [model.entry])
         if isinstance(market.known, UnsetType):
             text = "whether the model whose weights it starts from is on the Union market"
             supply = f"inbond declare {short(model.ref if teacher else facts.student.ref)} --facts FILE"
@@ -221,7 +221,7 @@ def _types(sheet: Sheet, facts: Facts, ticked: set[str]) -> None:
     types = sorted({each for _, content in found.known for each in content.types})
     if types:
         sheet.fill("1.3.c", f"{listed(sorted(ticked))}: {listed(types)}")
-    sheet.claim("1.3.c", "shards.declared", found.entries)
+    sheet.rest_on("1.3.c", "shards.declared", found.entries)
     without = found.missing + [shard for shard, content in found.known if not content.types]
     ask_for(sheet, facts, "1.3.c", "content.types", without, "the types of content")
     if found.lost:
@@ -251,7 +251,7 @@ def _latest(sheet: Sheet, facts: Facts) -> None:
         sheet.fill("1.3.d", f"{month(max(days.values()))} at the earliest; not known of {count(len(without), 'shard')}")
     elif without and not open_:
         sheet.not_known("1.3.d", "no date is on record, and it is recorded that none can be had")
-    sheet.claim("1.3.d", "shards.declared", [shard.thing.entry for ref, shard in facts.shards.items() if ref in days])
+    sheet.rest_on("1.3.d", "shards.declared", [shard.thing.entry for ref, shard in facts.shards.items() if ref in days])
     if facts.releases:
         newest: Release = facts.releases[-1].body
         if isinstance(newest.continuous.known, UnsetType):
@@ -260,7 +260,7 @@ def _latest(sheet: Sheet, facts: Facts) -> None:
         else:
             sheet.fill("1.3.d", "Is the model continuously trained on new or dynamic data after that date?")
             sheet.fill("1.3.d", yes_no(newest.continuous.known))
-            sheet.claim("1.3.d", "releases.declared", [facts.releases[-1].entry])
+            sheet.rest_on("1.3.d", "releases.declared", [facts.releases[-1].entry])
 
 
 def _languages(sheet: Sheet, facts: Facts) -> None:
@@ -270,7 +270,7 @@ def _languages(sheet: Sheet, facts: Facts) -> None:
         sheet.fill("1.3.e", f"Official languages of the Union: {listed(union)}")
     if others:
         sheet.fill("1.3.e", f"Other languages: {listed(others)}")
-    sheet.claim("1.3.e", "shards.declared", found.entries)
+    sheet.rest_on("1.3.e", "shards.declared", found.entries)
     without = found.missing + [shard for shard, content in found.known if not content.languages]
     ask_for(sheet, facts, "1.3.e", "content.languages", without, "the languages")
     if found.lost:
@@ -282,14 +282,14 @@ def _regions(sheet: Sheet, facts: Facts) -> None:
     regions = sorted({region for _, content in found.known for region in content.regions})
     if regions:
         sheet.fill("1.3.f", f"Regions: {listed(regions)}")
-        sheet.claim("1.3.f", "shards.declared", found.entries)
+        sheet.rest_on("1.3.f", "shards.declared", found.entries)
 
 
 def _comments(sheet: Sheet, facts: Facts) -> None:
     tokenizers = sorted({each.tokenizer for each in facts.measured.values() if each.tokens is not None})
     named = [facts.ledger.name(each) if each.startswith("teacher:") else each for each in tokenizers]
     if named:
-        sheet.fill("1.3.g", f"Tokens are counted with the tokenizer of {listed(named)}.")
+        sheet.fill("1.3.g", f"Where tokens are stated, they are counted with the tokenizer of {listed(named)}.")
         sheet.rest_on("1.3.g", "shards.measured", [shard.thing.made for shard in facts.shards.values()])
     ended = [run for run in facts.runs.values() if run.closed and run.closed.body.outcome.value in ("abandoned", "failed")]
     if ended:

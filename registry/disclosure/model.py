@@ -86,7 +86,7 @@ def report_model(
             released=bool(facts.releases),
             missing=sum(gap.required for gap in sheet.gaps),
             sections=sections,
-            gaps=tuple(sheet.gaps),
+            gaps=tuple(sorted(sheet.gaps, key=lambda gap: kind.form.place(gap.field))),
             lints=(*lints(sections), *(Lint(field=field, text=text) for field, text in sheet.remarks)),
             queries=sheet.queries(),
         )

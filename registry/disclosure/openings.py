@@ -46,6 +46,9 @@ class Openings:
         reasons = self.reasons(*sections)
         if yes or not reasons:
             self.sheet.fill(id, yes_no(yes))
+            if not yes:
+                self.sheet.rest_on(id, "shards.declared", [shard.thing.entry for shard in self.facts.shards.values()])
+                self.sheet.rest_on(id, "runs.closed", [run.closed.entry for run in self.facts.runs.values() if run.closed])
         else:
             self.sheet.unsettled(id, f"No cannot be said: {'; '.join(reasons)}")
             self._unanswered.add(id)

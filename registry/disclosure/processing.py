@@ -35,7 +35,7 @@ def fill(sheet: Sheet, facts: Facts) -> None:
             items = tuple(Item(text=policy.name, url=policy.url) for policy in operator.policies)
             sheet.fill("3.1.c", Listing(items=items))
         for id in ("3.1.a", "3.1.b", "3.1.c", "3.2.a"):
-            sheet.claim(id, "operator.declared", seqs)
+            sheet.rest_on(id, "operator.declared", seqs)
     steps = [step for shard in facts.shards.values() for step in shard.body.processing.value_or(())]
     if steps:
         removed: dict[tuple[str, str, str], int] = {}
@@ -47,7 +47,7 @@ def fill(sheet: Sheet, facts: Facts) -> None:
             for (step, tool, purpose), gone in sorted(removed.items())
         )
         sheet.fill("3.3.a", Listing(items=items))
-        sheet.claim("3.3.a", "shards.declared", [s.thing.entry for s in facts.shards.values() if s.body.processing.is_known])
+        sheet.rest_on("3.3.a", "shards.declared", [s.thing.entry for s in facts.shards.values() if s.body.processing.is_known])
 
 
 def _document(sheet: Sheet, facts: Facts, id: str, fact: str, stated: Declared[str]) -> None:

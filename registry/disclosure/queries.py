@@ -30,3 +30,6 @@ QUERIES = MappingProxyType(
         "weights.declared": "what the newest statements about models declare that the student starts from",
     }
 )
+
+CLAIMS = frozenset(name for name in QUERIES if name.endswith(".declared")) | {"ancestry.weights"}
+"""Queries for what somebody's word is: the others find what the ledger has on record as done or measured."""

@@ -16,7 +16,7 @@ import jinja2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from inbond.registry.disclosure.document import Disclosure, Label, State, decode
+from inbond.registry.disclosure.document import Disclosure, Field, Label, State, Table, decode
 from inbond.registry.disclosure.wording import count, day
 from inbond.schemas.statement import digest_of
 
@@ -104,6 +104,11 @@ def linked(text: str, url: object) -> Markup:
     return Markup("{} ({})").format(shown(text), shown(url))
 
 
+def has_table(field: Field) -> bool:
+    """Whether a field needs the whole width."""
+    return any(isinstance(block, Table) for block in field.blocks)
+
+
 def entries(item: Any) -> str:
     """The entries of evidence or of a figure, in words."""
     listed = ", ".join(map(str, item.entries))
@@ -116,7 +121,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(shown=shown, figure=figure, linked=linked, entries=entries, day=day, anchor=_anchor)
+    made.filters.update(shown=shown, figure=figure, has_table=has_table, linked=linked, entries=entries, day=day, anchor=_anchor)
     return made
 
 

@@ -25,8 +25,9 @@ class Open:
 
 @dataclass
 class Routes:
-    """The sections of shards and sources. `teachers` holds (shard, teacher, role) of those that belong to 2.5.
+    """The sections of shards and sources.
 
+    `teachers` holds (shard, teacher, role) of those that belong to 2.5, `maybe` of those of which that is an open question.
     `ruled` are the entries of the rulings that were needed, by section; `idle` those that say other than the rules do.
     `unknown` lists shards by facts about their prompts that are not known.
     """
@@ -34,6 +35,7 @@ class Routes:
     shards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
     teachers: list[tuple[str, str, ModelRole]] = field(default_factory=list)
+    maybe: list[tuple[str, str, ModelRole]] = field(default_factory=list)
     open: list[Open] = field(default_factory=list)
     ruled: dict[str, set[int]] = field(default_factory=dict)
     idle: list[tuple[Decided, str, tuple[str, ...]]] = field(default_factory=list)
@@ -72,17 +74,18 @@ def routes_of(facts: Facts) -> Routes:
         found = route(known)
         about = _About(shard.datasets[0] if shard.datasets else ref, ref, shard.datasets, None)
         sections = _settle(facts, routes, ref, about, found, questions)
-        routes.shards[ref] = sections
+        routes.shards[ref] = sections or ()
         routes.reasons[ref] = "; ".join(found.reasons)
         for fact in found.unknown:
             routes.unknown.setdefault(fact, []).append(ref)
         for model in shard.body.models:
-            if model.role in MAKERS:
-                if "2.5" in sections:
-                    routes.teachers.append((ref, model.teacher, model.role))
-                continue
-            hand = _settle(facts, routes, ref, replace(about, teacher=model.teacher), route_hand(model.role, known), questions)
-            if "2.5" in hand:
+            hand = sections
+            if model.role not in MAKERS and sections is not None and "2.5" in sections:
+                of_model = replace(about, teacher=model.teacher)
+                hand = _settle(facts, routes, ref, of_model, route_hand(model.role, known), questions)
+            if hand is None:
+                routes.maybe.append((ref, model.teacher, model.role))
+            elif "2.5" in hand:
                 routes.teachers.append((ref, model.teacher, model.role))
     for ref, source in facts.sources.items():
         if source.in_training:
@@ -136,8 +139,8 @@ def _prompts(fact: Declared[tuple[PromptSource, ...]]) -> tuple[Prompts, ...] | 
     return tuple(Prompts(category, trained) for category, trained in sorted(said, key=str))
 
 
-def _settle(facts: Facts, routes: Routes, object: str, about: _About, found: Routed, open: _Questions) -> tuple[str, ...]:
-    """The sections that the rules or a ruling give; what neither settles goes on the list of questions.
+def _settle(facts: Facts, routes: Routes, object: str, about: _About, found: Routed, open: _Questions) -> tuple[str, ...] | None:
+    """The sections that the rules or a ruling give; None for what neither settles, which goes on the list of questions.
 
     Prompts that were trained on stand under their sources, not here.
     """
@@ -153,7 +156,7 @@ def _settle(facts: Facts, routes: Routes, object: str, about: _About, found: Rou
             routes.ruled.setdefault(section, set()).add(ruling.ruled)
     else:
         open.setdefault((about.subject, about.teacher, found.questions), []).append(object)
-        sections = ()
+        return None
     return tuple(sorted({section for section in sections if section != NOWHERE}))
 
 
@@ -179,4 +182,4 @@ def _source(facts: Facts, routes: Routes, source: UsedSource, open: _Questions) 
         return tuple(sorted(sections))
     asked = Routed(questions=("synthetic data that came beside the registry's shards: no statement says who made it",))
     about = _About(source.thing.ref, source.thing.ref, (), None)
-    return tuple(sorted({*sections, *_settle(facts, routes, source.thing.ref, about, asked, open)}))
+    return tuple(sorted({*sections, *(_settle(facts, routes, source.thing.ref, about, asked, open) or ())}))

@@ -19,7 +19,7 @@ from inbond.registry.disclosure.document import (
     State,
     Text,
 )
-from inbond.registry.disclosure.queries import QUERIES
+from inbond.registry.disclosure.queries import CLAIMS, QUERIES
 from inbond.schemas.statement import digest_of
 
 
@@ -52,6 +52,10 @@ class Form:
     follows: str
     parts: tuple[Part, ...]
 
+    def place(self, id: str) -> int:
+        """The place of a field among all fields."""
+        return [asked.id for part in self.parts for asked in part.fields].index(id)
+
     @property
     def digest(self) -> str:
         """The digest of everything that the form asks, and of the words in which it asks."""
@@ -66,7 +70,7 @@ class Form:
 class _Entered:
     blocks: list[Block] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
+    evidence: dict[str, set[int]] = field(default_factory=dict)
     state: State | None = None
     reason: str = ""
 
@@ -85,17 +89,10 @@ class Sheet:
         """Write into a field; a string is a paragraph."""
         self._entered[id].blocks += [Text(paragraphs=(block,)) if isinstance(block, str) else block for block in blocks]
 
-    def rest_on(self, id: str, query: str, entries: Iterable[int], label: Label = Label.RECORDED) -> None:
-        """Say what a field rests on."""
-        listed = sorted(set(entries))
-        if listed:
-            found = Evidence(query=self._query(query), label=label, entries=tuple(listed[:SHOWN_ENTRIES]), count=len(listed))
-            if found not in self._entered[id].evidence:
-                self._entered[id].evidence.append(found)
-
-    def claim(self, id: str, query: str, entries: Iterable[int]) -> None:
-        """Say whose word a field rests on: the entries of statements that declare it."""
-        self.rest_on(id, query, entries, Label.CLAIMED)
+    def rest_on(self, id: str, query: str, entries: Iterable[int]) -> None:
+        """Say what a field rests on: a query and the entries that it found, none of them twice."""
+        if listed := set(entries):
+            self._entered[id].evidence.setdefault(self._query(query), set()).update(listed)
 
     def figure(self, id: str, name: str, value: int | str, unit: str, query: str, entries: Iterable[int]) -> None:
         """Put a figure in a field, with the entries that it is counted from."""
@@ -168,6 +165,12 @@ class Sheet:
             state=state,
             blocks=tuple(entered.blocks),
             figures=tuple(entered.figures),
-            evidence=tuple(entered.evidence),
+            evidence=tuple(_evidence(query, seqs) for query, seqs in sorted(entered.evidence.items()) if seqs),
             **fields,
         )
+
+
+def _evidence(query: str, entries: set[int]) -> Evidence:
+    listed = sorted(entries)
+    label = Label.CLAIMED if query in CLAIMS else Label.RECORDED
+    return Evidence(query=query, label=label, entries=tuple(listed[:SHOWN_ENTRIES]), count=len(listed))

@@ -19,7 +19,10 @@ from inbond.registry.disclosure.sheet import Sheet
 from inbond.registry.disclosure.wording import count, day, is_missing, listed, months, share, short, why_not
 from inbond.registry.intake import MAKERS
 from inbond.registry.shares import Figures, StageTotal, shares_of
-from inbond.schemas.statements import Teacher, Terms, Verdict
+from inbond.schemas.statements import ModelRole, Teacher, Terms, Verdict
+
+Hands = list[tuple[str, str, ModelRole]]
+"""(shard, teacher, role)."""
 
 VERDICTS = {
     Verdict.PERMITTED: "permitted",
@@ -34,9 +37,10 @@ def fill(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> None
     """Fill in 2.5."""
     groups: list[Group] = groups_of(facts, routes.shards_in("2.5"), routes.sources_in("2.5"))
     if not openings.question("2.5.a", bool(groups), "2.5"):
-        return openings.skip("2.5.a", "2.5.b", "2.5.c", "2.5.d", "2.5.e")
+        openings.skip("2.5.a", "2.5.b", "2.5.c", "2.5.d", "2.5.e")
+        return _tables(sheet, facts, routes) if routes.maybe else None
     shards = [facts.shards[ref] for ref in routes.shards_in("2.5")]
-    sheet.claim("2.5.a", "shards.declared", [shard.thing.entry for shard in shards])
+    sheet.rest_on("2.5.a", "shards.declared", [shard.thing.entry for shard in shards])
     sheet.rest_on("2.5.a", "decisions.route_section", routes.ruled.get("2.5", ()))
     sheet.rest_on("2.5.a", "runs.opened", [run.thing.made for run in facts.runs.values()])
     tick(sheet, "2.5.b", groups)
@@ -47,8 +51,19 @@ def fill(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> None
     ask_for(
         sheet, facts, "2.5.e", "generated", collect(shards, lambda body: body.generated).missing, "when the outputs were made"
     )
-    _amounts(sheet, facts, routes)
-    _ways(sheet, facts, routes, ordered)
+    _tables(sheet, facts, routes)
+
+
+def _tables(sheet: Sheet, facts: Facts, routes: Routes) -> None:
+    """What is known of every model whose outputs belong here, or do so if an open question is decided that way."""
+    hands = [*routes.teachers, *routes.maybe]
+    teachers = facts.ledger.things(dict.fromkeys(teacher for _, teacher, _ in hands))
+    ordered = sorted(teachers.values(), key=lambda thing: thing.name)
+    if routes.maybe:
+        unsure = listed(sorted({facts.ledger.name(teacher) for _, teacher, _ in routes.maybe}))
+        sheet.fill("2.5.e", f"Not settled: whether outputs of {unsure} belong to this section. They are counted below.")
+    _amounts(sheet, facts, hands)
+    _ways(sheet, facts, hands, ordered)
     _documents(sheet, facts, ordered)
 
 
@@ -72,7 +87,7 @@ def _on_market(sheet: Sheet, teachers: list[Thing]) -> None:
             sheet.missing("2.5.c", "eu_market", thing.name, "whether the model is available on the market", _declare(thing))
         elif body.eu_market.known.value:
             items.append(Item(text=thing.name, url=link(body.summary)))
-            sheet.claim("2.5.c", "teachers.declared", [thing.entry])
+            sheet.rest_on("2.5.c", "teachers.declared", [thing.entry])
             if is_missing(body.summary):
                 text = "whether its provider has published a summary of its own, and where"
                 sheet.missing("2.5.c", "summary", thing.name, text, _declare(thing))
@@ -90,7 +105,7 @@ def _others(sheet: Sheet, facts: Facts, teachers: list[Thing]) -> None:
     unsaid = [thing.name for thing, market in markets if isinstance(market, UnsetType)]
     others = [thing for thing, market in markets if not isinstance(market, UnsetType) and not market.value]
     for thing in others:
-        sheet.claim("2.5.d", "teachers.declared", [thing.entry])
+        sheet.rest_on("2.5.d", "teachers.declared", [thing.entry])
         sheet.fill("2.5.d", f"{thing.name}: {_training_of(sheet, facts, thing)}")
     if unsaid:
         sheet.unsettled("2.5.d", f"whether these are on the market is not known (see 2.5.c): {listed(unsaid)}")
@@ -123,10 +138,10 @@ def _training_of(sheet: Sheet, facts: Facts, thing: Thing) -> str:
     return "; ".join(words) or "nothing more is on record"
 
 
-def _amounts(sheet: Sheet, facts: Facts, routes: Routes) -> None:
+def _amounts(sheet: Sheet, facts: Facts, hands: Hands) -> None:
     """Rows, tokens and samples of each model, role and stage, with shares of what was given in that stage."""
     shards: dict[tuple[str, str], list[str]] = {}
-    for ref, teacher, role in routes.teachers:
+    for ref, teacher, role in hands:
         shards.setdefault((facts.ledger.name(teacher), role.value), []).append(ref)
     rows = []
     for total in facts.shares.stages:
@@ -169,12 +184,12 @@ def _amount(name: str, role: str, part: Figures, total: StageTotal) -> tuple[str
     )
 
 
-def _ways(sheet: Sheet, facts: Facts, routes: Routes, teachers: list[Thing]) -> None:
+def _ways(sheet: Sheet, facts: Facts, hands: Hands, teachers: list[Thing]) -> None:
     """How and when each model's outputs were obtained, under which terms, and what the gate said."""
     rows = []
     for thing in teachers:
         body, granted = _body(thing), facts.granted.get(thing.ref)
-        given = [facts.shards[ref] for ref in dict.fromkeys(ref for ref, teacher, _ in routes.teachers if teacher == thing.ref)]
+        given = [facts.shards[ref] for ref in dict.fromkeys(ref for ref, teacher, _ in hands if teacher == thing.ref)]
         terms = sorted({ref for each in facts.shares.shares if each.teacher == thing.ref for ref in each.terms})
         verdicts = [VERDICTS[verdict] for verdict in granted.verdicts] if granted else []
         rows.append(
@@ -193,7 +208,7 @@ def _ways(sheet: Sheet, facts: Facts, routes: Routes, teachers: list[Thing]) -> 
             supply = f"inbond terms add FILE --teacher {thing.name} --effective YYYY-MM-DD"
             sheet.missing("2.5.e", "terms", thing.name, "the terms that governed its outputs", supply, required=False)
         sheet.rest_on("2.5.e", "grants.verdict", granted.entries if granted else ())
-        sheet.claim("2.5.e", "teachers.declared", [thing.entry])
+        sheet.rest_on("2.5.e", "teachers.declared", [thing.entry])
     columns = ("Model", "Outputs made", "Access", "On the market, own summary", "Terms", "Verdict of the gate")
     caption = "How each model's outputs were obtained"
     sheet.fill("2.5.e", Table(caption=caption, columns=columns, rows=tuple(rows)))

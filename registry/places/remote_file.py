@@ -44,13 +44,13 @@ class RemoteFile(io.RawIOBase):
             rest = max(self._size - self._position, 0)
             wanted = rest if size is None or size < 0 else min(size, rest)
             first, last = self._position, self._position + wanted
-            data = bytearray()
+            parts = []
             for number in range(first // PIECE, -(-last // PIECE)):
                 start = number * PIECE
                 view = memoryview(self._piece(number, -(-last // PIECE)))
-                data += view[max(first - start, 0) : last - start]
+                parts.append(view[max(first - start, 0) : last - start])
             self._position = last
-            return bytes(data)
+            return b"".join(parts)
 
     def readinto(self, buffer: object) -> int:
         """Fill `buffer`, unless the file ends before."""

@@ -275,14 +275,15 @@ def _body(response: httpx.Response, path: str, limit: int, unwanted: Callable[[]
     if encoding != "identity":
         raise VerificationError(f"the server's answer to {path}: expected plain bytes, found them encoded, {encoding[:40]!r}")
     until = time.monotonic() + _MAX_SECONDS
-    data = bytearray()
+    chunks, size = [], 0
     for chunk in response.iter_raw():
-        data += chunk
-        if len(data) > limit:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
             raise VerificationError(f"the server's answer to {path}: expected at most {limit} bytes, found more")
         if time.monotonic() > until or unwanted():
             raise StoreError(f"the server's answer to {path}: expected all of it within {_MAX_SECONDS:.0f} s, found less")
-    return bytes(data)
+    return b"".join(chunks)
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -27,8 +27,9 @@ class ShardReader:
     """One shard, opened by what its statement says.
 
     `source` is the store that holds it, or its file; `leaf_hashes` are the file's joined block hashes (without them they are
-    computed from the file: it is read once whole). `digest`, `block_root` and `record_root` are hex, with or without "sha256:". `name` is what errors call the
-    shard. Opening verifies the footer. May be used from several threads; reads take turns.
+    computed from the file: it is read once whole). `digest`, `block_root` and `record_root` are hex, with or without
+    "sha256:". `name` is what errors call the shard. Opening verifies the footer. May be used from several threads; reads
+    take turns.
 
     Raises NotFound, and VerificationError for bytes that are not those of the statement, or that are but do not hold a
     text shard of `rows` records.

@@ -11,13 +11,17 @@ from litestar import Litestar
 from inbond.api.app import create_app
 from inbond.api.auth import ANYONE_KNOWN, MEMBER, PUBLIC
 from inbond.api.auth import table as access_table
+from inbond.api.cli.main import INTERRUPTED, READER_LEFT
 from inbond.api.deadlines import Protocol
 from inbond.api.problems import ClientLeft
 from inbond.api.serving import config
 from inbond.api.settings import Settings
 from inbond.ledger.log import MAX_BATCH
 from inbond.registry import Registry
-from inbond.registry.learners import CLOCKS
+from inbond.registry.admission import _CHECKS
+from inbond.registry.clocks import CLOCKS
+from inbond.registry.disclosure.document import Gap
+from inbond.registry.disclosure.model import TEMPLATES
 from inbond.registry.lineage import MAX_HOPS
 from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shards.writer import MAX_ROWS, MAX_TEXT
@@ -61,6 +65,12 @@ def test_who_signs_what() -> None:
     assert found == {name: roles_in_words(kind) for name, kind in KINDS.items()}
 
 
+def test_kinds_without_a_flow() -> None:
+    text = (DOCS / "operations.md").read_text()
+    said = text[text.index("The format knows more kinds") : text.index("are refused until there is a flow")]
+    assert set(re.findall("`([a-z_]+)`", said)) == set(KINDS) - set(_CHECKS) - {"genesis"}
+
+
 def test_subjects() -> None:
     rows = table("formats", "kind")
     named = {kind: row[1] for row in rows[:-1] for kind in words(row[0])}
@@ -96,6 +106,7 @@ def test_lines_of_lists() -> None:
         "inputs of a run's close": statements.RunInputLine,
         "obligations of a release": statements.ObligationMetLine,
         "targets of a recall or erasure": statements.TargetLine,
+        "gaps of a report": Gap,
     }
     found = {row[0]: row[1] for row in table("formats", "list")}
     assert set(lines) <= set(found)
@@ -112,6 +123,11 @@ def test_columns() -> None:
     assert named == [name for name in TEXT_SCHEMA.names if name in named]
     skipped = TEXT_SCHEMA.names[TEXT_SCHEMA.names.index("input_ids") + 1 : -1]
     assert set(TEXT_SCHEMA.names) - set(named) == set(skipped)
+
+
+def test_templates() -> None:
+    forms = [kind.form for kind in TEMPLATES.values()]
+    assert table("disclosure", "template") == [[form.id, form.title, form.follows] for form in forms]
 
 
 def test_reasons_and_clocks() -> None:
@@ -188,6 +204,11 @@ def test_parameters_are_those_of_the_routes(app: Litestar) -> None:
             if "{collection}" not in path:
                 assert route is not None, cell
                 break
+
+
+def test_exit_codes() -> None:
+    said = {int(row[0]) for row in table("command-line", "exit code")}
+    assert said == {each.exit_code for each in family(InbondError)} | {0, INTERRUPTED, READER_LEFT}
 
 
 def test_problems_are_those_of_the_tree() -> None:

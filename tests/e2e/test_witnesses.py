@@ -78,10 +78,8 @@ def test_a_receipt_counts_only_with_the_quorum(warehouse: Path, tmp_path: Path) 
     known = warehouse / "policy.txt"
     log = known.read_text().splitlines()[0]
     keys = {name: tmp_path / f"{name}.key" for name in ("one", "two", "pq")}
-    vkeys = {
-        name: ok("witness", "key", path, "--name", f"w.example/{name}", *(["--kind", "ml-dsa-44"] if name == "pq" else []), "--json").json["vkey"]
-        for name, path in keys.items()
-    }  # fmt: skip
+    made = {name: ("witness", "key", path, "--name", f"w.example/{name}", "--json") for name, path in keys.items()}
+    vkeys = {name: ok(*line, *(["--kind", "ml-dsa-44"] if name == "pq" else [])).json["vkey"] for name, line in made.items()}
     with (
         serving(tmp_path, "first", known, keys["one"], keys["pq"]) as first,
         serving(tmp_path, "second", known, keys["two"]) as second,

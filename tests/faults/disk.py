@@ -137,6 +137,12 @@ def _follow(disk: Disk, descriptors: dict[int, _Open], name: str, a: list[str], 
             disk.names[new] = disk.names.pop(old)
             return b""
         return None
+    if name in ("link", "linkat"):
+        old, new = (_path(descriptors, *a[0:2]), _path(descriptors, *a[2:4])) if name == "linkat" else map(_string, a[:2])
+        if disk.under(old) or disk.under(new):
+            disk.names[new] = disk.names[old]
+            return b""
+        return None
     if name in ("unlink", "rmdir", "unlinkat", "mkdir", "mkdirat"):
         path = _path(descriptors, *a[:2]) if name.endswith("at") else _path(descriptors, "AT_FDCWD", a[0])
         if not disk.under(path):
@@ -148,7 +154,7 @@ def _follow(disk: Disk, descriptors: dict[int, _Open], name: str, a: list[str], 
         return b""
     if name == "write" and a[0] == "1":
         return _bytes(a[1])[:result]
-    if name in ("sync", "syncfs", "truncate", "link", "linkat", "symlink", "symlinkat"):
+    if name in ("sync", "syncfs", "truncate", "symlink", "symlinkat"):
         assert not any(disk.under(_string(each)) for each in a if each.startswith('"')), f"{name} is not replayed"
         return None
     opened = descriptors.get(int(a[0])) if a and a[0].isdigit() else None

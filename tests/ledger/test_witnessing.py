@@ -247,10 +247,10 @@ def test_a_witness_cannot_stop_a_log_with_its_word_alone(world: World, signed: b
     """It names a size that we do not hold: that counts only with our own key's signature."""
     stranger = world.log_key if signed else SigningKey.from_seed(ORIGIN, bytes([9] * 32))
     forged = checkpoints.sign(checkpoints.Checkpoint(ORIGIN, 1000, bytes(32)), [stranger])
-    with listening_to(lambda body: (409, SIZE, b"1000\n") if body else (200, {}, forged)) as (url, _):
-        with asking(world, trusted("a", KEYS[0], url)) as made:
-            made.cosign_now(wait=0.1)
-            [status] = made.status()
+    reply: Reply = lambda body: (409, SIZE, b"1000\n") if body else (200, {}, forged)  # noqa: E731
+    with listening_to(reply) as (url, _), asking(world, trusted("a", KEYS[0], url)) as made:
+        made.cosign_now(wait=0.1)
+        [status] = made.status()
     assert (status.evidence == forged) == signed
     if signed:
         with pytest.raises(StoreError, match="is behind"):
@@ -565,14 +565,26 @@ def test_a_receipt_gets_the_cosignatures_of_its_checkpoint(world: World, tmp_pat
 
 
 def test_two_processes_that_open_the_file_at_once_make_one(tmp_path: Path) -> None:
-    opened: list[Witnessed] = []
-    threads = [threading.Thread(target=lambda: opened.append(Witnessed(tmp_path))) for _ in range(8)]
+    opened = [Witnessed(tmp_path) for _ in range(8)]
+    claims: list[object] = []
+    threads = [
+        threading.Thread(target=lambda each: claims.append(each.claim("http://w", 100.0, 5.0)), args=[each]) for each in opened
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(opened) == 8
-    assert sum(each.claim("http://w", 100.0, 5.0) is not None for each in opened) == 1
+    assert sorted(claim is not None for claim in claims) == [False] * 7 + [True]
     assert sum(each.claim("http://w", 105.0, 5.0) is not None for each in opened) == 1
     for each in opened:
         each.close()
+
+
+def test_a_log_without_witnesses_has_no_file_of_them(world: World) -> None:
+    with asking(world, trusted("a", KEYS[0], None)) as made:
+        made.start()
+        assert made.cosign_now() == head(world)
+        assert made.status() == []
+        with world.log.reading() as reader:
+            assert made.kept.accepted(reader, world.policy) == head(world)
+    assert not (world.folder / FILE).exists()

@@ -112,8 +112,9 @@ class Family:
         plan = s.ReleasePlan(**{name: unknown() for name in s.ReleasePlan.__struct_fields__})
         body = s.Release(
             student=student, weights="sha256:" + "7" * 64, runs=(), merged_from=tuple(dict.fromkeys(merged)),
-            released=f"2026-0{1 + len(self.releases) % 9}-01", eu_market=unknown(), actual=plan, channels=(), parameters=unknown(),
-            modalities=(), flop=unknown(), mau=unknown(), continuous=unknown(), policy=unknown(), obligations=EMPTY_LIST,
+            released=f"2026-0{1 + len(self.releases) % 9}-01", eu_market=unknown(), actual=plan, channels=(),
+            parameters=unknown(), modalities=(), flop=unknown(), mau=unknown(), continuous=unknown(), policy=unknown(),
+            obligations=EMPTY_LIST,
         )  # fmt: skip
         ref = self.world.put("release", body, "trainer")
         self.releases.append((ref, student))

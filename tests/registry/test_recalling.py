@@ -12,7 +12,7 @@ from inbond.registry.recorder import now
 from inbond.registry.training.layout import Span
 from inbond.schemas import statements as s
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotPermitted, PolicyDenied
+from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statement import digest_of
 from inbond.schemas.statements import Verdict
 from tests.registry.scene import Scene
@@ -364,3 +364,51 @@ def test_rows_imported_later_under_the_same_name_are_free(world: World) -> None:
     file = messages(world.folder.parent / "more.jsonl", "more", 4)
     found = world.registry.import_files("messages", [file], teacher="acme/coder@2", dataset="fresh")
     assert len(list(world.registry.pull(found.name, student="lab/pupil", run="fresh"))) == 4
+
+
+# -- versions without them -------------------------------------------------------------------------------------------------------
+
+
+def parts(world: World, name: str) -> list[tuple[str, int, int]]:
+    return world.parts(world.ref(name, "dataset"))
+
+
+def test_a_trimmed_version_holds_what_is_not_withdrawn(world: World) -> None:
+    a, b, c = (part[0] for part in world.parts("chat"))
+    assert world.registry.trim("chat").is_new is False
+    recalled(world, (a, ((0, 2), (5, 6))), b)
+    recalled(world, (a, ((1, 3),)), (c, ((5, 6),)), effective="2026-01-05")
+    recalled(world, (c, ((0, 1),)), effective=NEVER)
+    lifted = recalled(world, (c, ((1, 2),)))
+    world.registry.lift_recall(lifted, reason="wrong")
+    found = world.registry.trim("chat")
+    assert (found.name, found.is_new) == ("chat@2", True)
+    assert parts(world, "chat") == [(a, 3, 5), (a, 6, 12), (c, 0, 5)]
+    assert [record.response for record in world.registry.pull("chat", student="lab/pupil", run="rest")] == [
+        f"chat answer {i}" for i in (3, 4, *range(6, 12), *range(24, 29))
+    ]
+    assert not world.registry.trim("chat").is_new
+    world.registry.recall("chat", reason="all", category="other")
+    with pytest.raises(InvalidInput, match="chat@2: expected rows that are not withdrawn"):
+        world.registry.trim("chat")
+    with pytest.raises(NotFound):
+        world.registry.trim("nothing")
+    world.check()
+
+
+def test_what_is_withdrawn_does_not_come_back_with_an_import(world: World) -> None:
+    registry, file = world.registry, world.folder.parent / "chat.jsonl"
+    a, b, c = (part[0] for part in world.parts("chat"))
+    recalled(world, a, (b, ((0, 6),)))
+    registry.trim("chat")
+    again = registry.import_files("messages", [file], teacher="acme/base@1", dataset="chat", max_rows=SHARD_ROWS, append=True)
+    assert again.unchanged
+    more = messages(world.folder.parent / "more.jsonl", "more", 2)
+    appended = registry.import_files("messages", [more], teacher="acme/base@1", dataset="chat", append=True)
+    assert parts(world, "chat") == [(b, 6, 12), (c, 0, 6), (appended.shards[0], 0, 2)]
+    other = registry.import_files("messages", [file], teacher="acme/base@1", dataset="other", max_rows=SHARD_ROWS)
+    assert parts(world, other.name) == [(b, 6, 12), (c, 0, 6)]
+    recalled(world, b, c)
+    with pytest.raises(InvalidInput, match="dataset third: expected rows that are not withdrawn"):
+        registry.import_files("messages", [file], teacher="acme/base@1", dataset="third", max_rows=SHARD_ROWS)
+    world.check()

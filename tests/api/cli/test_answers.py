@@ -180,7 +180,11 @@ def test_the_registry_may_be_named_in_every_place(warehouse: Path, monkeypatch: 
     monkeypatch.setenv("INBOND_REGISTRY", str(warehouse))
     assert ok("log", "head").out
     assert run("log", "head", "--registry", warehouse.parent).code == 7  # the line wins over the environment
-    assert run("log", "head", "--registry", "https://example.org").code == 2
+    assert run("log", "head", "--registry", "ftp://example.org").code == 2
+    assert "INBOND_POLICY" in run("log", "head", "--registry", "https://example.org").err
+    for words in (["doctor"], ["log", "export", "published"]):
+        done = run(*words, "--registry", "https://example.org")
+        assert (done.code, Path("published").exists()) == (2, False)
 
 
 def test_an_unexpected_error_is_one_line(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Server:
     world: World
     app: Litestar
     tokens: dict[str, str]
+    client: httpx.Client
     lines: list[bytes] = field(default_factory=list)
 
     def ask(self, method: str, path: str, who: str | None = None, **options: Any) -> httpx.Response:
@@ -38,8 +40,7 @@ class Server:
         headers = dict(options.pop("headers", {}))
         if who is not None:
             headers["Authorization"] = f"Bearer {self.tokens[who]}"
-        with httpx.Client(base_url=self.url, timeout=30) as client:
-            return client.request(method, path, headers=headers, **options)
+        return self.client.request(method, path, headers=headers, **options)
 
     def get(self, path: str, who: str | None = None, **options: Any) -> httpx.Response:
         return self.ask("GET", path, who, **options)
@@ -59,9 +60,16 @@ class Server:
 
         return path_of(ref)
 
-    def log(self) -> list[dict[str, Any]]:
-        """The lines of the server's log."""
-        return [json.loads(line) for line in self.lines]
+    def line(self, response: httpx.Response) -> Any:
+        """The line in the server's log about the request behind an answer; it is written when the answer is out."""
+        id = response.headers["x-request-id"]
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            for line in map(json.loads, list(self.lines)):
+                if line["request"] == id and "status" in line:
+                    return line
+            time.sleep(0.005)
+        raise AssertionError(f"no line about {id}")
 
 
 def problem(response: httpx.Response, status: int, type: str) -> Any:
@@ -96,8 +104,8 @@ def served(world: World, settings: Settings | None = None, tokens: Mapping[str, 
     """Serve a world until the end."""
     lines: list[bytes] = []
     app = create_app(world.registry, settings=settings or Settings(token_wait=0), log=RequestLog(lines.append))
-    with listening("127.0.0.1", 0) as bound, running(app, bound):
-        yield Server(address_of(bound), world, app, dict(tokens or make_tokens(world)), lines)
+    with listening("127.0.0.1", 0) as bound, running(app, bound), httpx.Client(base_url=address_of(bound), timeout=30) as client:
+        yield Server(address_of(bound), world, app, dict(tokens or make_tokens(world)), client, lines)
 
 
 @contextmanager

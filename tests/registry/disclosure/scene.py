@@ -42,7 +42,9 @@ def tell(world: World) -> None:
     registry = world.registry
     set_operator(registry, OPERATOR)
     sources(world)
-    registry.declare("acme/base@1", {"eu_market": MARKET, "summary": {"url": "https://acme.example/base-1", "checked": "2026-11-02"}})
+    registry.declare(
+        "acme/base@1", {"eu_market": MARKET, "summary": {"url": "https://acme.example/base-1", "checked": "2026-11-02"}}
+    )
     registry.declare("acme/coder@2", {"eu_market": MARKET, "summary": {"checked": "2026-11-02"}})
     registry.declare(
         "beta/chat@1",
