@@ -24,7 +24,7 @@ lint: $(READY)
 	$(BIN)/mypy --strict -p inbond
 
 docs: $(READY)  ## the pages of docs/, in docs/_build; a warning is an error
-	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -b html docs docs/_build
 
 faults: $(READY)  ## kills and un-synced writes, many times
 	$(NEEDS_STRACE)

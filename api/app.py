@@ -14,13 +14,9 @@ from typing import Any
 from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
-from inbond import __version__
-from inbond.api import problems
+from inbond.api import openapi, problems
 from inbond.api.appending import Appender
 from inbond.api.auth import Authentication, Authenticator, check_rules, guard
 from inbond.api.bodies import ApiRequest
@@ -75,7 +71,7 @@ def create_app(
         lifespan=[_lifespan(served)],
         request_class=ApiRequest,
         request_max_body_size=limits.max_body,
-        openapi_config=_openapi(),
+        openapi_config=openapi.config(),
         logging_config=None,
         state=State({"served": served}),
     )
@@ -103,26 +99,6 @@ def _lifespan(served: Served) -> Callable[[Litestar], AbstractAsyncContextManage
                 await served.appender.close()
 
     return running
-
-
-def _openapi() -> OpenAPIConfig:
-    token = SecurityScheme(type="http", scheme="bearer", bearer_format="inb_<8 hex>_<43 base62>", description="inbond token add")
-    return OpenAPIConfig(
-        title="inbond",
-        version=__version__,
-        summary="A registry of what teacher models said, with a ledger of who learned from it.",
-        components=Components(security_schemes={"token": token}),
-        use_handler_docstrings=True,
-        openapi_router=_NoPages(path="/v1/schema", route_handlers=[]),
-    )
-
-
-class _NoPages(Router):
-    """Where Litestar would put pages beside the document, without rules of ours: nowhere."""
-
-    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
-        """Take nothing."""
-        return []
 
 
 def _private(*folders: Path) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """How the pages are built: Sphinx with MyST and furo, and three parts of pages that are made from the code itself."""
 
 import inspect
+import re
 from collections.abc import Callable
 from importlib.metadata import version as version_of
 
@@ -31,9 +32,9 @@ def commands() -> str:
 
 
 def methods() -> str:
-    """Every public method of `Registry` with its own first words."""
+    """Every public method of `Registry` in its own words, and in those of what it says to see."""
     found = [(name, each) for name, each in inspect.getmembers(Registry, callable) if not name.startswith("_")]
-    return "\n".join(_method(name, each) for name, each in found)
+    return "\n".join(f"### {name}\n\n{_described(name, each)}" for name, each in found)
 
 
 def _command(path: tuple[str, ...], command: click.Command, depth: int) -> list[str]:
@@ -44,9 +45,23 @@ def _command(path: tuple[str, ...], command: click.Command, depth: int) -> list[
     return page + [line for name, each in inner.items() for line in _command((*path, name), each, min(depth + 1, 4))]
 
 
-def _method(name: str, method: Callable[..., object]) -> str:
-    said = inspect.getdoc(method) or ""
-    return f"### {name}\n\n```text\n{name}{inspect.signature(method)}\n```\n\n{said}\n"
+def _described(name: str, function: Callable[..., object]) -> str:
+    said = inspect.getdoc(function) or ""
+    page = f"```text\n{name}{_signature(function)}\n```\n\n{said}\n"
+    there = vars(inspect.getmodule(function))
+    for module, other in re.findall(r"[Ss]ee `(\w+)\.(\w+)`", said):
+        seen = getattr(there.get(module), other, None) or there.get(other)
+        if inspect.isfunction(seen):
+            page += f"\n{_described(other, seen)}"
+        elif seen is not None:
+            page += f"\n`{other}`: {inspect.getdoc(seen)}\n"
+    return page
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """The signature without the object that it is a method of, and without modules' names."""
+    text = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", str(inspect.signature(function)))
+    return re.sub(r"^\((?:self|registry: OpenRegistry)(?:, )?", "(", text)
 
 
 _MADE = {"<!-- made: commands -->": commands, "<!-- made: methods -->": methods}

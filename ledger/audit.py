@@ -26,21 +26,18 @@ from inbond.ledger.auditing.replaying import Replay
 from inbond.ledger.auditing.report import AuditReport, Options, Progress
 from inbond.ledger.auditing.standing import scratch
 from inbond.ledger.auditing.tree import Tree
-from inbond.ledger.auditing.workers import Workers, cores
+from inbond.ledger.auditing.workers import APART, Workers, cores
 from inbond.ledger.comparing import compare_table, shown
 from inbond.ledger.database import Database
 from inbond.ledger.log import Log
 from inbond.ledger.published import FileSource, FolderFiles
 from inbond.ledger.reader import LedgerReader
-from inbond.ledger.rules import NoRules, Rules
+from inbond.ledger.rules import Rules
 from inbond.ledger.sources import DatabaseSource, Source
 from inbond.ledger.tiles import TILE_WIDTH, tile_root
 from inbond.schemas.errors import Inconclusive, StoreError, VerificationError
 
 __all__ = ["AuditReport", "Memory", "Options", "Progress", "audit_files", "audit_folder", "audit_log"]
-
-APART = 4096
-"""Entries for which it is worth starting processes."""
 
 
 def audit_log(log: Log, rules: Rules, progress: Progress | None = None, options: Options | None = None) -> AuditReport:
@@ -53,12 +50,11 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None, options:
     path = log.database.path
     report = AuditReport(str(path))
     with _reported(report), _sound(log.database), log.reading() as reader:
-        wanted = rules if options.catalogue else NoRules()
         source = DatabaseSource(str(path), reader)
-        with _replayed(source, wanted, options, report) as (replay, connection):
+        with _replayed(source, rules, options, report) as (replay, connection):
             _check_triggers(reader.connection)
             report.tables = len((tables.entries, tables.signers, tables.tiles))
-            for table in wanted.tables:
+            for table in rules.tables:
                 compare_table(table, reader.connection, connection, path)
                 report.tables += 1
             _check_head(reader, source, replay)
@@ -66,8 +62,6 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None, options:
                 log.check_high_water()
             except StoreError as error:  # to a writer the state that it refuses to write in, to an auditor a finding
                 raise VerificationError(error.message) from None
-    if not options.catalogue:
-        report.not_checked("the catalogue: it was left out")
     return report
 
 
@@ -80,22 +74,22 @@ def audit_folder(
     """
     options = options or Options()
     options = replace(options, genesis=genesis or options.genesis, progress=progress or options.progress)
-    report = AuditReport(str(folder))
+    return audit_files(FileSource(FolderFiles(folder)), rules, options)
+
+
+def audit_files(source: FileSource, rules: Rules, options: Options) -> AuditReport:
+    """Audit a log from its files, wherever they are."""
+    report = AuditReport(source.name)
     with _reported(report):
-        audit_files(FileSource(FolderFiles(folder)), rules, options, report)
+        claimed = checkpoints.parse(notes.parse(source.checkpoint()).text)
+        if not source.has_entries(claimed.size):
+            _audit_tiles(source, options, report)
+            return report
+        with _replayed(source, rules, options, report) as (replay, _):
+            report.checkpoints = 1
+            if options.genesis is None:
+                report.not_checked(f"genesis was not pinned: compare {replay.genesis.hex()} with what the operator published")
     return report
-
-
-def audit_files(source: FileSource, rules: Rules, options: Options, report: AuditReport) -> None:
-    """Audit a log from its files, wherever they are; raises what ends the audit before its end."""
-    claimed = checkpoints.parse(notes.parse(source.checkpoint()).text)
-    if not source.has_entries(claimed.size):
-        return _audit_tiles(source, options, report)
-    with _replayed(source, rules, options, report) as (replay, _):
-        report.checkpoints = 1
-        if options.genesis is None:
-            report.not_checked(f"genesis was not pinned: compare {replay.genesis.hex()} with what the operator published")
-    return None
 
 
 @contextmanager

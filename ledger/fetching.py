@@ -5,11 +5,11 @@ this one address, over https or to this machine. A server that is silent, slow o
 (Inconclusive); one that sends more than a file can hold has another file than the log's.
 """
 
+import asyncio
 import re
 import threading
-import time
 import zlib
-from collections.abc import Callable
+from concurrent.futures import CancelledError
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
@@ -26,59 +26,83 @@ ATTEMPTS = 4
 AT_ONCE = 8
 
 _TIMEOUT = httpx.Timeout(15.0)
-_LIMITS = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+_LIMITS = httpx.Limits(max_connections=2 * AT_ONCE, max_keepalive_connections=2 * AT_ONCE)
 _LONGEST_WAIT = 30.0
 _ENCODED = 64 << 10  # bytes that a compressed file may be longer than a plain one
 _TOKEN = re.compile("[!-~]{8,512}")
-_SECONDS = re.compile("[0-9]{1,4}")
+_DECIMAL = re.compile("[0-9]{1,4}")
 _ABSENT = (404, 410)
 _FORBIDDEN = (401, 403)
 _LATER = (408, 429, 500, 502, 503, 504)
 
 
 class AddressFiles:
-    """Files under `url`, read with the token where there is one. Safe in many threads."""
+    """Files under `url`, read with the token where there is one. For many threads; one of its own does the waiting."""
 
     ahead = AT_ONCE
 
-    def __init__(
-        self, url: str, token: str | None = None, *, seconds: float = SECONDS, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, url: str, token: str | None = None, *, seconds: float = SECONDS, attempts: int = ATTEMPTS) -> None:
         self.name = check_address(url)
         self.withheld: str | None = None
-        self._seconds, self._sleep = seconds, sleep
+        self._seconds, self._attempts = seconds, attempts
         headers = {"user-agent": "inbond", "accept-encoding": "gzip, identity"}
         if token is not None:
             if _TOKEN.fullmatch(token) is None:
                 raise InvalidInput("token: expected one line of 8 to 512 printable characters, found something else")
             headers["authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(
+        self._client = httpx.AsyncClient(
             headers=headers,
             timeout=_TIMEOUT,
             limits=_LIMITS,
             follow_redirects=False,
             trust_env=self.name.startswith("https://"),  # a proxy must not see a token in clear
         )
-        self._closed = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="inbond-fetch", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._closed.set()
-        self._client.close()
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def read(self, path: str, limit: int) -> bytes | None:
         """The bytes of a file, None where there is none or it is not for us."""
-        for attempt in range(ATTEMPTS):
-            wait = 0.5 * 2**attempt
+        try:
+            return asyncio.run_coroutine_threadsafe(self._read(path, limit), self._loop).result()
+        except CancelledError:
+            raise Inconclusive(f"{self.name}/{path}: was not waited for") from None
+
+    def paths(self) -> None:
+        """None: a server does not say what it has."""
+
+    def under(self, prefix: str) -> None:
+        """Look for files under `prefix` from now on."""
+        self.name = f"{self.name}/{prefix}"
+
+    async def _finish(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _read(self, path: str, limit: int) -> bytes | None:
+        for attempt in range(1, self._attempts + 1):
+            wait = 0.25 * 2**attempt
             try:
-                with self._client.stream("GET", f"{self.name}/{path}") as response:
+                async with asyncio.timeout(self._seconds), self._client.stream("GET", f"{self.name}/{path}") as response:
                     status = response.status_code
                     if status == 200:
-                        return self._body(response, path, limit)
+                        return await self._body(response, path, limit)
                     asked = response.headers.get("retry-after", "")
-            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError) as error:
+            except TimeoutError:
+                found = f"nothing whole within {self._seconds:.0f} s"
+            except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
                 found = f"{type(error).__name__}: {error}"
             else:
                 if status in _ABSENT:
@@ -89,26 +113,19 @@ class AddressFiles:
                 found = f"status {status}"
                 if status not in _LATER:
                     break
-                wait = min(_LONGEST_WAIT, float(asked)) if _SECONDS.fullmatch(asked) else wait
-            if attempt + 1 < ATTEMPTS and not self._closed.is_set():
-                self._sleep(wait)
-        raise Inconclusive(f"{self.name}/{path}: expected a file of the log, found {found[:200]!r}")
+                wait = min(_LONGEST_WAIT, float(asked)) if _DECIMAL.fullmatch(asked) else wait
+            if attempt < self._attempts:
+                await asyncio.sleep(wait)
+        shown = "".join(c if c.isprintable() else "?" for c in found[:200])
+        raise Inconclusive(f"{self.name}/{path}: expected a file of the log, found {shown}")
 
-    def paths(self) -> None:
-        """None: a server does not say what it has."""
-
-    def under(self, prefix: str) -> None:
-        """Look for files under `prefix` from now on."""
-        self.name = f"{self.name}/{prefix}"
-
-    def _body(self, response: httpx.Response, path: str, limit: int) -> bytes:
+    async def _body(self, response: httpx.Response, path: str, limit: int) -> bytes:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding not in ("identity", "gzip"):
             raise VerificationError(f"{self.name}/{path}: expected plain bytes or gzip, found them encoded, {encoding[:40]!r}")
         inflate = zlib.decompressobj(31) if encoding == "gzip" else None
-        until = time.monotonic() + self._seconds
         data, received = bytearray(), 0
-        for chunk in response.iter_raw():
+        async for chunk in response.aiter_raw():
             received += len(chunk)
             try:
                 data += chunk if inflate is None else inflate.decompress(chunk, limit + 1 - len(data))
@@ -116,8 +133,6 @@ class AddressFiles:
                 raise VerificationError(f"{self.name}/{path}: expected gzip, as its answer says, found other bytes") from None
             if len(data) > limit or received > limit + _ENCODED:
                 raise VerificationError(f"{self.name}/{path}: expected at most {limit} bytes, found more")
-            if time.monotonic() > until:
-                raise Inconclusive(f"{self.name}/{path}: expected all of it within {self._seconds:.0f} s, found less")
         if inflate is not None and not inflate.eof:
             raise VerificationError(f"{self.name}/{path}: expected gzip to its end, found less")
         return bytes(data)

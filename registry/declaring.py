@@ -5,17 +5,17 @@ name in other statements: they refer to the statement that made it (current.py).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from inbond.ledger.keys import SigningKey
 from inbond.registry.current import FIXED, party_of
 from inbond.registry.deciding import keep_text
 from inbond.registry.fact_types import fields, is_struct, item_of, plain, template
 from inbond.registry.facts import fill
+from inbond.registry.listing import ListedShard
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Thing
 from inbond.registry.recorder import Recorded, Said
@@ -59,33 +59,63 @@ def declare(
     first = registry.resolve(ref, *FIXED)
     for attempt in range(_ATTEMPTS):
         thing = registry.thing(first)
-        before = _body(registry, thing)
-        after = _merged(registry, thing.kind, before, given)
-        changes = list(_changes(before, after, ""))
-        corrected = tuple(change for change in changes if change.was is not None)
-        if corrected and not correct:
-            known = "; ".join(f"{change.path} is {_text(change.was)}, not {_text(change.now)}" for change in corrected)
-            raise Conflict(f"{ref}: expected facts that are not known yet, found {known}", hint="--correct, where that was wrong")
-        filled = tuple(change for change in changes if change.was is None)
-        missing = tuple(unknown_in(after))
-        if not changes:
-            return Declaration(first, None, (), (), missing)
-        said = Said(thing.kind, after, [_key(registry, thing)], visibility=Visibility(thing.visibility), amends=thing.newest)
-        if reason is not None:
-            said.why = keep_text(registry, reason)
+        drafted, said = _drafted(registry, thing, given, correct)
+        if said is None:
+            return drafted
+        said.why = UNSET if reason is None else keep_text(registry, reason)
         try:
-            return Declaration(first, registry.recorder.record(said), filled, corrected, missing)
+            return replace(drafted, recorded=registry.recorder.record(said))
         except Conflict:
             if attempt + 1 == _ATTEMPTS or registry.thing(first).newest == thing.newest:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
+def declare_shards(
+    registry: OpenRegistry, dataset: str, given: Mapping[str, Any], *, correct: bool = False, reason: str | None = None
+) -> list[Declaration]:
+    """As `declare`, of every shard of a dataset version: all of them are looked at before the first goes on record."""
+    every = [_drafted(registry, thing, given, correct) for thing in _shards_of(registry, dataset)]
+    why: str | UnsetType = UNSET if reason is None else keep_text(registry, reason)
+    said = [each for _, each in every if each is not None]
+    for each in said:
+        each.why = why
+    recorded = iter(registry.recorder.record_all(said))
+    return [drafted if each is None else replace(drafted, recorded=next(recorded)) for drafted, each in every]
+
+
 def facts_template(registry: OpenRegistry, ref: str) -> str:
-    """A TOML file of what is not known yet of a thing, for `declare`."""
-    thing = registry.thing(registry.resolve(ref, *FIXED))
-    body = _body(registry, thing)
-    return template(type(body), FIXED[thing.kind], list(unknown_in(body)))
+    """A TOML file of what is not known yet of a thing, or of any shard of a dataset version, for `declare`."""
+    found = registry.resolve(ref, *FIXED, "dataset")
+    things = _shards_of(registry, found) if found.startswith("dataset:") else [registry.thing(found)]
+    bodies = [_body(registry, thing) for thing in things]
+    missing = {path for body in bodies for path in unknown_in(body)}
+    return template(type(bodies[0]), FIXED[things[0].kind], sorted(missing))
+
+
+def _shards_of(registry: OpenRegistry, dataset: str) -> list[Thing]:
+    refs = [item.ref for item in registry.every(ListedShard, dataset=registry.resolve(dataset, "dataset"))]
+    return list(registry.place.things(refs).values())
+
+
+def _drafted(registry: OpenRegistry, thing: Thing, given: Mapping[str, Any], correct: bool) -> tuple[Declaration, Said | None]:
+    """What `given` says anew of a thing, and the statement that would say it, None where there is nothing new."""
+    before = _body(registry, thing)
+    after = _merged(registry, thing.kind, before, given)
+    changes = list(_changes(before, after, ""))
+    corrected = tuple(change for change in changes if change.was is not None)
+    if corrected and not correct:
+        known = "; ".join(f"{change.path} is {_text(change.was)}, not {_text(change.now)}" for change in corrected)
+        raise Conflict(
+            f"{thing.name or thing.ref}: expected facts that are not known yet, found {known}",
+            hint="--correct, where that was wrong",
+        )
+    filled = tuple(change for change in changes if change.was is None)
+    drafted = Declaration(thing.ref, None, filled, corrected, tuple(unknown_in(after)))
+    if not changes:
+        return drafted, None
+    key = registry.owner_key(thing.ref, *(role for role in Role if role in KINDS[thing.kind].roles))
+    return drafted, Said(thing.kind, after, [key], visibility=Visibility(thing.visibility), amends=thing.newest)
 
 
 def unknown_in(value: Any, path: str = "") -> Iterator[str]:
@@ -105,10 +135,6 @@ def unknown_in(value: Any, path: str = "") -> Iterator[str]:
 def _body(registry: OpenRegistry, thing: Thing) -> Any:
     body = registry.place.statement(thing.newest).body
     return party_of(body) if isinstance(body, Genesis) else body
-
-
-def _key(registry: OpenRegistry, thing: Thing) -> SigningKey:
-    return registry.owner_key(thing.ref, *(role for role in Role if role in KINDS[thing.kind].roles))
 
 
 # -- merging ---------------------------------------------------------------------------------------------------------------------

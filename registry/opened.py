@@ -144,6 +144,8 @@ class OpenRegistry:
         """One snapshot of the folder's log and catalogue."""
         return self.local.reading()
 
-    def audit(self, progress: audit.Progress | None = None) -> audit.AuditReport:
+    def audit(
+        self, progress: audit.Progress | None = None, options: audit.Options | None = None, *, catalogue: bool = True
+    ) -> audit.AuditReport:
         """Replay the folder's whole log and compare everything that was stored."""
-        return self.local.audit(progress)
+        return self.local.audit(progress, options, catalogue=catalogue)

@@ -125,6 +125,10 @@ class Registry(OpenRegistry):
         """Put facts about a thing on record that were not known when it was made; see `declaring.declare`."""
         return declaring.declare(self, ref, facts, correct=correct, reason=reason)
 
+    def declare_shards(self, dataset: str, facts: Mapping[str, Any], **options: Any) -> list[declaring.Declaration]:
+        """The same of every shard of a dataset version; see `declaring.declare_shards`."""
+        return declaring.declare_shards(self, dataset, facts, **options)
+
     def recall(self, ref: str, *, reason: str, category: str, **options: Any) -> recalling.Recalled:
         """Withdraw a shard, rows of it, a dataset version, or all shards of a teacher; see `recalling.recall`."""
         return recalling.recall(self, ref, reason=reason, category=category, **options)

@@ -147,7 +147,7 @@ def _standing(
     """The parts of a version, and those added to it, without the rows that are withdrawn now."""
     recalls = {item.ref: item for item in registry.every(ListedRecall, dataset=dataset)} if dataset else {}
     if added and registry.place.page(ListedRecall, limit=1).items:
-        known = registry.place.things(line.shard for line in added)  # those that are about to go on record are withdrawn by nobody
+        known = registry.place.things(line.shard for line in added)  # others go on record now, and nobody withdrew them yet
         recalls |= {item.ref: item for shard in known for item in registry.every(ListedRecall, shard=shard)}
     time = now()
     gone: dict[str, list[tuple[int, int]]] = {}

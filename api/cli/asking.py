@@ -8,10 +8,14 @@ import click
 
 from inbond.api.cli.commands import Session, command
 from inbond.api.cli.home import expect_file_or_folder, maybe_home
-from inbond.api.cli.output import pairs, plural, short, style, table
+from inbond.api.cli.output import pairs, plural, short, style, table, when
+from inbond.schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from inbond.registry.learners import Learner, Learners
     from inbond.registry.lineage import Answer, Hop
+
+CLOCKS = ("consumed", "generated", "acquired", "released")
 
 SHOWN_DEPTH = 40
 _UP = {"made_by": "made by", "provided_by": "provided by", "same_as": "is the student"}
@@ -50,17 +54,57 @@ def lineage(session: Session, ref: str, direction: str, depth: int | None, as_of
     session.output.answer(_data(answer), [*lines, "", *_footer(answer, depth)])
 
 
-@command("used-by", "inbond used-by openai/gpt-4o\ninbond used-by chat@1 --as-of 120")
+@command(
+    "used-by", "inbond used-by openai/gpt-4o\ninbond used-by openai --clock released --since 2026-08-02\ninbond used-by chat@1"
+)
 @click.argument("ref")
+@click.option(
+    "--clock", type=click.Choice(CLOCKS), metavar="CLOCK", help=f"Of which time to speak: {', '.join(CLOCKS)} (consumed)."
+)
+@click.option("--since", metavar="TIME", help="Only what was then or later, or whose time is not known.")
+@click.option("--until", metavar="TIME", help="Only what was then or before, or whose time is not known.")
 @click.option("--as-of", type=click.IntRange(min=1), metavar="SIZE", help="As of this ledger size (the newest unless given).")
-def used_by(session: Session, ref: str, as_of: int | None) -> None:
+def used_by(session: Session, ref: str, clock: str | None, since: str | None, until: str | None, as_of: int | None) -> None:
     """List the students that learned from a thing.
 
-    From a party, teacher, terms, dataset or shard, directly or through others. The basis is that of the whole way to the
-    student: `claimed` as soon as one hop was declared.
+    From a party or teacher, by one of several clocks; from terms, a dataset or a shard. Directly or through others. The
+    basis is that of the whole way to the student: `claimed` as soon as one hop was declared.
     """
     with session.open() as registry:
-        answer = registry.lineage(ref, direction="down", as_of=as_of)
+        start = registry.resolve(ref, size=as_of)
+        if start.startswith(("party:", "teacher:")):
+            found = registry.learners(start, since=since, until=until, clock=clock or "consumed", as_of=as_of)
+            session.output.answer(*_learners(found))
+            return
+        if clock or since or until:
+            raise InvalidInput(f"used-by: expected a party or teacher with --clock, --since or --until, found {ref}")
+        answer = registry.lineage(start, direction="down", as_of=as_of)
+    session.output.answer(*_readers(answer))
+
+
+def _learners(found: "Learners") -> tuple[dict[str, Any], list[str]]:
+    named = found.names
+    rows = [
+        (
+            short(named[each.student]),
+            short(named[each.teacher]),
+            "directly" if each.depth == 1 else "through " + _some([named.get(ref, ref) for ref in each.through]),
+            "-" if each.rows is None else _rows(each),
+            ("" if each.complete else "≥ " if each.first else "not known") + (when(each.first) if each.first else ""),
+            [short(named.get(run, run)) for run in each.runs] or "-",
+            each.basis,
+        )
+        for each in found.students
+    ]
+    heads = ("student", "from", "how", "rows", found.clock, "runs", "basis")
+    empty = f"no student is on record as having learned from {named.get(found.about, found.about)}"
+    lines = [*table(heads, rows, empty=empty), "", style(f"computed at ledger size {found.tree_size}", dim=True)]
+    if found.truncated:
+        lines.append(style("this answer was cut off by its size: there is more", "yellow"))
+    return _plain(found), lines
+
+
+def _readers(answer: "Answer") -> tuple[dict[str, Any], list[str]]:
     named = answer.names
     basis = _weakest(answer)
     hops = [hop for hop in answer.hops if hop.src.startswith("student:")]
@@ -76,12 +120,12 @@ def used_by(session: Session, ref: str, as_of: int | None) -> None:
         for hop in hops
     ]
     heads = ("student", "from", "how", "rows", "runs", "basis")
-    empty = f"no student is on record as having learned from {named.get(answer.start, ref)}"
+    empty = f"no student is on record as having learned from {named.get(answer.start, answer.start)}"
     students = [
         {"student": hop.src, "from": hop.dst, "relation": hop.relation, "rows": hop.rows, "runs": hop.runs, "basis": basis(hop)}
         for hop in hops
     ]
-    session.output.answer({**_data(answer), "students": students}, [*table(heads, rows, empty=empty), "", *_footer(answer, None)])
+    return {**_data(answer), "students": students}, [*table(heads, rows, empty=empty), "", *_footer(answer, None)]
 
 
 @command("inspect", "inbond inspect shard.parquet")
@@ -179,7 +223,7 @@ def _detail(hop: "Hop", answer: "Answer") -> str:
     return ", ".join(parts)
 
 
-def _rows(hop: "Hop") -> str:
+def _rows(hop: "Hop | Learner") -> str:
     if hop.rows_at_most is not None:
         return f"{hop.rows:,} to {hop.rows_at_most:,}"
     return f"{hop.rows:,}"
@@ -198,6 +242,13 @@ def _footer(answer: "Answer", depth: int | None) -> list[str]:
         why = f"--depth {depth}" if depth else "its size"
         lines.append(style(f"this answer was cut off by {why}: there is more", "yellow"))
     return lines
+
+
+def _plain(answer: Any) -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(answer)
+    return plain
 
 
 def _data(answer: "Answer") -> dict[str, Any]:

@@ -90,8 +90,8 @@ def import_(
     session.output.answer(_summary(result), _imported(result))
     if result.not_known:
         session.output.say(
-            f"{plural(len(result.not_known), 'fact is', 'facts are')} recorded as not known; declare them with --facts "
-            "(inbond import --facts-template)"
+            f"{plural(len(result.not_known), 'fact is', 'facts are')} recorded as not known; to declare them: "
+            f"inbond declare {result.name} --template > facts.toml"
         )
 
 

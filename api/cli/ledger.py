@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inbond.api.cli.auditing import audit
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.home import expect_file_or_folder, maybe_home
-from inbond.api.cli.output import facts, pairs, plural, style, when
+from inbond.api.cli.output import facts, pairs, plural, when
 from inbond.api.cli.progress import counting, progress
-from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, StoreError
+from inbond.api.cli.verdicts import EXIT, verdict_line, verdict_lines
+from inbond.schemas.errors import Conflict, NotPermitted, StoreError
 
 if TYPE_CHECKING:
-    from inbond.ledger.audit import AuditReport
     from inbond.ledger.keyring import KeyState
     from inbond.registry.checking import Checked
 
 log = noun("log", "The ledger itself: heads, entries, proofs, audits, exports.", "inbond log head")
-
-_EXIT = {"proved": 0, "clean": 0, "ok": 0, "differs": 3, "FAILED": 3, "inconclusive": 6}
 
 
 @command("head", "inbond log head", of=log)
@@ -103,43 +102,7 @@ def prove(session: Session, seq: int, out: Path, size: int | None, without_entry
     session.output.say("a receipt alone says nothing of later keys; a whole log does: inbond log export DIR --bundle")
 
 
-@command("audit", "inbond log audit\ninbond log audit exported-log --genesis HASH", of=log)
-@click.argument("dir", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--genesis", metavar="HASH", help="Leaf hash of entry 0 to expect (this registry's for its own exports).")
-@click.pass_context
-def audit(context: click.Context, session: Session, dir: Path | None, genesis: str | None) -> None:
-    """Replay a whole log, and compare all that was stored.
-
-    This registry's log, or an exported one in DIR.
-    Leaves with 3 and the first difference, with 6 when something could not be checked.
-    """
-    with progress(session.output) as tell:
-        counted = counting(tell, "replaying the log")
-        if dir is not None:
-            report = _audit_folder(session, dir, genesis, counted)
-        else:
-            with session.open() as registry:
-                if genesis is not None and registry.place.genesis != _hash(genesis):
-                    ours = registry.place.genesis.hex()
-                    raise InvalidInput(f"--genesis: expected {ours}, which is this registry's, found {genesis}")
-                report = registry.audit(counted)
-    data = {
-        "verdict": report.verdict,
-        "source": report.source,
-        "origin": report.origin,
-        "size": report.size,
-        "root": report.root,
-        "signatures": report.signatures,
-        "checkpoints": report.checkpoints,
-        "tables": report.tables,
-        "problem": report.problem,
-        "unchecked": report.unchecked,
-    }
-    counts = [("entries", report.size), ("signatures", report.signatures), ("checkpoints", report.checkpoints)]
-    lines = [*pairs([("log", report.origin), *counts, ("tables", report.tables or None)])]
-    problems = [report.problem] if report.problem else []
-    session.output.answer(data, [*lines, *_verdict_lines(report.verdict, problems, report.unchecked)])
-    context.exit(_EXIT[report.verdict])
+log.add_command(audit)
 
 
 @command("export", "inbond log export published\ninbond log export evidence --bundle", of=log)
@@ -183,13 +146,13 @@ def verify(context: click.Context, session: Session, what: str | None) -> None:
 
         expect_file_or_folder(path)
         data, lines, verdict = verify_path(path, maybe_home(session.registry))
-        session.output.answer(data, [*lines, _verdict(verdict)])
-        context.exit(_EXIT[verdict])
+        session.output.answer(data, [*lines, verdict_line(verdict)])
+        context.exit(EXIT[verdict])
     with session.open() as registry, progress(session.output) as tell:
         checked = registry.verify(what, tell)
         size = int(registry.place.head().size)
     session.output.answer(_checked(checked, size), _checked_lines(checked, size))
-    context.exit(_EXIT[checked.verdict])
+    context.exit(EXIT[checked.verdict])
 
 
 @command("prove-record", "inbond prove-record 4f2a90c1d3e5 17 --out record.json")
@@ -219,43 +182,6 @@ def rebuild(session: Session) -> None:
     with session.open() as registry, progress(session.output) as tell:
         count = registry.rebuild(counting(tell, "reading entries"))
     session.output.answer({"entries": count}, [f"catalogue made again from {plural(count, 'entry', 'entries')}"])
-
-
-def _audit_folder(session: Session, folder: Path, genesis: str | None, counted: Any) -> "AuditReport":
-    from inbond.ledger import checkpoints, notes
-    from inbond.ledger.audit import audit_folder
-    from inbond.registry.objects import ObjectStore
-    from inbond.registry.registry import Registry
-    from inbond.registry.rules import RegistryRules
-    from inbond.registry.signers import SignerRules
-
-    if not (folder / "checkpoint").is_file() and (folder / "log" / "checkpoint").is_file():
-        folder = folder / "log"
-    pinned = None if genesis is None else _hash(genesis)
-    home = maybe_home(session.registry)
-    if isinstance(home, Path):
-        with Registry.open(home) as registry:
-            try:
-                ours = checkpoints.parse(notes.parse((folder / "checkpoint").read_bytes()).text).origin == registry.origin
-            except OSError:
-                ours = False
-            if ours:
-                store = ObjectStore(registry.folder / "objects")
-                return audit_folder(folder, RegistryRules(store), pinned or registry.home.genesis, counted)
-    report = audit_folder(folder, SignerRules(), pinned, counted)
-    if not report.problem:
-        report.unchecked.append("the registry's own rules (ownership, existence, policy): they need its objects")
-    return report
-
-
-def _hash(text: str) -> bytes:
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 32:
-        raise InvalidInput(f"--genesis: expected 64 hex digits, found {text!r}")
-    return value
 
 
 def _write_new(path: Path, data: bytes) -> None:
@@ -293,19 +219,8 @@ def _checked_lines(checked: "Checked", size: int) -> list[str]:
     names = ("entries", "signatures", "shards", "records", "objects", "keys")
     rows = [(name, getattr(checked, name)) for name in names if getattr(checked, name)]
     lines = pairs(rows)
-    lines += _verdict_lines(checked.verdict, checked.problems, checked.unchecked)
+    lines += verdict_lines(checked.verdict, checked.problems, checked.unchecked)
     return [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"]
-
-
-def _verdict_lines(verdict: str, problems: list[str], unchecked: list[str]) -> list[str]:
-    lines = [f"{style('differs:', 'red', bold=True)} {problem}" for problem in problems]
-    lines += [f"{style('not checked:', 'yellow')} {text}" for text in unchecked]
-    return [*lines, _verdict(verdict)]
-
-
-def _verdict(verdict: str) -> str:
-    code = _EXIT[verdict]
-    return style(verdict, {0: "green", 3: "red"}.get(code, "yellow"), bold=True)
 
 
 COMMANDS = (verify, prove_record, log, rebuild)

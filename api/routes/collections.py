@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, PUBLIC, Access, only
-from inbond.api.routes.declared import WRITING, Id, told
+from inbond.api.routes.declared import WRITING, Id, also, told
 from inbond.api.served import Served, answer, as_text, page_token, read_page_token
 from inbond.api.tokens import TOKEN_ROLES, Principal
 from inbond.registry import names, paging
@@ -83,7 +83,7 @@ def _page(collection: str, what: type, access: Access) -> HTTPRouteHandler:
     """The route of a list, with a query parameter for each of its filters."""
     path = f"/v1/{collection}"
     form = msgspec.defstruct(
-        f"PageOf{what.__name__.removeprefix('Listed')}s",
+        f"PageOf{collection.capitalize()}",
         [("items", list[what]), ("next", str | None), ("tree_size", int), ("names", dict[str, str])],  # type: ignore[valid-type]
         namespace={"__doc__": f"Some of {collection}, oldest first; `next` is what to ask for those that follow."},
         module=__name__,
@@ -164,7 +164,8 @@ def _post(kind: str, collection: str) -> HTTPRouteHandler:
     append.__doc__ = (
         f"Put a {kind} statement on record: a DSSE envelope, signed by its author. The same once more changes nothing."
     )
-    declared = told(f"post_{kind}", access_to_post(kind), *WRITING, tags=(collection,), body=True)
+    there = also(200, Posted, "It was on record already.")
+    declared = told(f"post_{kind}", access_to_post(kind), *WRITING, tags=(collection,), body=True, responses=there)
     return post(f"/v1/{collection}", **declared)(append)
 
 

@@ -6,6 +6,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
 from inbond.api.auth import Access
+from inbond.api.openapi import SECURITY
 from inbond.api.problems import (
     MethodNotAllowed,
     TooLarge,
@@ -49,6 +50,21 @@ def told(
     operation: str, access: Access, *more: type[InbondError], tags: tuple[str, ...], body: bool = False, **others: Any
 ) -> dict[str, Any]:
     """What a handler's decorator is told: its operation id, rule, tags and problems."""
-    kinds = [*_ALWAYS, *_KNOWN, *(_BODY if body else ()), *more]
-    responses: dict[int, ResponseSpec] = documented(kinds) | others.pop("responses", {})
-    return {"operation_id": operation, "opt": access.opt, "tags": list(tags), "responses": responses, **others}
+    kinds = dict.fromkeys([*_ALWAYS, *_KNOWN, *(_BODY if body else ()), *more])
+    required: list[dict[str, list[str]]] = [{SECURITY: []}] if access.roles is not None else [{}, {SECURITY: []}]
+    who = "Anybody." if access.roles is None else f"A token of one of: {', '.join(sorted(access.roles))}."
+    return {
+        "operation_id": operation,
+        "summary": operation.replace("_", " ").capitalize(),
+        "response_description": f"What was asked for. Who may ask: {who}",
+        "opt": access.opt,
+        "tags": list(tags),
+        "security": required,
+        "responses": documented(kinds) | others.pop("responses", {}),
+        **others,
+    }
+
+
+def also(status: int, content: Any, description: str, media_type: str = "application/json") -> dict[int, ResponseSpec]:
+    """Another answer that is no problem."""
+    return {status: ResponseSpec(content, description=description, media_type=media_type, generate_examples=False)}

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
 from inbond.api.auth import PUBLIC
+from inbond.api.openapi import document
 from inbond.api.routes.declared import told
 from inbond.api.served import Served, answer
 from inbond.ledger.checkpoints import open_checkpoint
@@ -70,7 +71,7 @@ def openapi(request: Request[Any, Any, State]) -> Response[dict[str, Any]]:
     """The API as an OpenAPI 3.1 document."""
     made: Response[dict[str, Any]] | None = request.app.state.get("openapi")
     if made is None:
-        made = request.app.state["openapi"] = answer(request.app.openapi_schema.to_schema())
+        made = request.app.state["openapi"] = answer(document(request.app))
     return made
 
 

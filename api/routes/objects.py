@@ -1,11 +1,14 @@
 """Objects of the store: put before a statement names them, and got by whoever may see a statement that does."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, put
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
@@ -14,7 +17,7 @@ from inbond.api.bodies import keep
 from inbond.api.conditional import IMMUTABLE
 from inbond.api.files import FileResponse
 from inbond.api.problems import RangeNotSatisfiable, TooLarge, TooSlow
-from inbond.api.routes.declared import SomeRef, told
+from inbond.api.routes.declared import SomeRef, also, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry.objects import bare
@@ -25,6 +28,16 @@ _OCTETS = "application/octet-stream"
 _PUTTING = only(Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE, Role.ADMIN)
 
 Digest = Annotated[str, PathParameter(pattern="^(?:sha256:)?[0-9a-f]{64}$", description="The SHA-256 of the bytes.")]
+
+
+@dataclass
+class _Upload(Operation):
+    """An operation that takes bytes."""
+
+    def __post_init__(self) -> None:
+        """Say so."""
+        content = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        self.request_body = RequestBody(content={_OCTETS: content}, required=True)
 
 
 class Kept(msgspec.Struct):
@@ -38,7 +51,16 @@ class Kept(msgspec.Struct):
     "/v1/objects/{digest:str}",
     status_code=201,
     request_max_body_size=None,
-    **told("put_object", _PUTTING, VerificationError, TooLarge, TooSlow, tags=("objects",)),
+    operation_class=_Upload,
+    **told(
+        "put_object",
+        _PUTTING,
+        VerificationError,
+        TooLarge,
+        TooSlow,
+        tags=("objects",),
+        responses=also(200, Kept, "It was there already."),
+    ),
 )
 async def keep_object(request: Request[Any, Any, State], served: NamedDependency[Served], digest: Digest) -> Response[Kept]:
     """Keep bytes under their digest; 200 where they are there already, 422 where they have another digest."""
@@ -52,7 +74,14 @@ async def keep_object(request: Request[Any, Any, State], served: NamedDependency
     "/v1/objects/{digest:str}",
     sync_to_thread=True,
     media_type=_OCTETS,
-    **told("get_object", ANYONE_KNOWN, RangeNotSatisfiable, VerificationError, tags=("objects",)),
+    **told(
+        "get_object",
+        ANYONE_KNOWN,
+        RangeNotSatisfiable,
+        VerificationError,
+        tags=("objects",),
+        responses=also(206, bytes, "The range that was asked for.", _OCTETS),
+    ),
 )
 def get_object(
     served: NamedDependency[Served], who: NamedDependency[Principal | None], digest: Digest, of: SomeRef

@@ -12,7 +12,7 @@ from inbond.api.conditional import IMMUTABLE
 from inbond.api.files import FileResponse
 from inbond.api.problems import RangeNotSatisfiable
 from inbond.api.routes.collections import Posted, posted
-from inbond.api.routes.declared import WRITING, Id, MaybeRef, told
+from inbond.api.routes.declared import WRITING, Id, MaybeRef, also, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry import permits
@@ -55,7 +55,14 @@ def blocks(served: NamedDependency[Served], who: NamedDependency[Principal | Non
     "/v1/shards/{id:str}/content",
     sync_to_thread=True,
     media_type=_PARQUET,
-    **told("get_shard_content", MEMBER, PolicyDenied, RangeNotSatisfiable, tags=("shards",)),
+    **told(
+        "get_shard_content",
+        MEMBER,
+        PolicyDenied,
+        RangeNotSatisfiable,
+        tags=("shards",),
+        responses=also(206, bytes, "The range that was asked for.", _PARQUET),
+    ),
 )
 def content(
     served: NamedDependency[Served],
@@ -84,7 +91,17 @@ def content(
     return FileResponse(served.place.store.open(digest), digest, cache="private, no-cache")
 
 
-@post("/v1/grants", **told("post_grant_request", only(Role.TRAINER), *WRITING, tags=("grants",), body=True))
+@post(
+    "/v1/grants",
+    **told(
+        "post_grant_request",
+        only(Role.TRAINER),
+        *WRITING,
+        tags=("grants",),
+        body=True,
+        responses=also(200, Posted, "It was granted already."),
+    ),
+)
 async def ask_grant(
     served: NamedDependency[Served], who: NamedDependency[Principal | None], data: JSONBody[Envelope]
 ) -> Response[Posted]:
@@ -104,7 +121,17 @@ async def ask_grant(
     return await sync_to_thread(grant)
 
 
-@post("/v1/deliveries", **told("post_delivery", only(Role.TRAINER, *_MAKING), *WRITING, tags=("deliveries",), body=True))
+@post(
+    "/v1/deliveries",
+    **told(
+        "post_delivery",
+        only(Role.TRAINER, *_MAKING),
+        *WRITING,
+        tags=("deliveries",),
+        body=True,
+        responses=also(200, Delivered, "All of it was on record already."),
+    ),
+)
 async def deliver(
     served: NamedDependency[Served], who: NamedDependency[Principal | None], data: JSONBody[Delivering]
 ) -> Response[Delivered]:

@@ -15,15 +15,14 @@ class Options:
     """How an audit goes.
 
     `genesis` is the leaf hash of entry 0 to expect. `policy` names witnesses, whose cosignatures may stand beside the log's
-    own signatures, and log keys for where no entries can be read. Without `signatures` those of statements are not checked,
-    without `catalogue` the rules' rows are not made again. `memory` holds what earlier audits have verified; with None it
-    is neither read nor written. `workers` are as many as there are processor cores unless it says otherwise.
+    own signatures, and log keys for where no entries can be read. Without `signatures` those of statements are not checked.
+    `memory` holds what earlier audits have verified; with None it is neither read nor written. `workers` are as many as
+    there are processor cores unless it says otherwise.
     """
 
     genesis: bytes | None = None
     policy: TrustPolicy | None = None
     signatures: bool = True
-    catalogue: bool = True
     memory: Memory | None = None
     workers: int | None = None
     progress: Progress | None = None

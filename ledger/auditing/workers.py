@@ -26,6 +26,9 @@ from inbond.schemas.errors import StoreError
 
 T = TypeVar("T")
 
+APART = 4096
+"""Entries for which it is worth starting processes."""
+
 _PATIENCE = 10.0  # seconds for a worker to go when it is told to
 
 

@@ -130,7 +130,8 @@ class _Sizes:
             return group.name, "not known", "not known", "not known", "yes, as its size is not known"
         by = [name for name, whole in (("of all", self.whole), ("of public", self.public)) if size * 100 > LARGE * whole]
         listed = f"yes, by share {' and '.join(by)}" if large else "no"
-        return group.name, size, share(size, self.whole), share(size, self.public), listed
+        of_all, of_public = (f"{share(size, whole)} of {whole:,}" for whole in (self.whole, self.public))
+        return group.name, size, of_all, of_public, listed
 
     def entries(self, group: Group) -> list[int]:
         """The entries that a group's size is counted from."""

@@ -5,6 +5,7 @@ What the HTTP API answers, it asks here.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, BinaryIO, Self, TypeVar
 
@@ -15,6 +16,7 @@ from inbond.ledger import audit, dsse
 from inbond.ledger.keyring import KeyState
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Log
+from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
 from inbond.registry import gate, granting, learners, lineage, names, paging, shares, tracing
@@ -35,6 +37,7 @@ from inbond.registry.reading import statement_of
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.rules import RegistryRules
 from inbond.registry.shares import Shares
+from inbond.registry.signers import SignerRules
 from inbond.registry.tracing import Traced
 from inbond.registry.training.layout import Span
 from inbond.schemas.entry import Envelope
@@ -82,9 +85,16 @@ class FolderPlace:
         with self.log.reading() as reader:
             yield reader
 
-    def audit(self, progress: audit.Progress | None = None) -> audit.AuditReport:
-        """Replay the whole log and compare everything that was stored."""
-        return audit.audit_log(self.log, RegistryRules(self.store), progress)
+    def audit(
+        self, progress: audit.Progress | None = None, options: audit.Options | None = None, *, catalogue: bool = True
+    ) -> audit.AuditReport:
+        """Replay the whole log and compare everything that was stored; without `catalogue` what was stored of the log."""
+        rules = RegistryRules(self.store) if catalogue else SignerRules()
+        options = replace(options or audit.Options(), policy=TrustPolicy.parse(self.policy_text))
+        report = audit.audit_log(self.log, rules, progress, options)
+        if not catalogue:
+            report.notes.append("the catalogue was left out, and so were the rules that need the registry's objects")
+        return report
 
     def close(self) -> None:
         """Close the log."""

@@ -1,9 +1,8 @@
 """A file on a server, read by ranges: not verified, for `VerifiedFile` to verify, and read ahead while that goes on.
 
-The file is cut into pieces, each fetched by one request over one of several connections. Whoever reads on from piece to
-piece finds the next ones under way; whoever jumps fetches the pieces that it touches. A few pieces are kept, so memory is
-bounded whatever the size of the file. The right to read is asked anew with every piece: a right that ended in between is
-an error at the next one.
+The file is cut into cells. Whoever jumps fetches the cells that are touched; whoever reads on finds the next run of cells
+under way, in one request, while the one before is used. Few cells are kept, so memory is bounded whatever the size of the
+file. The right to read is asked anew with every request: one that ended in between is an error at the next.
 """
 
 import io
@@ -14,11 +13,12 @@ from threading import Lock
 
 from inbond.schemas.errors import InvalidInput
 
-PIECE = 2 << 20
-"""Bytes of a request: whole blocks, and enough of them that asking costs little beside sending."""
+CELL = 1 << 20
+"""Bytes that are asked for at least: whole blocks, and enough of them that asking costs little beside sending."""
 
-_AHEAD = 3  # pieces under way behind the one that is read
-_KEPT = 6  # pieces in memory, those under way included
+RUN = 4
+"""Cells that are asked for at most at once; as many are read ahead."""
+
 _LETTING_GO = 2.0  # seconds
 
 Fetch = Callable[[int, int, Callable[[], bool]], bytes]
@@ -34,7 +34,7 @@ class RemoteFile(io.RawIOBase):
     def __init__(self, fetch: Fetch, size: int) -> None:
         super().__init__()
         self._fetch, self._size, self._position = fetch, size, 0
-        self._pieces: dict[int, Future[bytes]] = {}  # those used last stand last
+        self._cells: dict[int, tuple[Future[bytes], int]] = {}  # what will bring a cell, and which of its cells it is
         self._process = os.getpid()
         self._lock = Lock()
 
@@ -44,11 +44,10 @@ class RemoteFile(io.RawIOBase):
             rest = max(self._size - self._position, 0)
             wanted = rest if size is None or size < 0 else min(size, rest)
             first, last = self._position, self._position + wanted
-            parts = []
-            for number in range(first // PIECE, -(-last // PIECE)):
-                start = number * PIECE
-                view = memoryview(self._piece(number, -(-last // PIECE)))
-                parts.append(view[max(first - start, 0) : last - start])
+            parts, end = [], -(-last // CELL)
+            for number in range(first // CELL, end):
+                start = number * CELL
+                parts.append(self._cell(number, end)[max(first - start, 0) : last - start])
             self._position = last
             return b"".join(parts)
 
@@ -89,35 +88,41 @@ class RemoteFile(io.RawIOBase):
         """Let go of what is kept, and of what is under way, whose connections are then free again."""
         super().close()
         if self._process == os.getpid():
-            wait([piece for piece in self._pieces.values() if not piece.cancel()], timeout=_LETTING_GO)
-        self._pieces.clear()
+            wait({run for run, _ in self._cells.values() if not run.cancel()}, timeout=_LETTING_GO)
+        self._cells.clear()
 
-    def _piece(self, number: int, end: int) -> bytes:
-        """The bytes of a piece, whose reader will want those before `end`, and more where it came here from the one before."""
+    def _cell(self, number: int, end: int) -> memoryview:
+        """The bytes of a cell, for a reader who wants those before `end` too, and more where it came from the one before."""
         if self.closed:
             raise InvalidInput("expected a file that is open, found it closed")
         if self._process != os.getpid():  # in a fork, what the parent had under way never ends
-            self._pieces, self._process = {}, os.getpid()
-        goes_on = number - 1 in self._pieces or number == 0
-        ahead = number + _AHEAD + 1 if goes_on else min(end, number + _AHEAD + 1)
-        for wanted in range(number, min(ahead, -(-self._size // PIECE))):
-            if wanted not in self._pieces:
-                self._pieces[wanted] = self._ask(wanted)
-        piece = self._pieces[number] = self._pieces.pop(number)
-        for old in list(self._pieces):
-            if len(self._pieces) <= _KEPT:
-                break
-            if not number <= old <= number + _AHEAD:
-                self._pieces.pop(old).cancel()
+            self._cells, self._process = {}, os.getpid()
+        goes_on = number == 0 or number - 1 in self._cells
+        if number not in self._cells:
+            self._ask(number, max(end - number, RUN if goes_on and number else 1))
+        ahead = number + 1
+        while ahead in self._cells:
+            ahead += 1
+        if (goes_on or end > ahead) and ahead - number <= RUN:
+            self._ask(ahead, RUN)
+        for old in [cell for cell in self._cells if not number - 1 <= cell <= number + 2 * RUN]:
+            self._cells.pop(old)
+        run, at = self._cells[number]
         try:
-            return piece.result()
-        except BaseException:
-            self._pieces.pop(number, None)  # whoever asks again asks the server again
+            return memoryview(run.result())[at * CELL : (at + 1) * CELL]
+        except BaseException:  # whoever asks again asks the server again
+            self._cells = {cell: found for cell, found in self._cells.items() if found[0] is not run}
             raise
 
-    def _ask(self, number: int) -> Future[bytes]:
-        first = number * PIECE
-        return _threads().submit(self._fetch, first, min(first + PIECE, self._size), lambda: self.closed)
+    def _ask(self, first: int, count: int) -> None:
+        """Ask for `count` cells from `first` on, at most a run, up to the end or the first that is there already."""
+        last = first
+        while last < min(first + min(count, RUN), -(-self._size // CELL)) and last not in self._cells:
+            last += 1
+        if last > first:
+            begin, end = first * CELL, min(last * CELL, self._size)
+            run = _threads().submit(self._fetch, begin, end, lambda: self.closed)
+            self._cells.update({cell: (run, cell - first) for cell in range(first, last)})
 
 
 _pool: ThreadPoolExecutor | None = None

@@ -108,21 +108,21 @@ def check_history(answers: list[Answer]) -> None:
 
 
 def test_two_processes_race_for_every_step(climbers: Climbers, path: Path) -> None:
-    climbers.start(*(f"{path} 0 4 120 -1 {seed}" for seed in (1, 2)))
+    climbers.start(*(f"{path} 0 2 80 -1 {seed}" for seed in (1, 2)))
     answers = list(climbers.answers())
     check_history(answers)
-    assert {max(answer.new for answer in answers if answer.log == number) for number in range(4)} == {120}
+    assert {max(answer.new for answer in answers if answer.log == number) for number in range(2)} == {80}
     for answer in answers:
-        answer.verify(-1, 120)
+        answer.verify(-1, 80)
 
 
 def test_two_processes_race_with_two_histories(climbers: Climbers, path: Path) -> None:
     """Whoever comes first decides which history there is; the other is refused for good."""
     forks = [0, 1]
-    climbers.start(*(f"{path} 0 40 6 {fork} {fork + 1}" for fork in forks))
+    climbers.start(*(f"{path} 0 24 6 {fork} {fork + 1}" for fork in forks))
     answers = list(climbers.answers())
     check_history(answers)
-    for number in range(40):
+    for number in range(24):
         mine = [answer for answer in answers if answer.log == number]
         assert mine[-1].new == 6
         possible = [fork for fork in forks if log(number, 6, fork).root(6).hex() == mine[-1].root]

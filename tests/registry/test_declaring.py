@@ -115,6 +115,24 @@ def test_each_kind_can_be_declared_of(world: World) -> None:
     assert registry.verify().verdict == "proved"
 
 
+def test_every_shard_of_a_dataset_is_told_of_at_once_or_none(world: World) -> None:
+    a, b, c = (part[0] for part in world.parts("chat"))
+    world.registry.declare(b, {"acquired": "2026-01-05"})
+    size = world.size()
+    with pytest.raises(Conflict, match=f"{b}: .* acquired is 2026-01-05, not 2026-01-06"):
+        world.registry.declare_shards("chat", {"acquired": "2026-01-06"})
+    assert world.size() == size
+    done = world.registry.declare_shards("chat", {"acquired": "2026-01-05"}, reason="invoice")
+    assert [each.ref for each in done] == [a, b, c]
+    assert [each.recorded is None for each in done] == [False, True, False]
+    assert world.size() == size + 2
+    assert {newest(world, shard).acquired for shard in (a, b, c)} == {known("2026-01-05")}
+    text = declaring.facts_template(world.registry, "chat")
+    assert "#acquired = " not in text
+    world.registry.declare(a, {"jurisdiction": "DE"})
+    assert "#jurisdiction = " in declaring.facts_template(world.registry, "chat")
+
+
 BAD = [
     ("chat@1", {"purpose": "x"}, NotFound, "no party or operator or terms"),
     ("shard", {"rows": 3}, InvalidInput, "rows: expected nothing"),

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from inbond.registry import tables as t
+from inbond.registry.current import first_of
 from inbond.registry.naming import says
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.errors import InbondError
@@ -19,6 +20,10 @@ def test_whatever_the_catalogue_finds_by_a_text_says_that_text(lived: World) -> 
     with lived.registry.reading() as reader:
         c = t.things.c
         rows = reader.connection.execute(select(c.ref, c.kind, c.name, c.digest)).all()
+        firsts = first_of(reader.connection, [row.ref for row in rows])
+    about: dict[str, list[str]] = {}  # by a thing: the statement that made it, and those that correct it
+    for ref, first in firsts.items():
+        about.setdefault(first, []).append(ref)
     tried = 0
     for row in rows:
         id = row.ref.partition(":")[2]
@@ -30,7 +35,7 @@ def test_whatever_the_catalogue_finds_by_a_text_says_that_text(lived: World) -> 
                 found = lived.ref(text, row.kind)
             except InbondError:
                 continue  # several things, of which none is meant
-            assert fits(lived, found, text), (found, text)
+            assert any(fits(lived, ref, text) for ref in about[found]), (found, text)
             tried += 1
     assert tried > 200
 

@@ -127,5 +127,13 @@ def test_facts_are_declared_later_and_corrected_when_asked(tmp_path: Path) -> No
     told = ok("declare", "acme/mini", "--facts", facts, "--json")
     assert [change["path"] for change in told.json["filled"]] == ["purpose", "release_plan.hosted"]
     assert "purpose" not in told.json["missing"]
+    facts.write_text('acquired = "2026-01-05"\n')
+    assert "not known still" in ok("declare", "chat", "--facts", facts).out
+    write_chats(tmp_path / "more.jsonl", 4, start=90)
+    ok("import", "messages", tmp_path / "more.jsonl", "--teacher", TEACHER, "--dataset", "chat", "--append")
+    assert "#acquired = " in ok("declare", "chat", "--template").out
+    told = ok("declare", "chat", "--facts", facts, "--json").json["shards"]
+    assert [bool(each["entry"]) for each in told] == [False, True]
+    assert "#acquired = " not in ok("declare", "chat", "--template").out
     ok("verify")
     ok("rebuild")

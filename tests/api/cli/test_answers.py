@@ -69,10 +69,11 @@ def test_a_student_that_teaches_is_shown_over_two_hops(warehouse: Path) -> None:
     assert lines[1].startswith("└─ is the student acme/mini@1")
     assert lines[2].startswith(f"   └─ trained on outputs of {TEACHER}")
     found = ok("used-by", "openai", "--json").json
-    assert [hop["relation"] for hop in found["hops"]] == ["provided_by", "trained_on_outputs_of", "release_of", "same_as"]
     [row] = found["students"]
-    assert (row["rows"], row["basis"]) == (20, "claimed")  # which party provides a teacher, somebody declared
-    assert ok("used-by", TEACHER, "--json").json["students"][0]["basis"] == "recorded"
+    assert (found["names"][row["student"]], row["rows"], row["depth"], row["basis"]) == ("acme/mini@1", 20, 1, "recorded")
+    assert ok("used-by", TEACHER, "--json").json["students"] == found["students"]
+    assert ok("used-by", TEACHER, "--since", "2099-01-01", "--json").json["students"] == []
+    assert run("used-by", "chat", "--since", "2099-01-01").code == 2  # clocks are about teachers
 
 
 def test_what_a_person_would_type_names_things(warehouse: Path) -> None:
@@ -220,7 +221,7 @@ def test_an_import_counts_what_it_met() -> None:
     again = run("import", "messages", path, "--teacher", TEACHER, "--on-error", "skip", "--rejects", path)
     assert (again.code, path.read_bytes()) == (8, given)
     assert "dataset          chat@2" in done.out
-    assert "facts are recorded as not known; declare them with --facts (inbond import --facts-template)" in done.err
+    assert "facts are recorded as not known; to declare them: inbond declare " in done.err
     assert [json.loads(line)["line"] for line in Path("../no.jsonl").read_text().splitlines()] == [4, 5]
     again = ok("import", "messages", "../chat.jsonl", "--teacher", TEACHER, "--json").json
     assert (again["unchanged"], again["shards_written"], again["records"]) == (True, 0, 20)

@@ -10,14 +10,13 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from inbond.registry.places import remote_file
-from inbond.registry.places.remote_file import PIECE, RemoteFile
+from inbond.registry.places.remote_file import CELL, RUN, RemoteFile
 from inbond.registry.places.transport import Transport
 from inbond.registry.shards.blocks import BLOCK, VerifiedFile, block_hashes, block_root
 from inbond.schemas.errors import InbondError, InvalidInput, PolicyDenied, StoreError, VerificationError
 from tests.registry.places.scripted import Asked, Said, Scripted, serving
 
-SIZE = 9 * PIECE + 12_345
+SIZE = 18 * CELL + 12_345
 DATA = random.Random(7).randbytes(SIZE)
 ETAG = '"sha256-' + "ab" * 32 + '"'
 
@@ -64,27 +63,30 @@ def spans(server: Scripted) -> list[tuple[int, int]]:
     return found
 
 
-def test_reading_to_the_end_asks_for_every_byte_once_in_long_pieces(opened: Callable[..., RemoteFile], server: Scripted) -> None:
+def test_reading_to_the_end_asks_for_every_byte_once_in_long_runs(opened: Callable[..., RemoteFile], server: Scripted) -> None:
     with opened() as file:
         data = b"".join(iter(lambda: file.read(512 * 1024), b""))
     assert data == DATA
     asked = sorted(spans(server))
-    assert asked == [(at, min(at + PIECE, SIZE)) for at in range(0, SIZE, PIECE)]
+    assert [first for first, _ in asked] == [0, *(last for _, last in asked[:-1])]
+    assert [last - first for first, last in asked] == [CELL, *[RUN * CELL] * 4, CELL + 12_345]
     assert {asked.headers["if-range"] for asked in server.asked} == {ETAG}
     assert {asked.path for asked in server.asked} == {"/content?grant=grant%3A1"}
 
 
-def test_the_next_pieces_are_under_way_while_one_is_read(opened: Callable[..., RemoteFile], server: Scripted) -> None:
-    gate = threading.Barrier(3, timeout=10)  # three requests must be on their way at once, or this fails
+def test_the_next_run_is_under_way_while_one_is_read(opened: Callable[..., RemoteFile], server: Scripted) -> None:
+    gate = threading.Barrier(2, timeout=10)  # two requests must be on their way at once, or this fails
 
     def together(asked: Asked) -> Said:
-        if len(server.asked) <= 3:
+        if len(server.asked) <= 2:
             gate.wait()
         return ranged(asked)
 
     with opened(together) as file:
         assert file.read(10) == DATA[:10]
-        assert file.read(3 * PIECE) == DATA[10 : 3 * PIECE + 10]
+    with opened(together) as file:
+        file.seek(3 * CELL)
+        assert file.read(9 * CELL) == DATA[3 * CELL : 12 * CELL], "a long read is asked for in several runs"
 
 
 def test_reads_anywhere_are_those_of_a_file_on_disk(opened: Callable[..., RemoteFile]) -> None:
@@ -95,11 +97,11 @@ def test_reads_anywhere_are_those_of_a_file_on_disk(opened: Callable[..., Remote
             whence = chance.choice([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END])
             move = {
                 os.SEEK_SET: chance.randrange(SIZE),
-                os.SEEK_CUR: max(chance.randrange(-PIECE, PIECE), -here.tell()),
+                os.SEEK_CUR: max(chance.randrange(-CELL, CELL), -here.tell()),
                 os.SEEK_END: -chance.randrange(SIZE),
             }[whence]
             assert file.seek(move, whence) == here.seek(move, whence)
-            length = chance.choice([0, 1, 100, BLOCK, PIECE - 1, PIECE, 3 * PIECE])
+            length = chance.choice([0, 1, 100, BLOCK, CELL - 1, CELL, 3 * CELL])
             assert file.read(length) == here.read(length)
             assert file.tell() == here.tell()
         file.seek(SIZE - 5)
@@ -113,27 +115,26 @@ def test_a_jump_asks_for_what_it_touches_alone(opened: Callable[..., RemoteFile]
     with opened() as file:
         file.seek(-20, os.SEEK_END)
         file.read(20)
-        file.seek(4 * PIECE + 7)
+        file.seek(4 * CELL + 7)
         file.read(100)
-    assert spans(server) == [(9 * PIECE, SIZE), (4 * PIECE, 5 * PIECE)]
+    assert spans(server) == [(18 * CELL, SIZE), (4 * CELL, 5 * CELL)]
 
 
-def test_memory_is_bounded_whatever_the_size(opened: Callable[..., RemoteFile], server: Scripted) -> None:
-    piece = DATA[:PIECE]
+def test_memory_is_bounded_whatever_the_size() -> None:
+    size, fetched = 200 * CELL, list[int]()
 
-    def zeroes(asked: Asked) -> Said:
-        first, _, last = asked.headers["range"].removeprefix("bytes=").partition("-")
-        return Said(206, piece, {"Content-Range": f"bytes {first}-{last}/{64 * PIECE}", "ETag": ETAG})
+    def fetch(first: int, last: int, unwanted: Callable[[], bool]) -> bytes:
+        fetched.append(last - first)
+        return bytes(last - first)
 
-    with opened(zeroes, 64 * PIECE) as file:
-        file.read(PIECE)
+    with RemoteFile(fetch, size) as file:
         tracemalloc.start()
-        for _ in range(62):
-            file.read(PIECE)
+        while file.read(CELL):
+            pass
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < 20 * PIECE, f"{peak >> 20} MiB, of which the server of this test has its own"
-    assert len(file._pieces) == 0
+    assert sum(fetched) == size
+    assert peak < 20 * CELL, f"{peak >> 20} MiB"
 
 
 def other(**headers: str) -> Callable[[Asked], Said]:
@@ -161,11 +162,11 @@ def truncated(asked: Asked) -> Said:
     [
         (lambda _: Said(200, DATA, {"ETag": ETAG}), VerificationError, "expected status 206 with bytes 0-"),
         (other(Content_Range=f"bytes 0-9/{SIZE}"), VerificationError, "with bytes 0-9/"),
-        (other(Content_Range="bytes 0-2097151/1"), VerificationError, "with bytes 0-2097151/1"),
+        (other(Content_Range="bytes 0-1048575/1"), VerificationError, "with bytes 0-1048575/1"),
         (other(ETag='"sha256-00"'), VerificationError, 'of "sha256-00"'),
         (other(ETag="W/" + ETAG), VerificationError, "of W/"),
         (other(Content_Encoding="gzip"), VerificationError, "found them encoded"),
-        (cut, VerificationError, f"expected {PIECE} bytes, found {PIECE - 1}"),
+        (cut, VerificationError, f"expected {CELL} bytes, found {CELL - 1}"),
         (truncated, StoreError, "could not reach"),
         (lambda _: Said(206, b"", {"Content-Range": "bytes */9"}), VerificationError, "expected status 206"),
         (lambda _: Said(416, b""), InvalidInput, "found status 416"),
@@ -187,18 +188,18 @@ def test_a_right_that_ends_in_the_middle_is_a_refusal_and_asking_again_asks_agai
 ) -> None:
     ended = b'{"type":"urn:inbond:problem:policy-denied","detail":"recalled"}'
     with opened() as file:
-        assert file.read(PIECE) == DATA[:PIECE]
-        file.seek(7 * PIECE)
+        assert file.read(CELL) == DATA[:CELL]
+        file.seek(7 * CELL)
         server.answering = lambda _: Said(403, ended)
         with pytest.raises(PolicyDenied, match="recalled"):
             file.read(10)
         server.answering = ranged
-        assert file.read(10) == DATA[7 * PIECE : 7 * PIECE + 10]
+        assert file.read(10) == DATA[7 * CELL : 7 * CELL + 10]
 
 
 def test_under_a_verified_file_one_altered_byte_is_found_in_its_block(opened: Callable[..., RemoteFile]) -> None:
     hashes = block_hashes(io.BytesIO(DATA))
-    at = 3 * PIECE + 5 * BLOCK + 17
+    at = 6 * CELL + 5 * BLOCK + 17
 
     def altered(asked: Asked) -> Said:
         said = ranged(asked)
@@ -210,7 +211,7 @@ def test_under_a_verified_file_one_altered_byte_is_found_in_its_block(opened: Ca
 
     file = VerifiedFile(cast(BinaryIO, opened(altered)), size=SIZE, hashes=hashes, root=block_root(hashes), name="it")
     with file:
-        assert file.read_at(0, 3 * PIECE) == DATA[: 3 * PIECE]
+        assert file.read_at(0, 6 * CELL) == DATA[: 6 * CELL]
         with pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
             file.read_at(at, 1)
         whole = bytearray(SIZE)
@@ -224,7 +225,7 @@ def test_a_fork_reads_on_by_itself(opened: Callable[..., RemoteFile]) -> None:
         process = os.fork()
         if process == 0:
             try:
-                os._exit(0 if file.read(PIECE) == DATA[10 : PIECE + 10] else 1)
+                os._exit(0 if file.read(CELL) == DATA[10 : CELL + 10] else 1)
             except BaseException:
                 os._exit(2)
         assert os.waitpid(process, 0)[1] == 0
@@ -236,4 +237,4 @@ def test_a_closed_file_says_so(opened: Callable[..., RemoteFile]) -> None:
     file.close()
     with pytest.raises(InvalidInput, match="found it closed"):
         file.read(1)
-    assert remote_file.PIECE % BLOCK == 0
+    assert CELL % BLOCK == 0

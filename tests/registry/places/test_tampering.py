@@ -27,7 +27,7 @@ from inbond.schemas.errors import (
 from tests.registry.places.conftest import Client, Connect
 from tests.registry.places.proxy import Change, Passed, between
 from tests.registry.places.served import Server, serving_folder
-from tests.registry.world import CHAT_ROWS
+from tests.registry.world import CHAT_ROWS, messages
 
 TRUTH = [f"chat answer {i}" for i in range(CHAT_ROWS)]
 
@@ -427,6 +427,26 @@ def test_a_right_that_ends_while_it_is_used_is_a_refusal(client: Client) -> None
     client.proxy.change("GET", CONTENT, lambda passed: instead(403, said)(passed) if next(opened) else passed)
     found, error = pulled(client, segment=4)
     assert (found, type(error)) == (TRUTH[:12], PolicyDenied)
+
+
+def test_a_recall_stops_a_running_pull_at_its_next_segment_and_reads_at_once(connect: Connect) -> None:
+    client = connect(patience=5.0)
+    registry, place = client.registry, client.place
+    file = messages(client.machine / "doomed.jsonl", "doomed", 30)
+    shards = registry.import_files("messages", [file], teacher="acme/base@1", dataset="doomed", max_rows=12).shards
+    pull = registry.pull("doomed", student="lab/pupil", run=f"run-{next(runs)}", segment=10)
+    found = [record.response for record in next(pull.segments())]
+    assert found == [f"doomed answer {i}" for i in range(10)]
+    made = place.statement(shards[2]).body
+    raw, _ = place.shard_file(shards[2], made, pull.grant)
+    with raw:
+        assert registry.recall("doomed", reason="it is not ours", category="terms").impact.affected
+        with pytest.raises(PolicyDenied):
+            raw.read(10)
+    with pytest.raises(PolicyDenied):
+        next(iter(registry.pull("doomed", student="lab/pupil", run=f"run-{next(runs)}")))
+    with pytest.raises(PolicyDenied):
+        next(pull.segments())
 
 
 # -- whatever else -----------------------------------------------------------------------------------------------------
