@@ -37,6 +37,7 @@ RULE: Final = "access"
 """Where a handler keeps its `Access`."""
 
 _MAX_KNOWN: Final = 4096
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _OPEN_KINDS: Final = ("genesis", "key")
 _BEARER: Final = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
@@ -243,8 +244,8 @@ def _check_query(request: Asked, handler: BaseRouteHandler) -> None:
             raise InvalidInput(f"expected query parameters among {expected}, found {_shown(name)}")
         if not known[name] and names.count(name) > 1:
             raise InvalidInput(f"{name}: expected one value, found {names.count(name)}")
-        if not str(value).isprintable():
-            raise InvalidInput(f"{name}: expected printable characters, found others")
+        if _CONTROLS.search(value):
+            raise InvalidInput(f"{name}: expected text without control characters, found some")
 
 
 def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:

@@ -16,6 +16,7 @@ from inbond.api.problems import ClientLeft, TooLarge, TooSlow, WrongMediaType
 from inbond.api.tokens import Principal
 from inbond.registry.objects import ObjectStore, bare
 from inbond.schemas.errors import InvalidInput, VerificationError
+from inbond.schemas.scalars import Ref
 
 SLOWEST: Final = 16 * 1024
 """Bytes a second, once the edge's patience for one piece is used up: a body in drops is none."""
@@ -37,6 +38,14 @@ class ApiRequest(Request[Principal | None, None, State]):
         limit = self.route_handler.resolve_request_max_body_size()
         async for piece in pieces(self, limit):
             yield piece
+
+
+class Delivering(msgspec.Struct, forbid_unknown_fields=True):
+    """Either `grant`: all that an export grant covers; or `object`, a dataset version or shard, and who gets it, if known."""
+
+    grant: Ref | None = None
+    object: Ref | None = None
+    recipient: Ref | None = None
 
 
 async def pieces(request: Request[Any, Any, Any], limit: int | None) -> AsyncGenerator[bytes, None]:

@@ -10,6 +10,8 @@ from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
 from inbond import __version__
+from inbond.api.bodies import Delivering
+from inbond.schemas.entry import Envelope
 
 SECURITY: Final = "token"
 """What the document calls our tokens."""
@@ -56,7 +58,14 @@ def document(app: Litestar) -> dict[str, Any]:
                 if int(status) >= 400:
                     operation["responses"][status] = _shared(response, shared, names)
     made["components"]["responses"] = dict(sorted(shared.items()))
+    made["components"]["schemas"] |= _bodies()
     return made
+
+
+def _bodies() -> dict[str, Any]:
+    """What is posted, as msgspec reads it: other members than those are refused, which Litestar does not say."""
+    _, found = msgspec.json.schema_components([Envelope, Delivering], ref_template="#/components/schemas/{name}")
+    return dict(found)
 
 
 def _shared(response: Any, shared: dict[str, Any], names: dict[bytes, str]) -> dict[str, str]:

@@ -51,6 +51,7 @@ def set_operator(registry: OpenRegistry, given: Mapping[str, Any], base: Path = 
     if found is None:
         if "disclosure_policy" not in stated:
             stated["disclosure_policy"] = f"sha256:{registry.place.objects.put_bytes(POLICY)}"
+        stated.setdefault("policies", [])
         body = fill(Operator, stated, fixed={"party": party}, where="operator", resolve=lambda _, text: registry.resolve(text))
         recorded = registry.record("operator", body, Role.COMPLIANCE)
         return OperatorSet(recorded.ref, recorded, _say_party(registry, party, about))

@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, PUBLIC, Access, only
-from inbond.api.routes.declared import WRITING, Id, also, told
+from inbond.api.routes.declared import TEXT, WRITING, Id, also, told
 from inbond.api.served import Served, answer, as_text, page_token, read_page_token
 from inbond.api.tokens import TOKEN_ROLES, Principal
 from inbond.registry import names, paging
@@ -32,8 +32,8 @@ _MOST_PAGES: Final = 50
 _BY_REGISTRY: Final = ("grant", "delivery")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="The most items of a page.")]
-After = Annotated[str | None, QueryParameter(max_length=64, description="`next` of the page before.")]
-Wanted = Annotated[str | None, QueryParameter(min_length=1, max_length=600, description="Only those that this fits.")]
+After = Annotated[str | None, QueryParameter(pattern="^[A-Za-z0-9_-]{32}$", description="`next` of the page before.")]
+Wanted = Annotated[str | None, QueryParameter(pattern=TEXT, max_length=600, description="Only those that this fits.")]
 
 
 class Detail(msgspec.Struct):

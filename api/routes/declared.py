@@ -3,6 +3,8 @@
 from typing import Annotated, Any, Final
 
 from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import PathParameter, QueryParameter
 
 from inbond.api.auth import Access
@@ -27,8 +29,11 @@ from inbond.schemas.errors import (
 )
 
 _HEX_32: Final = "^[0-9a-f]{32}$"
-_REF: Final = "^[a-z][a-z_]{0,31}:[0-9a-f]{32}$"
+REF: Final = "^[a-z][a-z_]{0,31}:[0-9a-f]{32}$"
 _MOMENT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$"
+TEXT: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"
+"""Text without control characters."""
+
 _MOST: Final = 2**53 - 1
 
 Id = Annotated[str, PathParameter(pattern=_HEX_32, description="The id in the statement's header.")]
@@ -36,8 +41,8 @@ Seq = Annotated[str, PathParameter(pattern="^(?:0|[1-9][0-9]{0,15})$", descripti
 AsOf = Annotated[
     int | None, QueryParameter(ge=1, le=_MOST, description="The tree size that the answer is about; the newest unless given.")
 ]
-SomeRef = Annotated[str, QueryParameter(pattern=_REF, description="A reference, <kind>:<32 hex digits>.")]
-MaybeRef = Annotated[str | None, QueryParameter(pattern=_REF, description="A reference, <kind>:<32 hex digits>.")]
+SomeRef = Annotated[str, QueryParameter(pattern=REF, description="A reference, <kind>:<32 hex digits>.")]
+MaybeRef = Annotated[str | None, QueryParameter(pattern=REF, description="A reference, <kind>:<32 hex digits>.")]
 Moment = Annotated[str | None, QueryParameter(pattern=_MOMENT, description="A day, or an instant in UTC with milliseconds.")]
 
 _ALWAYS: Final[tuple[type[InbondError], ...]] = (InvalidInput, NotFound, MethodNotAllowed, StoreError, InbondError)
@@ -63,6 +68,11 @@ def told(
         "responses": documented(kinds) | others.pop("responses", {}),
         **others,
     }
+
+
+def each(pattern: str) -> dict[str, Any]:
+    """That every item of a list has a form, which Litestar checks but does not say."""
+    return {"items": Schema(type=OpenAPIType.STRING, pattern=pattern)}
 
 
 def also(status: int, content: Any, description: str, media_type: str = "application/json") -> dict[int, ResponseSpec]:

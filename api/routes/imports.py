@@ -9,17 +9,20 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from inbond.api.auth import MEMBER, only
-from inbond.api.routes.declared import Id, SomeRef, told
+from inbond.api.routes.declared import Id, SomeRef, each, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry.place import ImportedShard, RunState
-from inbond.schemas.scalars import Role
+from inbond.schemas.scalars import Digest, Role
 
 _IMPORTING = only(Role.PRODUCER, Role.AUDITOR, Role.COMPLIANCE)
 
-Identity = Annotated[str, PathParameter(pattern="^sha256:[0-9a-f]{64}$", description="An import's identity.")]
+_DIGEST = "^sha256:[0-9a-f]{64}$"
+
+Identity = Annotated[str, PathParameter(pattern=_DIGEST, description="An import's identity.")]
 Inputs = Annotated[
-    list[str], QueryParameter(name="input", min_items=1, max_items=100, description="Digests of files, sha256:<hex>.")
+    list[Digest],
+    QueryParameter(name="input", min_items=1, max_items=100, description="Digests of files.", schema_extra=each(_DIGEST)),
 ]
 
 

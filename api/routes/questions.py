@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, MEMBER, MEMBERS, only
-from inbond.api.routes.declared import AsOf, Id, Moment, told
+from inbond.api.routes.declared import REF, AsOf, Id, Moment, each, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry import about, gate
@@ -26,7 +26,7 @@ from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shares import Shares
 from inbond.registry.tracing import Traced
 from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied
-from inbond.schemas.scalars import Role
+from inbond.schemas.scalars import Ref, Role
 from inbond.schemas.statements import Verdict
 
 A = TypeVar("A", Answer, Shares, Learners, Impact, Traced)
@@ -39,7 +39,10 @@ Record = Annotated[
     PathParameter(pattern="^(?:[0-9a-f]{64}|shard:[0-9a-f]{32}:[0-9]{1,15})$", description="A record id, or shard:ID:ROW."),
 ]
 Datasets = Annotated[
-    list[str], QueryParameter(name="dataset", min_items=1, max_items=100, description="References of dataset versions.")
+    list[Ref],
+    QueryParameter(
+        name="dataset", min_items=1, max_items=100, description="References of dataset versions.", schema_extra=each(REF)
+    ),
 ]
 Split = Annotated[str | None, QueryParameter(max_length=64, description="One split; all unless given.")]
 Template = Annotated[str, PathParameter(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="The id of a template.")]

@@ -8,6 +8,7 @@ from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
 from inbond.api.auth import MEMBER, only
+from inbond.api.bodies import Delivering
 from inbond.api.conditional import IMMUTABLE
 from inbond.api.files import FileResponse
 from inbond.api.problems import RangeNotSatisfiable
@@ -21,20 +22,12 @@ from inbond.registry.recorder import Recorded, now
 from inbond.registry.signers import requested
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied, VerificationError
-from inbond.schemas.scalars import Ref, Role
+from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Shard
 
 _PARQUET = "application/vnd.apache.parquet"
 _OCTETS = "application/octet-stream"
 _MAKING = (Role.PRODUCER, Role.COMPLIANCE)
-
-
-class Delivering(msgspec.Struct, forbid_unknown_fields=True):
-    """Either `grant`: all that an export grant covers; or `object`, a dataset version or shard, and who gets it, if known."""
-
-    grant: Ref | None = None
-    object: Ref | None = None
-    recipient: Ref | None = None
 
 
 class Delivered(msgspec.Struct):

@@ -7,24 +7,35 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
+from msgspec import Meta
 
 from inbond.api.auth import ANYONE_KNOWN, MEMBERS
-from inbond.api.routes.declared import AsOf, told
+from inbond.api.routes.declared import REF, TEXT, AsOf, each, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry.place import Thing
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound
 from inbond.schemas.kinds import KINDS
+from inbond.schemas.scalars import Ref
 
 MOST: Final = 100
+_KIND: Final = "^[a-z_]{1,32}$"
+
+Kind = Annotated[str, Meta(pattern=_KIND)]
 
 Name = Annotated[
-    str, QueryParameter(min_length=1, max_length=600, description="What people type: a name, a reference, a digest.")
+    str, QueryParameter(pattern=TEXT, max_length=600, description="What people type: a name, a reference, a digest.")
 ]
 Kinds = Annotated[
-    list[str] | None, QueryParameter(name="kind", max_items=30, description="The kinds that are meant; any unless given.")
+    list[Kind] | None,
+    QueryParameter(
+        name="kind", max_items=30, description="The kinds that are meant; any unless given.", schema_extra=each(_KIND)
+    ),
 ]
-Refs = Annotated[list[str], QueryParameter(name="ref", min_items=1, max_items=MOST, description="References, at most 100.")]
+Refs = Annotated[
+    list[Ref],
+    QueryParameter(name="ref", min_items=1, max_items=MOST, description="References, at most 100.", schema_extra=each(REF)),
+]
 
 
 class Resolved(msgspec.Struct):

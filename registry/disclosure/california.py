@@ -187,7 +187,7 @@ def _flag(sheet: Sheet, facts: Facts, id: str, name: str, what: str, flag: Calla
     else:
         ask_for(sheet, facts, id, f"flags.{name}", found.missing, f"whether the datasets include {what}")
         for reason, shards in sorted(found.lost.items()):
-            sheet.not_known(id, f"whether {count(len(shards), 'shard')} include {what}: {reason}")
+            sheet.not_known(id, f"of {count(len(shards), 'shard')} nobody can say whether there is {what}: {reason}")
     tools = sorted({f"{value.tool} on {day(value.date)}" for _, value in found.known})
     if tools:
         sheet.fill(id, f"As found by {listed(tools)}.")
@@ -198,7 +198,9 @@ def _licensed(sheet: Sheet, facts: Facts) -> None:
     terms = sorted({ref for each in facts.shares.shares for ref in each.terms})
     without = sorted({facts.shares.names[each.teacher] for each in facts.shares.shares if not each.terms})
     if terms:
-        sheet.fill("(a)(6)", yes_no(True), f"Outputs were obtained under: {listed(facts.shares.names[ref] for ref in terms)}.")
+        sheet.fill(
+            "(a)(6)", yes_no(True), f"Outputs were obtained under: {listed(sorted(facts.shares.names[ref] for ref in terms))}."
+        )
         sheet.rest_on("(a)(6)", "terms.applicable", [thing.entry for thing in facts.ledger.things(terms).values()])
     for name in without:
         supply = f"inbond terms add FILE --teacher {name} --effective YYYY-MM-DD"
@@ -211,7 +213,7 @@ def _processing(sheet: Sheet, facts: Facts) -> None:
     rejected = sum(sum(shard.body.counts.rejected.values()) for shard in facts.shards.values())
     if steps:
         sheet.fill("(a)(9)", yes_no(True))
-        items = tuple(Item(text=f"{step} with {tool}, in order to {purpose}") for step, tool, purpose in steps)
+        items = tuple(Item(text=f"{step} with {tool}; purpose: {purpose}") for step, tool, purpose in steps)
         sheet.fill("(a)(9)", Listing(items=items))
     elif found.is_whole and facts.shards:
         sheet.fill("(a)(9)", yes_no(bool(rejected)))

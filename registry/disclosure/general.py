@@ -171,9 +171,9 @@ def _dependencies(sheet: Sheet, facts: Facts) -> None:
 
 def _market(sheet: Sheet, facts: Facts) -> None:
     sheet.rest_on("1.2.c", "releases.declared", [thing.entry for thing in facts.releases])
-    command = f"inbond student release {facts.student.name} WEIGHTS --facts FILE"
     if not facts.releases:
         text = "a release with the date on which it was placed on the Union market: the model is not released"
+        command = f"inbond student release {facts.student.name} WEIGHTS --facts FILE"
         sheet.missing("1.2.c", "eu_market", facts.student.name, text, command)
     for thing in facts.releases:
         body: Release = thing.body
@@ -182,7 +182,7 @@ def _market(sheet: Sheet, facts: Facts) -> None:
             sheet.fill("1.2.c", f"{called}: {day(body.eu_market.known)}")
         elif is_missing(body.eu_market):
             text = f"the date of placement on the Union market of the release of {day(body.released)}"
-            sheet.missing("1.2.c", "eu_market", called, text, command)
+            sheet.missing("1.2.c", "eu_market", called, text, f"inbond declare {short(thing.ref)} --facts FILE")
         else:
             sheet.fill("1.2.c", f"{called}: not known, {why_not(body.eu_market)}")
 
@@ -255,7 +255,7 @@ def _latest(sheet: Sheet, facts: Facts) -> None:
     if facts.releases:
         newest: Release = facts.releases[-1].body
         if isinstance(newest.continuous.known, UnsetType):
-            command = f"inbond student release {facts.student.name} WEIGHTS --facts FILE"
+            command = f"inbond declare {short(facts.releases[-1].ref)} --facts FILE"
             sheet.missing("1.3.d", "continuous", facts.student.name, "whether it is trained on new data after that date", command)
         else:
             sheet.fill("1.3.d", "Is the model continuously trained on new or dynamic data after that date?")
@@ -286,8 +286,8 @@ def _regions(sheet: Sheet, facts: Facts) -> None:
 
 
 def _comments(sheet: Sheet, facts: Facts) -> None:
-    tokenizers = sorted({each.tokenizer for each in facts.measured.values() if each.tokens is not None})
-    named = [facts.ledger.name(each) if each.startswith("teacher:") else each for each in tokenizers]
+    tokenizers = {each.tokenizer for each in facts.measured.values() if each.tokens is not None}
+    named = sorted(facts.ledger.name(each) if each.startswith("teacher:") else each for each in tokenizers)
     if named:
         sheet.fill("1.3.g", f"Where tokens are stated, they are counted with the tokenizer of {listed(named)}.")
         sheet.rest_on("1.3.g", "shards.measured", [shard.thing.made for shard in facts.shards.values()])

@@ -198,7 +198,7 @@ def _ways(sheet: Sheet, facts: Facts, hands: Hands, teachers: list[Thing]) -> No
                 _period(given),
                 body.access_path.known.value if not isinstance(body.access_path.known, UnsetType) else "not known",
                 _market(body),
-                listed(facts.shares.names[ref] for ref in terms) or "none on record",
+                listed(sorted(facts.shares.names[ref] for ref in terms)) or "none on record",
                 listed(verdicts) or "no grant on record",
             )
         )

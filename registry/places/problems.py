@@ -24,12 +24,18 @@ MAX_PROBLEM = 1 << 16
 
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _BY_STATUS = {401: Unauthenticated, 403: NotPermitted, 404: NotFound, 409: Conflict}
+_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:u00(?:0[0-8bcef]|1[0-9a-fA-F]|7[fF])|[bf])")  # controls, but for tab and line ends
 _TAKEN = {"type", "title", "status", "detail", "hint", "message", "self"}
 
 
 def decoded(data: bytes, type: type[T], what: str) -> T:
-    """An answer's JSON as `type`; VerificationError, naming `what` was asked, where it is something else."""
+    """An answer's JSON as `type`; VerificationError, naming `what` was asked, where it is something else.
+
+    What it says will be shown to people: no name in it has control characters, as none on record has.
+    """
     try:
+        if _ESCAPED.search(data):
+            raise ValueError("it holds control characters")
         with _learning:  # msgspec 0.22 crashes when two threads learn what a struct is made of at the same time
             if type not in _decoders:
                 _decoders[type] = msgspec.json.Decoder(type)

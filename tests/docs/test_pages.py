@@ -50,7 +50,7 @@ def test_a_page_works_as_printed(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "golden").symlink_to(ROOT / "tests" / "golden")
-    shell = Shell(tmp_path, in_process(environment))
+    shell = Shell(tmp_path, in_process, environment)
 
     def run(example: Example) -> None:
         shell.session(example.parsed)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable as NoExamples
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from inbond.api import problems
 from inbond.schemas import errors
@@ -29,6 +30,9 @@ def api(server: Server) -> BaseSchema:
 
 
 FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+MEANT = [positive_data_acceptance]
+"""What fits the document may still be wrong: a page token of another list, an envelope that nobody signed."""
+
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
@@ -43,8 +47,8 @@ def test_every_operation_does_what_the_document_says(server: Server, api: BaseSc
         @FEW
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
-            case.call_and_validate(headers=known)
-            assert case.call_and_validate().status_code != 500
+            case.call_and_validate(headers=known, excluded_checks=MEANT)
+            assert case.call_and_validate(excluded_checks=MEANT).status_code != 500
 
         try:
             check()

@@ -6,14 +6,17 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from inbond.ledger import receipts
 from inbond.ledger.receipts import Receipt
+from inbond.registry import listing
 from inbond.registry.registry import Registry
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import (
@@ -473,3 +476,64 @@ def test_a_line_that_alters_anything_anywhere_never_alters_what_is_read(connect:
     assert error is None or isinstance(error, InbondError)
     if error is not None:
         assert "Traceback" not in error.message
+
+
+def spoiled(value: Any, chance: random.Random) -> Any:
+    """JSON with one of its values, at any depth, replaced by one that does not belong there."""
+    places = list(_places(value))
+    holder, key = chance.choice(places) if places else ([value], 0)
+    holder[key] = chance.choice([None, -1, 2**70, 1.5, "x", "\x1b[2J", [], {}, True, [[[]]], "shard:" + "0" * 32])
+    return value
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield value, key
+        yield from _places(item)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_json_comes_back_is_an_answer_or_an_error_that_says_so(connect: Connect, seed: int) -> None:
+    chance = random.Random(seed)
+    client = connect(patience=0.2)
+    place, registry = client.place, client.registry
+    pupil, chat, acme, run = (
+        registry.resolve("lab/pupil"),
+        registry.resolve("chat"),
+        registry.resolve("acme"),
+        f"run-{next(runs)}",
+    )
+    assert pulled(client, run) == (TRUTH, None)
+    opened = registry.resolve(run, "run")
+    [part, *_] = place.lines(place.statement(chat).body.parts, chat)
+    identity = place.statement(part["shard"]).body.import_identity
+    questions: list[Callable[[], object]] = [
+        lambda: place.find("chat"),
+        lambda: place.things([pupil, chat]),
+        lambda: place.page(listing.ListedRun),
+        lambda: place.page(listing.ListedKey),
+        lambda: place.lineage(pupil),
+        lambda: place.shares(pupil),
+        lambda: place.learners(acme),
+        lambda: place.impact(chat),
+        lambda: place.trace(f"{part['shard']}:1"),
+        lambda: place.check(pupil, [chat]),
+        lambda: place.run(opened),
+        lambda: place.inputs(opened),
+        lambda: place.imported(identity),
+        lambda: place.doubled(chat, registry.resolve("acme/base@1"), [identity]),
+        lambda: place.open_ask(pupil, registry.resolve("acme-terms")),
+        lambda: place.key("0" * 64),
+        lambda: registry.add_party(f"party-{next(runs)}"),
+    ]
+
+    def spoil(passed: Passed) -> Passed:
+        if not passed.header("Content-Type").startswith("application/json"):
+            return passed
+        return passed.with_body(json.dumps(spoiled(json.loads(passed.body), chance)).encode())
+
+    client.proxy.change("GET", "/v1/.*", spoil)
+    client.proxy.change("POST", "/v1/parties", spoil)
+    for question in questions * 2:
+        with suppress(InbondError):
+            assert "\x1b" not in repr(question())

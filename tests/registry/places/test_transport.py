@@ -182,6 +182,8 @@ def test_a_proxy_of_the_environment_sees_nothing_that_is_sent_to_this_machine(
         (Said(200, b'{"text":1}'), VerificationError, "answer to /v1/x"),
         (Said(200, b'{"text":' + b"[" * 100_000), VerificationError, "answer to /v1/x"),
         (Said(200, b'{"text":"\xff"}'), VerificationError, "answer to /v1/x"),
+        (Said(200, b'{"text":"\\u001b[2J"}'), VerificationError, "control characters"),
+        (Said(200, b'{"text":"\\\\\\u007F"}'), VerificationError, "control characters"),
         (Said(200, b"{}", {"Content-Encoding": "gzip"}), VerificationError, "found them encoded"),
         (Said(304), StoreError, "found status 304"),
     ],
@@ -313,6 +315,11 @@ def test_names_are_quoted_and_what_is_closed_asks_nothing_more(serve: Serve, rea
     transport.close()
     with pytest.raises(InvalidInput, match="found it closed"):
         transport.get("/v1/a")
+
+
+def test_text_with_lines_and_backslashes_is_text(serve: Serve, reach: Reach) -> None:
+    told = b'{"text":"a\\nb\\t\\\\u001b"}'
+    assert reach(serve(lambda _: Said(200, told))).json("/v1/x", Told) == Told("a\nb\t\\u001b")
 
 
 def test_methods_are_what_they_say(serve: Serve, reach: Reach) -> None:
