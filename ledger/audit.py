@@ -18,11 +18,11 @@ from pathlib import Path
 from msgspec import structs
 from sqlalchemy import Connection, text
 
-from inbond.ledger import checkpoints, notes, tables
+from inbond.ledger import tables
 from inbond.ledger.auditing.heads import open_strictly
 from inbond.ledger.auditing.ids import HeaderIds
 from inbond.ledger.auditing.remembered import Memory, Recalled
-from inbond.ledger.auditing.replaying import Replay
+from inbond.ledger.auditing.replaying import Replay, claimed_by
 from inbond.ledger.auditing.report import AuditReport, Options, Progress
 from inbond.ledger.auditing.standing import scratch
 from inbond.ledger.auditing.tree import Tree
@@ -81,8 +81,7 @@ def audit_files(source: FileSource, rules: Rules, options: Options) -> AuditRepo
     """Audit a log from its files, wherever they are."""
     report = AuditReport(source.name)
     with _reported(report):
-        claimed = checkpoints.parse(notes.parse(source.checkpoint()).text)
-        if not source.has_entries(claimed.size):
+        if not source.has_entries(claimed_by(source).size):
             _audit_tiles(source, options, report)
             return report
         with _replayed(source, rules, options, report) as (replay, _):
@@ -129,8 +128,7 @@ def _recall(source: Source, options: Options, report: AuditReport, size: int) ->
 
 def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> None:
     """What can be said of a log without its entries: its tiles make the root that its checkpoint says."""
-    note = source.checkpoint()
-    head = checkpoints.parse(notes.parse(note).text)
+    note, head = source.checkpoint(), claimed_by(source)
     report.origin, report.size, report.root, report.checkpoints = head.origin, head.size, head.root.hex(), 1
     tree, done = Tree(), 0
     for data in source.leaves(head.size):
@@ -144,9 +142,7 @@ def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> N
         source.check_tile(level, n, tile)
     source.check_rest(head.size, 0)
     if tree.root() != head.root:
-        raise VerificationError(
-            f"{source.name}: checkpoint: expected root {tree.root().hex()} from the tiles, found {head.root.hex()}"
-        )
+        raise VerificationError(f"{source.head}: expected root {tree.root().hex()} from the tiles, found {head.root.hex()}")
     genesis = source.first_leaf(head.size)
     report.genesis = genesis.hex()
     if options.genesis is not None and genesis != options.genesis:

@@ -78,7 +78,7 @@ class FileSource:
     rows = False
 
     def __init__(self, files: Files) -> None:
-        self.name, self._files = files.name, files
+        self.name, self._files, self.head = files.name, files, f"{files.name}/checkpoint"
         paths = files.paths()
         self._listed = paths is not None
         self._there: dict[tuple[int | None, int], set[int]] = {}  # the widths of the files of a tile, not checked yet
@@ -90,6 +90,7 @@ class FileSource:
             except InvalidInput:
                 self._strange.append(path)
         self._fetched: dict[tuple[int, int], bytes] = {}
+        self._first: set[int] = set()  # the widths in which the first bundle was asked for
 
     @property
     def withheld(self) -> str | None:
@@ -105,6 +106,15 @@ class FileSource:
         if self._listed:
             return any(level is None for level, _ in self._there)
         return self._read(TileName(None, 0, min(size, TILE_WIDTH))) is not None
+
+    def genesis(self) -> bytes:
+        """The bytes of entry 0, from the widest first bundle that is there."""
+        widths = {TILE_WIDTH, *self._there.get((None, 0), ()), *self._first}
+        for width in sorted(widths, reverse=True):
+            data = self._files.read(entries_path(0, width), _limit(TileName(None, 0, width)))
+            if data is not None:
+                return data[2 : _end(data, 1)]
+        raise VerificationError(f"{self.name}/{entries_path(0)}: expected a file of the log, found none")
 
     def first_leaf(self, size: int) -> bytes:
         """What the tiles say is the leaf hash of entry 0; not verified."""
@@ -162,18 +172,17 @@ class FileSource:
         return []
 
     def _bundle(self, name: TileName) -> "_Bundle":
+        if name.n == 0:
+            self._first.add(name.width)
         data = self._expected(name.path, self._read(name))
         try:
-            bundle = _Bundle(name.path, decode_bundle(data, name.width))
-            for other, path in self._others(name):
-                if other != data[: len(other)]:
-                    raise VerificationError(f"expected the entries that {name.path} begins with, found others")
-                decode_bundle(other, parse_path(path).width)
+            entries = decode_bundle(data, name.width)
         except VerificationError as error:
             raise VerificationError(f"{self.name}/{name.path}: {error.message}") from None
+        differing = [path for other, path in self._others(name) if other != data[: _end(data, parse_path(path).width)]]
         if self._files.ahead > 1:
             self._fetched[0, name.n] = self.tile(0, name.n, name.width)
-        return bundle
+        return _Bundle(name.path, entries, differing)
 
     def _read(self, name: TileName) -> bytes | None:
         """The bytes of a tile or bundle; where only a wider one is kept, as much of it as `name` says."""
@@ -220,6 +229,8 @@ class FileSource:
 class _Bundle:
     path: str
     entries: list[bytes]
+    differing: list[str]
+    """The paths of narrower files that do not hold how this one begins."""
 
 
 class FileChunk:
@@ -229,6 +240,7 @@ class FileChunk:
         self._name, self.last, self.size = name, first, 0
         self.entries: list[bytes] = []
         self._paths: list[str] = []
+        self._differing: list[str] = []
 
     def add(self, bundle: _Bundle) -> None:
         """Take in the next bundle."""
@@ -236,6 +248,7 @@ class FileChunk:
         self.last += len(bundle.entries)
         self.size += sum(map(len, bundle.entries))
         self._paths.append(bundle.path)
+        self._differing += [f"{self._name}/{path}: expected how {bundle.path} begins, found others" for path in bundle.differing]
 
     def where(self, index: int) -> str:
         """Where an entry lies, for messages."""
@@ -243,6 +256,11 @@ class FileChunk:
 
     def compare(self, examined: Examined) -> None:
         """Nothing is kept beside entries in files, but their tiles."""
+
+    def check_others(self) -> None:
+        """Raise VerificationError for a bundle of an earlier export that differs; these entries have been examined."""
+        for problem in self._differing:
+            raise VerificationError(problem)
 
 
 def _tiles(first: int, size: int) -> range:

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import delete
-
-from inbond.ledger.database import translated
+from inbond.ledger import tables
+from inbond.ledger.database import create_tables, translated
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.log import Log
 from inbond.ledger.reader import LedgerReader
@@ -15,13 +14,14 @@ Progress = Callable[[int, int], None]
 
 
 def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
-    """Drop every projected row and fold all entries again; returns their number. Writers wait, readers see old or new.
+    """Make the projected tables anew and fold all entries again; returns their number. Writers wait, readers see old or new.
 
-    The result equals the old rows, row for row, unless those had been altered.
+    The result equals the old rows, row for row, unless those had been altered. The tables may be those of an older version.
     """
     with log.database.writing() as connection, translated(log.database.path):
         for table in reversed(rules.tables):
-            connection.execute(delete(table))
+            table.drop(connection, checkfirst=True)
+        create_tables(connection, [*tables.TABLES, *rules.tables])
         reader = LedgerReader(connection)
         keyring = Keyring()
         for seq, data in reader.entries():

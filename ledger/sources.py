@@ -34,16 +34,25 @@ class Chunk(Protocol):
     def compare(self, examined: Examined) -> None:
         """Raise VerificationError unless what is kept beside these entries is what follows from them."""
 
+    def check_others(self) -> None:
+        """Raise VerificationError for other copies of these entries, which have been examined, that differ."""
+
 
 class Source(Protocol):
     """Where an audit reads a log from."""
 
     name: str
+    head: str
+    """What the newest checkpoint is called in messages."""
+
     rows: bool
     """Whether entries are rows, with hashes of their payloads beside them."""
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint, a signed note."""
+
+    def genesis(self) -> bytes:
+        """The bytes of entry 0; VerificationError where there are none."""
 
     def first_leaf(self, size: int) -> bytes:
         """What the tiles of a log of `size` entries say is the leaf hash of entry 0; not verified."""
@@ -91,11 +100,16 @@ class DatabaseSource:
 
     def __init__(self, name: str, reader: LedgerReader) -> None:
         self.name, self._reader = name, reader
-        self._path = Path(name)
+        self._path, self.head = Path(name), f"{name}: checkpoint"
 
     def checkpoint(self) -> bytes:
         """The newest checkpoint, a signed note."""
         return self._reader.note
+
+    def genesis(self) -> bytes:
+        """The bytes of entry 0."""
+        with translated(self._path):
+            return self._reader.entry(0)
 
     def first_leaf(self, size: int) -> bytes:
         """What the tiles say is the leaf hash of entry 0; not verified."""
@@ -197,6 +211,9 @@ class DatabaseChunk:
             found = [row for row in found if row[0] < last]
         if signers != found:
             raise differing_column(tables.signers, found, signers)
+
+    def check_others(self) -> None:
+        """Nothing: a database holds an entry once."""
 
 
 def _equal(rows: list[tuple[Any, ...]], kinds: list[str], columns: Sequence[tuple[bytes, int]]) -> bool:

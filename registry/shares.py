@@ -92,8 +92,12 @@ def shares_of(reader: LedgerReader, student: str, size: int | None = None) -> Sh
             continue
         whole = figures(taken, shards)
         stages.append(StageTotal(stage, whole.rows, whole.samples, whole.tokens, whole.tokenizer, whole.rows_at_most))
-        for teacher, role in sorted({pair for shard in taken for pair in shards[shard].models}):
-            part = figures({ref: each for ref, each in taken.items() if (teacher, role) in shards[ref].models}, shards)
+        hands: dict[tuple[str, str], dict[str, Taken]] = {}
+        for ref, each in taken.items():
+            for hand in shards[ref].models:
+                hands.setdefault(hand, {})[ref] = each
+        for (teacher, role), mine in sorted(hands.items()):
+            part = figures(mine, shards)
             if teacher not in terms:
                 terms[teacher] = tuple(applicable_terms(connection, newest_of(connection, [teacher], at)[teacher], at))
             for seq in part.between:
@@ -120,10 +124,28 @@ def shares_of(reader: LedgerReader, student: str, size: int | None = None) -> Sh
 
 @dataclass(slots=True)
 class Taken:
-    """What several runs together were given of a shard; `at_most` is what overdue grants cover."""
+    """What several runs together were given of a shard: distinct rows, samples, the entries from `start` to `end` that say so.
+
+    `most` counts the rows with those that overdue grants cover; `start` is -1 where nothing is on record as given.
+    """
 
     reads: list[Read]
     at_most: Ranges
+    rows: int = 0
+    most: int = 0
+    samples: int = 0
+    start: int = -1
+    end: int = -1
+
+    def add_up(self) -> None:
+        """Count what was given, once all of it is there."""
+        spans = self.reads[0].ranges if len(self.reads) == 1 else [span for read in self.reads for span in read.ranges]
+        self.rows = sum(last - first for first, last in spans) if len(self.reads) == 1 else rows_in(spans)
+        self.most = rows_in([*spans, *self.at_most]) if self.at_most else self.rows
+        for read in self.reads:
+            self.samples += read.samples
+            self.start = read.start if self.start < 0 else min(self.start, read.start)
+            self.end = max(self.end, read.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +171,8 @@ def taken_in(runs: Iterable[str], reads: Mapping[tuple[str, str], Read], at_most
     for (shard, run), ranges in at_most.items():
         if run in wanted:
             found.setdefault(shard, Taken([], [])).at_most.extend(ranges)
+    for each in found.values():
+        each.add_up()
     return found
 
 
@@ -157,20 +181,16 @@ def figures(taken: Mapping[str, Taken], shards: Mapping[str, ShardFacts]) -> Fig
     rows = most = samples = 0
     tokens: int | None = 0
     tokenizers: set[str] = set()
-    entries: list[int] = []
+    start, end = -1, -1
     for ref, each in taken.items():
-        facts = shards[ref]
-        distinct = _distinct(each)
-        rows += distinct
-        most += rows_in([*(span for read in each.reads for span in read.ranges), *each.at_most]) if each.at_most else distinct
-        samples += sum(read.samples for read in each.reads)
-        for read in each.reads:
-            entries += (read.start, read.end)
-        if not distinct:
-            continue
-        tokenizers.add(facts.tokenizer)
-        whole = facts.tokens is not None and distinct == facts.rows
-        tokens = tokens + (facts.tokens or 0) if whole and tokens is not None else None
+        rows, most, samples = rows + each.rows, most + each.most, samples + each.samples
+        if each.start >= 0:
+            start, end = each.start if start < 0 else min(start, each.start), max(end, each.end)
+        if each.rows:
+            facts = shards[ref]
+            tokenizers.add(facts.tokenizer)
+            whole = facts.tokens is not None and each.rows == facts.rows
+            tokens = tokens + (facts.tokens or 0) if whole and tokens is not None else None
     one = tokens is not None and len(tokenizers) == 1
     return Figures(
         rows=rows,
@@ -178,12 +198,6 @@ def figures(taken: Mapping[str, Taken], shards: Mapping[str, ShardFacts]) -> Fig
         tokens=tokens if one else None,
         tokenizer=next(iter(tokenizers)) if one else None,
         rows_at_most=most if most > rows else None,
-        between=(min(entries), max(entries)) if entries else (),
+        between=(start, end) if start >= 0 else (),
         shards=len(taken),
     )
-
-
-def _distinct(taken: Taken) -> int:
-    if len(taken.reads) == 1:
-        return sum(last - first for first, last in taken.reads[0].ranges)
-    return rows_in(span for read in taken.reads for span in read.ranges)

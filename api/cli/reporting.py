@@ -184,16 +184,14 @@ def _state(found: "Disclosure") -> str:
 
 
 def _gaps(found: "Disclosure") -> list[str]:
-    """What is missing, by field, with the commands that supply it."""
-    if not found.gaps:
-        return []
-    lines = ["", "missing:"]
-    for gap in found.gaps:
-        text = f"{gap.text} ({gap.about})" + ("" if gap.required else ", not required")
-        lines += [
-            f"{style(gap.field, bold=True)}  {text}",
-            f"       {style(gap.supply, 'cyan')}  {style(f'({gap.fact})', dim=True)}",
-        ]
+    """What is missing, then what may be added, by field, with the commands that supply it."""
+    lines: list[str] = []
+    for title, required in (("missing:", True), ("may be added:", False)):
+        gaps = [gap for gap in found.gaps if gap.required is required]
+        lines += ["", title] if gaps else []
+        for gap in gaps:
+            lines.append(f"{style(gap.field, bold=True)}  {gap.text} ({gap.about})")
+            lines.append(f"       {style(gap.supply, 'cyan')}  {style(f'({gap.fact})', dim=True)}")
     return lines
 
 

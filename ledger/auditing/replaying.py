@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from inbond.ledger import checkpoints, notes
+from inbond.ledger import checkpoints, merkle, notes
 from inbond.ledger.auditing.claims import Claim, Claims, not_supported
 from inbond.ledger.auditing.examining import Examine, Examined
 from inbond.ledger.auditing.heads import open_strictly
@@ -21,12 +21,15 @@ from inbond.ledger.auditing.report import AuditReport, Options
 from inbond.ledger.auditing.standing import Standing
 from inbond.ledger.auditing.tree import Tree
 from inbond.ledger.auditing.workers import Workers
+from inbond.ledger.checkpoints import Checkpoint
 from inbond.ledger.keys import VerifierKey
+from inbond.ledger.replay import draft_of
 from inbond.ledger.rules import Rules
 from inbond.ledger.sources import Chunk, Source
 from inbond.ledger.tiles import TILE_WIDTH
 from inbond.schemas.entry import GENESIS_PREV
 from inbond.schemas.errors import Inconclusive, VerificationError
+from inbond.schemas.statements import Genesis
 
 _LONG = 64 * TILE_WIDTH  # entries of a log that is read four tiles at a time
 _FORK = ": the signer has seen another history"
@@ -41,10 +44,10 @@ class Replay:
         self._source, self._rules, self._options, self._report = source, rules, options, report
         self._connection = connection
         self._note = source.checkpoint()
-        self.claimed = checkpoints.parse(notes.parse(self._note).text)
+        self.claimed = claimed_by(source)
         report.origin, report.size, report.root = self.claimed.origin, self.claimed.size, self.claimed.root.hex()
         if self.claimed.size == 0:
-            raise VerificationError(f"{source.name}: checkpoint: expected at least entry 0, found none")
+            raise VerificationError(f"{source.head}: expected at least entry 0, found none")
         self.tree = Tree()
         self.standing = Standing(rules, connection, self.claimed.origin, executor)
         self.leaf, self.time, self.genesis = bytes.fromhex(GENESIS_PREV), "", b""
@@ -56,10 +59,10 @@ class Replay:
 
     def resume(self, recalled: Recalled, ids: HeaderIds) -> None:
         """Go on from where an earlier audit ended, as far as what it has left goes."""
-        state, name = recalled.state, self._source.name
+        state, name = recalled.state, self._source.head
         if self.claimed.size < max(state.size, state.at) or self.claimed.origin != state.origin:
             raise VerificationError(
-                f"{name}: checkpoint: expected {state.origin} at size {max(state.size, state.at)} or later, which was audited "
+                f"{self._source.head}: expected {state.origin} at size {max(state.size, state.at)} or later, which was audited "
                 f"before, found {self.claimed.origin} at size {self.claimed.size}"
             )
         if state.size:
@@ -82,6 +85,12 @@ class Replay:
 
     def run(self, workers: Workers, ids: HeaderIds) -> None:
         """Go to the end; raises VerificationError for the first difference."""
+        try:
+            self._run(workers, ids)
+        except VerificationError as error:
+            raise self._explained(error) from None
+
+    def _run(self, workers: Workers, ids: HeaderIds) -> None:
         size, whole = self.claimed.size, self.claimed.size // TILE_WIDTH * TILE_WIDTH
         policy = self._options.policy
         others = [] if policy is None else [*(log.vkey for log in policy.logs), *(each.vkey for each in policy.witnesses)]
@@ -142,6 +151,7 @@ class Replay:
                 self._source.check_tile(level, n, data)
         if examined.problem is not None:
             raise VerificationError(chunk.where(count) + examined.problem)
+        chunk.check_others()
         if first == 0:
             self.genesis = examined.leaves[:32]
             self._check_genesis()
@@ -177,19 +187,40 @@ class Replay:
 
     def _check_head(self, others: list[VerifierKey]) -> None:
         """The newest checkpoint is what follows from the entries, and everybody who signed it is known."""
-        name, root = self._source.name, self.tree.root()
+        name, root = self._source.head, self.tree.root()
         if root != self.claimed.root:
-            raise VerificationError(
-                f"{name}: checkpoint: expected root {root.hex()} from the entries, found {self.claimed.root.hex()}"
-            )
+            raise VerificationError(f"{name}: expected root {root.hex()} from the entries, found {self.claimed.root.hex()}")
         log_keys = self.standing.log_keys
         try:
             opened = open_strictly(self._note, [*log_keys.since, *others], self.claimed.origin)
             log_keys.check(self.claimed.size, opened.signed, self.claimed.size - 1)
         except VerificationError as error:
-            raise VerificationError(f"{name}: checkpoint: {error.message}") from None
+            raise VerificationError(f"{name}: {error.message}") from None
         for key in opened.unsupported:
             self._report.not_checked(not_supported(key))
+
+    def _explained(self, error: VerificationError) -> VerificationError:
+        """What is wrong: the checkpoint, where its own signature says so, as everything else then seems to be."""
+        where = self._source.head
+        try:
+            genesis = self._source.genesis()
+            if self._options.genesis not in (None, merkle.leaf_hash(genesis)):
+                return error
+            draft = draft_of(genesis)
+        except VerificationError:
+            return error
+        if not isinstance(draft.body, Genesis):
+            return error
+        if self.claimed.origin != draft.statement.header.registry:
+            found = self.claimed.origin
+            return VerificationError(f"{where}: expected origin {draft.statement.header.registry}, found {found}")
+        keys = {(key.name, key.key_id): key for key in map(VerifierKey.parse, draft.body.log_keys)}
+        note = notes.parse(self._note)
+        for line in note.signatures:
+            key = keys.get((line.name, line.key_id))
+            if key is not None and key.supported and not key.verify(note.text, line.blob):
+                return VerificationError(f"{where}: expected a valid signature by {line.name}, found one that does not verify")
+        return error
 
     def _keep(self) -> None:
         """Note down what an audit needs that goes on from here."""
@@ -211,6 +242,15 @@ class Replay:
             rules=_name(self._rules),
             rows=rows,
         )
+
+
+def claimed_by(source: Source) -> Checkpoint:
+    """What the newest checkpoint of a source says, not verified."""
+    try:
+        return checkpoints.parse(notes.parse(source.checkpoint()).text)
+    except VerificationError as error:
+        name = source.head
+        raise VerificationError(error.message if name in error.message else f"{name}: {error.message}") from None
 
 
 def _name(rules: Rules) -> str:

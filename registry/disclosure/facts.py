@@ -172,7 +172,7 @@ def gather(reader: LedgerReader, store: ObjectStore, student: str, size: int) ->
     taken = taken_in(stages, reads, at_most)
     runs = {run: _run(ledger, run) for run in stages}
     named = dict.fromkeys(stages.values())
-    given = _given(ledger, taken, measured, reads, runs)
+    given = _given(ledger, taken, reads, runs)
     facts = Facts(
         ledger=ledger,
         student=who,
@@ -208,7 +208,6 @@ def _run(ledger: Ledger, run: str) -> RunFacts:
 def _given(
     ledger: Ledger,
     taken: dict[str, Taken],
-    measured: dict[str, ShardFacts],
     reads: Iterable[tuple[str, str]],
     runs: dict[str, RunFacts],
 ) -> dict[str, Given]:
@@ -230,9 +229,8 @@ def _given(
     things = ledger.things(taken)
     found = {}
     for ref in sorted(taken, key=lambda ref: things[ref].made):
-        mine = figures({ref: taken[ref]}, measured)
-        start = mine.between[0] if mine.between else -1
-        found[ref] = Given(things[ref], mine.rows, tuple(by.get(ref, ())), tuple(held.get(ref, ())), start)
+        mine = taken[ref]
+        found[ref] = Given(things[ref], mine.rows, tuple(by.get(ref, ())), tuple(held.get(ref, ())), mine.start)
     return found
 
 

@@ -55,6 +55,8 @@ class Ledger:
         """Things by reference, those that are on record at this size."""
         wanted = list(dict.fromkeys(refs))
         missing = [ref for ref in wanted if ref not in self._things]
+        if not missing:
+            return {ref: self._things[ref] for ref in wanted}
         firsts = first_of(self.connection, missing)
         newest = newest_of(self.connection, missing, self.size)
         rows = self._rows({*firsts.values(), *newest.values()})

@@ -4,6 +4,7 @@ import random
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import Integer, LargeBinary, Table
 
 from inbond.ledger.comparing import compare_table
 from inbond.registry import tables as t
+from inbond.registry.registry import Registry
 from inbond.schemas.errors import VerificationError
 from tests.registry.world import CHAT_ROWS, CODE_ROWS, World
 
@@ -26,6 +28,18 @@ def test_every_table_has_rows_after_all_flows_and_a_rebuild_makes_them_again(liv
     lived.check()
     checked = lived.registry.verify()
     assert (checked.verdict, checked.problems, checked.unchecked) == ("proved", [], [])
+
+
+def test_a_rebuild_makes_the_tables_of_an_older_version_anew(world: World) -> None:
+    before = world.rows()
+    with closing(sqlite3.connect(world.folder / "ledger.db")) as database:
+        database.execute("DROP TABLE reports")
+        database.execute("DROP TABLE things")
+        database.execute("CREATE TABLE things (ref TEXT PRIMARY KEY, kind TEXT NOT NULL)")  # without columns that came since
+        database.commit()
+    with Registry.open(world.folder) as again:
+        assert again.rebuild() == world.size()
+    assert world.rows() == before
 
 
 def test_every_row_names_an_entry_of_its_own_time(lived: World) -> None:

@@ -21,6 +21,7 @@ from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Appended
 from inbond.registry import gate
 from inbond.registry import tables as t
+from inbond.registry.disclosure import recording
 from inbond.registry.recorder import Recorded, Said, now
 from inbond.registry.registry import Registry
 from inbond.registry.training.layout import ORDER
@@ -314,6 +315,7 @@ def live(world: World) -> None:
         pass
     registry.declare("vendor", {"domicile": "DE"})
     registry.recall("beta", reason="the wrong prompts", category="quality", effective=NEVER)
+    recording.make(registry, "lab/pupil", "eu-summary", folder / "summary")
 
 
 def messages(path: Path, name: str, count: int) -> Path:

@@ -13,12 +13,14 @@ from tests.api.cli.shell import run
 
 HEAVY = ("litestar", "numpy", "polars", "pyarrow", "sqlalchemy", "sqlmodel")
 COMMANDS = [
-    "check", "dataset-export", "dataset-list", "dataset-show", "dataset-trim", "decide-ask", "decide-list", "decide-rule",
-    "declare", "demo", "doctor", "import", "init", "inspect", "key-add", "key-list", "key-revoke", "lineage", "log-audit",
-    "log-export", "log-head", "log-prove", "log-show", "party-add", "party-list", "prove-record", "pull", "rebuild",
-    "recall", "run-close", "run-list", "serve", "student-add", "student-list", "student-release", "student-show",
-    "teacher-add", "teacher-list", "teacher-show", "terms-add", "terms-list", "terms-show", "token-add", "token-list",
-    "token-revoke", "used-by", "verify", "witness-key", "witness-serve", "witness-status",
+    "check", "dataset-export", "dataset-list", "dataset-show", "dataset-trim", "decide-ask", "decide-list",
+    "decide-rule", "declare", "demo", "doctor", "import", "init", "inspect", "key-add", "key-list", "key-revoke",
+    "lineage", "log-audit", "log-export", "log-head", "log-prove", "log-show", "operator-set", "operator-show",
+    "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list",
+    "report-new", "report-show", "report-verify", "run-close", "run-list", "serve", "source-add", "source-list",
+    "student-add", "student-list", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show",
+    "terms-add", "terms-list", "terms-show", "token-add", "token-list", "token-revoke", "used-by", "verify",
+    "witness-key", "witness-serve", "witness-status",
 ]  # fmt: skip
 
 

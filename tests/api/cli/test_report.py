@@ -29,6 +29,7 @@ prompts = { na = "not_applicable_to_kind" }
     "teacher": """
 eu_market = { value = true, as_of = 2026-11-01 }
 summary = { url = "https://openai.example/summary", checked = 2026-11-01 }
+access_path = "api"
 """,
     "release": "eu_market = 2026-03-01\ncontinuous = false\n",
 }

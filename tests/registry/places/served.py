@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from inbond.api.tokens import TokenStore
@@ -25,7 +25,7 @@ class Server:
     state: Path
     url: str = ""
     process: subprocess.Popen[str] | None = None
-    stderr: list[str] = field(default_factory=list)
+    log: Path = Path()
 
     @property
     def policy(self) -> Path:
@@ -38,15 +38,18 @@ class Server:
         return TokenStore(self.folder).add(who, roles)[0]
 
     def start(self, port: int = 0) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.log = self.state / "server.log"
         command = [str(INBOND), "--registry", str(self.folder), "serve", "--port", str(port)]
         environment = os.environ | {"INBOND_STATE": str(self.state)}
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-        )
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
         line = self.process.stdout.readline() if ready else ""
-        assert line.startswith("listening on "), f"expected an address, found {line!r}"
+        assert line.startswith("listening on "), f"expected an address, found {line!r}: {self.log.read_text()[-2000:]}"
         self.url = line.removeprefix("listening on ").strip()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

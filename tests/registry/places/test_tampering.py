@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -274,6 +275,21 @@ def test_a_segment_that_is_not_on_record_is_not_handed_out(client: Client) -> No
     client.proxy.change("POST", "/v1/consumptions", lambda passed: passed.with_body(first.body))
     found, error = pulled(client, segment=10)
     assert (found, type(error)) == ([], VerificationError)
+
+
+def test_threads_write_and_ask_through_one_client(connect: Connect) -> None:
+    client = connect(patience=10.0)
+    names = [f"party-{next(runs)}" for _ in range(24)]
+
+    def write(name: str) -> int:
+        recorded = client.registry.add_party(name)
+        assert client.place.head().size > recorded.seq
+        assert client.place.find(name, "party") == recorded.ref
+        return recorded.seq
+
+    with ThreadPoolExecutor(6) as pool:
+        seqs = list(pool.map(write, names))
+    assert len(set(seqs)) == len(names)
 
 
 @pytest.mark.parametrize("lost", [1, 3])
