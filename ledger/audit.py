@@ -111,7 +111,8 @@ def _replayed(source: Source, rules: Rules, options: Options, report: AuditRepor
             raise
         if memory is not None and replay.kept is not None and options.signatures:
             head = replay.claimed
-            memory.keep(structs.replace(replay.kept, size=head.size, root=head.root), ids.blocks())
+            kept = structs.replace(replay.kept, genesis=replay.genesis, size=head.size, root=head.root)
+            memory.keep(kept, ids.blocks())
     if not options.signatures:
         report.not_checked("the signatures of statements: they were left out")
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, or_, select
+from sqlalchemy import Connection, bindparam, exists, select
 
+from inbond.ledger.prepared import Prepared
 from inbond.registry import tables as t
 from inbond.registry.given import chunks
 from inbond.registry.training.layout import Span
@@ -49,7 +50,7 @@ def withdrawn(connection: Connection, parts: Iterable[Part], at: str | None, lim
     rows: list[Any] = []
     for chunk in chunks(sorted(spans)):
         rows += connection.execute(_standing(at, limit).where(t.recalls.c.shard.in_(chunk)))
-    return _touching(spans, sorted(rows, key=lambda row: (row.seq, row.position)))
+    return _touching(spans, rows)
 
 
 def withdrawn_since(connection: Connection, grant: Any, parts: Sequence[Part], at: str) -> list[Withdrawal]:
@@ -58,19 +59,31 @@ def withdrawn_since(connection: Connection, grant: Any, parts: Sequence[Part], a
     So recalls matter alone that came later, or that took effect later: asked for every segment, this must not look at
     all that there are, nor at all parts.
     """
-    c = t.recalls.c
-    query = _standing(at, EVER).where(or_(c.seq > grant.seq, c.effective > grant.granted))
-    rows = connection.execute(query.order_by(c.seq, c.position)).all()
-    return _touching(_by_shard(parts), rows) if rows else []
+    came = _CAME_SINCE.rows(connection, grant.seq, at)
+    took_effect = _EFFECTIVE_SINCE.rows(connection, grant.granted, at)
+    return _touching(_by_shard(parts), {*came, *took_effect}) if came or took_effect else []
 
 
-def _standing(at: str | None, limit: int) -> Any:
+def _standing(at: str | None, limit: int | None) -> Any:
     """Recalls on record before `limit` that are in force at `at` and that nothing corrects."""
     c, later = t.recalls.c, t.things.alias()
-    query = select(t.recalls).where(c.seq < limit)
+    corrected = select(later.c.ref).where(later.c.amends == c.ref)
+    query = select(c.ref, c.seq, c.position, c.shard, c.first, c.last, c.category, c.action, c.effective)
+    if limit is not None:
+        query, corrected = query.where(c.seq < limit), corrected.where(later.c.seq < limit)
     if at is not None:
         query = query.where(c.effective <= at)
-    return query.where(~exists(select(later.c.ref).where(later.c.amends == c.ref, later.c.seq < limit)))
+    return query.where(~exists(corrected))
+
+
+# Two queries, each along an index of its own: asked for both at once, SQLite would look at every recall.
+_CAME_SINCE = Prepared(
+    _standing(None, None).where(t.recalls.c.seq > bindparam("entry"), t.recalls.c.effective <= bindparam("at")), ["entry", "at"]
+)
+_EFFECTIVE_SINCE = Prepared(
+    _standing(None, None).where(t.recalls.c.effective > bindparam("granted"), t.recalls.c.effective <= bindparam("at")),
+    ["granted", "at"],
+)
 
 
 def _by_shard(parts: Iterable[Part]) -> dict[str, list[tuple[int, int]]]:
@@ -82,8 +95,9 @@ def _by_shard(parts: Iterable[Part]) -> dict[str, list[tuple[int, int]]]:
 
 
 def _touching(spans: Mapping[str, list[tuple[int, int]]], rows: Iterable[Any]) -> list[Withdrawal]:
-    return [
-        Withdrawal(row.ref, row.seq, row.shard, row.first, row.last, row.category, row.action, row.effective)
-        for row in rows
-        if any(first < row.last and row.first < last for first, last in spans.get(row.shard, ()))
-    ]
+    """The withdrawals, in order, that have a row in common with `spans`."""
+    found = []
+    for ref, seq, _position, shard, first, last, *told in sorted(rows, key=lambda row: row[1:3]):
+        if any(start < last and first < end for start, end in spans.get(shard, ())):
+            found.append(Withdrawal(ref, seq, shard, first, last, *told))
+    return found

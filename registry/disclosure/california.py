@@ -172,25 +172,31 @@ def _types(sheet: Sheet, facts: Facts) -> None:
 
 
 def _rights(sheet: Sheet, facts: Facts) -> None:
-    for name, what in (("copyright", "protected by copyright"), ("trademark", "by trademark"), ("patent", "by patent")):
-        _flag(sheet, facts, "(a)(5)", name, f"data {what}", lambda flags, name=name: getattr(flags, name))  # type: ignore[misc]
+    flags: tuple[tuple[str, Callable[[Flags], Declared[Flag]]], ...] = (
+        ("copyright", lambda flags: flags.copyright),
+        ("trademark", lambda flags: flags.trademark),
+        ("patent", lambda flags: flags.patent),
+    )
+    for name, flag in flags:
+        _flag(sheet, facts, "(a)(5)", name, f"data protected by {name}", flag)
 
 
 def _flag(sheet: Sheet, facts: Facts, id: str, name: str, what: str, flag: Callable[[Flags], Declared[Flag]]) -> None:
     """Yes where any shard is found to have it, No where all are found to have none; else what is missing."""
     found: Collected = collect(facts.shards.values(), lambda body: flag(body.flags))
     sheet.rest_on(id, "shards.declared", found.entries)
-    if any(value.value for _, value in found.known):
-        sheet.fill(id, f"Do the datasets include {what}?", yes_no(True))
-    elif found.is_whole and facts.shards:
-        sheet.fill(id, f"Do the datasets include {what}?", yes_no(False))
+    has = any(value.value for _, value in found.known)
+    sheet.fill(id, f"Do the datasets include {what}?")
+    if has or (found.is_whole and facts.shards):
+        sheet.fill(id, yes_no(has))
     else:
         ask_for(sheet, facts, id, f"flags.{name}", found.missing, f"whether the datasets include {what}")
         for reason, shards in sorted(found.lost.items()):
             sheet.not_known(id, f"of {count(len(shards), 'shard')} nobody can say whether there is {what}: {reason}")
     tools = sorted({f"{value.tool} on {day(value.date)}" for _, value in found.known})
     if tools:
-        sheet.fill(id, f"As found by {listed(tools)}.")
+        looked = f"{len(found.known)} of {count(len(facts.shards), 'shard')} looked through"
+        sheet.fill(id, f"{looked}, by {listed(tools)}: {'some' if has else 'none'} found.")
 
 
 def _licensed(sheet: Sheet, facts: Facts) -> None:

@@ -21,7 +21,8 @@ FORM = Form(
     id="eu-summary",
     version="1",
     title="Public Summary of Training Content",
-    follows="the fields of the template annexed to Commission Communication C(2025) 8311 final of 5 December 2025",
+    follows="the fields of the template annexed to Commission Communication C(2025) 8311 final of 5 December 2025; this page "
+    "is not the Commission's own file",
     parts=(
         Part("0", "Version of this Summary", 1, (
             Asked("0.a", "Version of the Summary"),

@@ -17,9 +17,9 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded
 from inbond.schemas import canonical
 from inbond.schemas.declared import not_applicable
-from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
 from inbond.schemas.scalars import Role
-from inbond.schemas.statements import Rendering, Report
+from inbond.schemas.statements import Rendering, Report, Seen
 
 MODEL, PAGE, RECEIPT = "report.json", "report.html", "report.tlog-proof"
 _SALT = 32
@@ -37,8 +37,21 @@ class Made:
 def model_of(registry: OpenRegistry, student: str, template: str, profile: str, as_of: int | None) -> bytes:
     """The model of a report, at a size that was seen; nothing is recorded."""
     who = registry.resolve(student, "student", size=as_of)
-    size = int(registry.place.head().size) if as_of is None else as_of
-    return registry.place.report_model(who, template, {"profile": profile}, size)
+    head = registry.place.head()
+    size = int(head.size) if as_of is None else as_of
+    model = registry.place.report_model(who, template, {"profile": profile}, size)
+    _check_head(registry, decode(model), who, template, size, head)
+    return model
+
+
+def _check_head(registry: OpenRegistry, report: Disclosure, student: str, template: str, size: int, head: Seen) -> None:
+    """What a server answers is about what was asked, and about the log whose head was verified."""
+    asked = (registry.origin, student, template, size)
+    found = (report.origin, report.student.ref, report.template.id, report.tree_size)
+    if asked != found:
+        raise VerificationError(f"report model: expected one of {asked}, found one of {found}")
+    if size == head.size and report.root != head.root:
+        raise VerificationError(f"report model: expected root {head.root} at size {size}, found {report.root}")
 
 
 def make(

@@ -16,7 +16,7 @@ import jinja2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from inbond.registry.disclosure.document import Disclosure, Field, Label, State, Table, decode
+from inbond.registry.disclosure.document import Disclosure, Field, Label, Section, State, Table, decode
 from inbond.registry.disclosure.wording import count, day
 from inbond.schemas.statement import digest_of
 
@@ -104,6 +104,16 @@ def linked(text: str, url: object) -> Markup:
     return Markup("{} ({})").format(shown(text), shown(url))
 
 
+def numbered(item: Field | Section) -> bool:
+    """Whether the form numbers a field or section; other ids are ours."""
+    return any(each.isdigit() for each in item.id) and item.id != "0"
+
+
+def titled(section: Section) -> str:
+    """A section's title with its number where it has one."""
+    return f"{section.id} {section.title}" if numbered(section) else section.title
+
+
 def has_table(field: Field) -> bool:
     """Whether a field needs the whole width."""
     return any(isinstance(block, Table) for block in field.blocks)
@@ -121,7 +131,17 @@ def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    made.filters.update(shown=shown, figure=figure, has_table=has_table, linked=linked, entries=entries, day=day, anchor=_anchor)
+    made.filters.update(
+        shown=shown,
+        figure=figure,
+        numbered=numbered,
+        titled=titled,
+        has_table=has_table,
+        linked=linked,
+        entries=entries,
+        day=day,
+        anchor=_anchor,
+    )
     return made
 
 
