@@ -131,3 +131,31 @@ def test_a_missing_object_is_named(world: World, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(NotFound, match=path.name):
         world.registry.export_dataset("chat", tmp_path / "out")
+
+
+def test_withdrawn_bytes_stay_behind_and_an_outsider_is_told_why(world: World, tmp_path: Path) -> None:
+    gone = world.parts("chat")[1][0]
+    recalled = world.registry.recall(gone, reason="not ours to give", category="quality")
+    delivered = export_everything(world.registry, tmp_path / "out")
+    assert not (tmp_path / "out" / "shards" / f"{world.body(gone).file.removeprefix('sha256:')}.parquet").exists()
+    assert delivered.shards == len(world.rows()["shards"]) - 1
+    assert {world.body(ref).object for ref in delivered.deliveries}.isdisjoint({gone, world.ref("chat")})
+    code, lines = outside(world, delivered.folder)
+    assert code == 0, lines
+    assert any(gone in line and f"entry {recalled.recorded.seq} withdraws it" in line for line in lines)
+    world.registry.lift_recall(recalled.recorded.ref, reason="it was ours")
+    again = export_everything(world.registry, tmp_path / "again")
+    assert again.shards == delivered.shards + 1
+    accepted(world, again)
+
+
+def test_a_shard_that_nobody_withdrew_is_missing(world: World, tmp_path: Path) -> None:
+    recalled = world.registry.recall(world.parts("chat")[1][0], reason="not ours to give", category="quality")
+    delivered = export_everything(world.registry, tmp_path / "out")
+    kept = world.body(world.parts("chat")[0][0]).file.removeprefix("sha256:")
+    (tmp_path / "out" / "shards" / f"{kept}.parquet").unlink()
+    assert outside(world, delivered.folder)[0] == 6
+    world.registry.lift_recall(recalled.recorded.ref, reason="it was ours")
+    lifted = export_everything(world.registry, tmp_path / "lifted")
+    (tmp_path / "lifted" / "shards" / f"{world.body(world.parts('chat')[1][0]).file.removeprefix('sha256:')}.parquet").unlink()
+    assert outside(world, lifted.folder)[0] == 6  # the recall was corrected: it excuses nothing any more
