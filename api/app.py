@@ -29,6 +29,7 @@ from inbond.api.settings import Settings
 from inbond.api.tokens import Principal, TokenStore
 from inbond.ledger.highwater import state_folder
 from inbond.registry.fetching import Objects
+from inbond.registry.permits import Permits
 from inbond.registry.registry import Registry
 
 
@@ -45,7 +46,7 @@ def create_app(
     """
     place, limits, lines = registry.local, settings or Settings(), log or RequestLog()
     private = _private(place.folder, state_folder())
-    served = Served(place, limits, Appender(place.log, limits.max_waiting), Objects(place.store))
+    served = Served(place, limits, Appender(place.log, limits.max_waiting), Objects(place.store), Permits())
 
     def tell(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         """The answer to an error of any kind."""

@@ -8,11 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from litestar import Litestar, Request
+from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.enums import ParamType, ScopeType
@@ -128,7 +128,7 @@ class Authentication(ASGIMiddleware):
         if given:
             if len(given) > 1:
                 raise InvalidInput("expected one Authorization header, found several")
-            principal = self._authenticator.principal(given[0].decode("latin-1"))
+            principal = await self._authenticator.principal(given[0].decode("latin-1"))
             seen = seen_of(scope)
             seen.token, seen.party = principal.token, principal.party
         scope["user"], scope["auth"] = principal, None
@@ -144,9 +144,8 @@ class Authenticator:
     def __init__(self, store: TokenStore, wait: float) -> None:
         self._store, self._wait = store, wait
         self._known: dict[str, tuple[float, tuple[Token, bytes] | None]] = {}
-        self._lock = Lock()
 
-    def principal(self, header: str) -> Principal:
+    async def principal(self, header: str) -> Principal:
         """Who shows this `Authorization` header. Raises Unauthenticated, which never repeats what was shown."""
         match = _BEARER.fullmatch(header)
         try:
@@ -155,7 +154,7 @@ class Authenticator:
             id = None
         if match is None or id is None:
             raise Unauthenticated("expected 'Authorization: Bearer inb_…', found something else", hint="inbond token add")
-        found = self._find(id)
+        found = await self._find(id)
         if found is None or not tokens.matches(match[1], found[1]):
             raise Unauthenticated("expected a token of this registry, found another", hint="inbond token list")
         token = found[0]
@@ -164,16 +163,15 @@ class Authenticator:
             raise Unauthenticated(f"token {token.id} {why}: expected one in force", hint="inbond token add")
         return Principal(token.id, token.party, frozenset(token.roles))
 
-    def _find(self, id: str) -> tuple[Token, bytes] | None:
+    async def _find(self, id: str) -> tuple[Token, bytes] | None:
         now = monotonic()
         known = self._known.get(id)
         if known is not None and now - known[0] < self._wait:
             return known[1]
-        found = self._store.find(id)
-        with self._lock:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[id] = (now, found)
+        found = await sync_to_thread(self._store.find, id)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[id] = (now, found)
         return found
 
 

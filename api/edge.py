@@ -33,6 +33,10 @@ _SEEN: Final = "inbond.seen"
 _HEAD: Final = "inbond.head"
 
 
+class BrokenOffError(Exception):
+    """An answer has begun and cannot be ended: whoever runs the app closes the connection, so that the client knows."""
+
+
 def seen_of(scope: Scope) -> Seen:
     """What is known so far of a request."""
     return cast(Seen, cast(MutableMapping[str, Any], scope)[_SEEN])
@@ -62,10 +66,10 @@ class Edge:
             _check_path(scope)
             await self._app(inner, _Patient(receive, self._wait), answer)
         except Exception as error:
-            if answer.status is None:
-                await self._refuse(answer, seen, error)
-            else:  # the answer stops short of its length, so the client knows
+            if answer.status is not None:
                 self._log.failure(seen, error)
+                raise BrokenOffError(f"the answer to request {seen.id} broke off") from None
+            await self._refuse(answer, seen, error)
         finally:
             seen.route = _template(inner)
             self._log.request(seen, problems.ClientLeft.status if answer.status is None else answer.status)

@@ -18,6 +18,7 @@ import msgspec
 
 Write = Callable[[bytes], object]
 
+_LONGEST: Final = 500
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
 
 
@@ -63,12 +64,13 @@ class RequestLog:
 
     def failure(self, seen: Seen | None, error: BaseException) -> None:
         """One line for an error that is ours to mend, with the places in the code that it came through."""
+        first = _first(error)
         self._line(
             "error",
             request=seen.id if seen else None,
-            error=f"{type(error).__name__}: {error}",
-            cause=f"{type(error.__cause__).__name__}: {error.__cause__}" if error.__cause__ else None,
-            at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-12:]],
+            error=f"{type(error).__name__}: {error}"[:_LONGEST],
+            cause=f"{type(first).__name__}: {first}"[:_LONGEST] if first is not error else None,
+            at=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(first.__traceback__)[-12:]],
         )
 
     def say(self, level: str, message: str) -> None:
@@ -78,6 +80,18 @@ class RequestLog:
     def _line(self, level: str, **fields: Any) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
         self._write(msgspec.json.encode({"time": time, "level": level, **fields}) + b"\n")
+
+
+def _first(error: BaseException) -> BaseException:
+    """What an error comes from: the end of its chain of causes, through groups of errors too."""
+    for _ in range(20):
+        if error.__cause__ is not None:
+            error = error.__cause__
+        elif isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        else:
+            break
+    return error
 
 
 class Handler(logging.Handler):

@@ -25,7 +25,7 @@ _TAGS: Final = {
     "imports": "What an import asks before it goes on.",
     "objects": "Lists and texts that statements name by digest.",
 }
-_ABOUT: Final = """Statements are made and signed by whoever makes them; the server puts them on record and never holds their keys.
+_ABOUT: Final = """Statements are signed by whoever makes them; the server puts them on record and never holds their keys.
 `POST` takes DSSE envelopes and answers with receipts that prove offline what was put on record. Answers to questions name the
 tree size that they are about. References are `<kind>:<32 hex digits>`, times RFC 3339 in UTC. Problems are RFC 9457, and their
 `type` never changes. A list goes on with `after`, the `next` of the page before. Parameters that a route does not know are an

@@ -18,6 +18,7 @@ from inbond.api.settings import Settings
 from inbond.api.tokens import Principal
 from inbond.registry import about
 from inbond.registry.fetching import Objects
+from inbond.registry.permits import Permits
 from inbond.registry.place import Thing
 from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
@@ -36,6 +37,7 @@ class Served:
     settings: Settings
     appender: Appender
     objects: Objects
+    permits: Permits
 
     def thing(self, who: Principal | None, ref: str) -> Thing:
         """What is known of a thing. Raises NotFound, or what keeps `who` from seeing it."""

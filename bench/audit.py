@@ -241,9 +241,7 @@ def _fill(raw: Any, log: Log, size: int, payload: bytes, registry: SigningKey, l
         root = tree.root()
         note = checkpoints.sign(Checkpoint(ORIGIN, at, root), [log_key])
         raw.execute("INSERT INTO checkpoints VALUES (?, ?)", (at, note))
-    raw.execute(
-        "UPDATE head SET size = ?, root = ?, leaf = ?, frontier = ?, note = ?", (at, root, leaf, tree.to_bytes(), note)
-    )
+    raw.execute("UPDATE head SET size = ?, root = ?, leaf = ?, frontier = ?, note = ?", (at, root, leaf, tree.to_bytes(), note))
 
 
 def _header(seen: Seen | None, id: str, party: str) -> Header:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from msgspec import structs
@@ -87,7 +88,10 @@ def audit_files(source: FileSource, rules: Rules, options: Options) -> AuditRepo
         with _replayed(source, rules, options, report) as (replay, _):
             report.checkpoints = 1
             if options.genesis is None:
-                report.not_checked(f"genesis was not pinned: compare {replay.genesis.hex()} with what the operator published")
+                report.not_checked(
+                    f"genesis was not pinned: compare {replay.genesis.hex()} with what the operator published, and repeat with "
+                    "--genesis HASH"
+                )
     return report
 
 
@@ -187,20 +191,30 @@ def _sound(database: Database) -> Iterator[None]:
 
 
 def _check_triggers(live: Connection) -> None:
-    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
-    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
-        fresh = Database.create(Path(folder) / "ledger.db", tables.TABLES, durable=False)
-        try:
-            with fresh.reading() as again:
-                found, expected = ({name: sql for name, sql in connection.execute(query)} for connection in (live, again))
-        finally:
-            fresh.close()
+    found, expected = _triggers(live), _expected_triggers()
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             raise VerificationError(
                 f"trigger {name}: expected {shown(expected.get(name))}, which keeps entries append-only, found "
                 f"{shown(found.get(name))}"
             )
+
+
+def _triggers(connection: Connection) -> dict[str, str]:
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
+    return {name: sql for name, sql in connection.execute(query)}
+
+
+@cache
+def _expected_triggers() -> dict[str, str]:
+    """The triggers of a new ledger."""
+    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
+        fresh = Database.create(Path(folder) / "ledger.db", tables.TABLES, durable=False)
+        try:
+            with fresh.reading() as connection:
+                return _triggers(connection)
+        finally:
+            fresh.close()
 
 
 def _check_head(reader: LedgerReader, source: Source, replay: Replay) -> None:

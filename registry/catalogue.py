@@ -14,7 +14,7 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
-from inbond.schemas.errors import Conflict, InvalidInput, NotFound
+from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from inbond.schemas.scalars import EMPTY_LIST, AccessPath, Modality, Role
 from inbond.schemas.statements import (
     AppliesTo,
@@ -196,6 +196,11 @@ def _party(registry: OpenRegistry, name: str, create: bool) -> str:
     except NotFound:
         if not create:
             raise NotFound(f"no party is called {name!r}", hint=f"inbond party add {name}   (or repeat with --create)") from None
+    if not registry.keys.has(Role.COMPLIANCE):
+        raise NotPermitted(
+            f"no party is called {name!r}, and to put one on record is compliance's: expected its key here, found none",
+            hint=f"where compliance's key is: inbond party add {name}\nthen repeat this command",
+        )
     return add_party(registry, name, {}).ref
 
 

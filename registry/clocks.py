@@ -11,7 +11,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.current import newest_of
 from inbond.registry.given import chunks
-from inbond.registry.spread import Spread
+from inbond.registry.spread import NEVER, Spread
 from inbond.registry.times import Window, entry_times
 from inbond.registry.ways import Way
 from inbond.schemas.declared import Declared
@@ -34,17 +34,17 @@ _NEVER = Seen(None, None, False, False)
 
 def _consumed(reader: LedgerReader, spread: Spread, window: Window, found: list[Way]) -> Clock:
     """The entries that put rows into runs; of weights, and of what may have been read besides, there are none."""
-    seqs = {seq for way in found for taken in way.taken() for seq in (taken.first, taken.last) if seq is not None}
+    seqs = {seq for way in found for taken in way.taken() for seq in (taken.first, taken.last)} - {NEVER}
     times = entry_times(reader, seqs)
 
     def read(way: Way) -> Seen:
         taken = way.taken()
         complete = all(step.taken for step in way.steps) and not any(each.at_most for each in taken)
-        first = min((each.first for each in taken if each.first is not None), default=None)
-        last = max((each.last for each in taken if each.last is not None), default=None)
-        if first is None or last is None:
+        firsts = [each.first for each in taken if each.first != NEVER]
+        if not firsts:
             return _NEVER
-        return Seen(times[first], times[last], complete, any(each.inside for each in taken))
+        last = max(each.last for each in taken)
+        return Seen(times[min(firsts)], times[last], complete, any(each.inside for each in taken))
 
     return read
 

@@ -11,7 +11,7 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Recorded, now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
-from inbond.schemas.errors import InvalidInput, PolicyDenied
+from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import DecisionAsk, DecisionRule, Question, Ruling
 
@@ -64,6 +64,7 @@ def settle(
     """Rule on the open ask about `student` and `terms`; where there is none, ask first. Returns (ask or None, ruling)."""
     found, asked = open_ask(registry, student, terms), None
     if found is None:
+        _expect_asking_key(registry, f"--student {student} --terms {terms}")
         asked = ask(registry, student, terms, grounds, until)
         found = asked.ref
     return asked, rule(registry, found, ruling, grounds, until)
@@ -108,8 +109,19 @@ def settle_section(
         for each in asks
         if each.ruling is None and each.question == Question.ROUTE_SECTION and set(each.subjects) == wanted
     ]
+    if not same:
+        _expect_asking_key(registry, " ".join([f"--student {student}", *(f"--about {each}" for each in about)]))
     asked = None if same else ask_section(registry, student, about, model, grounds, until)
     return asked, rule_section(registry, asked.ref if asked else same[-1], section, grounds, until)
+
+
+def _expect_asking_key(registry: OpenRegistry, options: str) -> None:
+    """Raise NotPermitted, with the way to a ruling, where nobody has asked and the key that asks is not here."""
+    if not registry.keys.has(Role.TRAINER):
+        raise NotPermitted(
+            "nobody has asked this yet: expected a question by the trainer's key, which is not here; a ruling needs another key",
+            hint=f"where the trainer's key is: inbond decide ask {options} --grounds TEXT\nthen here: inbond decide rule ASK …",
+        )
 
 
 def _sectioned(registry: OpenRegistry, student: str, about: Sequence[str], model: str | None) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def impact_of(reader: LedgerReader, ref: str, size: int | None = None) -> Impact
     at = reader.size if size is None else size
     written = parse_entry(reader.entry(at - 1)).time
     spread = Spread(reader.connection, at, max(written, now()) if size is None else written)
-    [start] = first_of(reader.connection, [ref]).values()
+    start = ref if ref.startswith("recall:") else first_of(reader.connection, [ref])[ref]
     rows = _rows_of(spread, start)
     work = _Work(spread, rows)
     work.follow()

@@ -6,17 +6,23 @@ as long as none of its rows are withdrawn.
 """
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
+from inbond.registry.recorder import now
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, withdrawn
-from inbond.schemas.errors import InvalidInput, NotFound, PolicyDenied
+from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statement import split_ref
 from inbond.schemas.statements import GrantMode, Verdict
+
+_HOLDS = 1.0
+_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,30 @@ class Permit:
     parties: frozenset[str]
     parts: tuple[Part, ...]
     grant: Any | None
+
+
+class Permits:
+    """Asks for many reads of the same shard what need not be asked for each: while the log stands still, for a second.
+
+    A recall, a refusal or the end of a run is an entry, so it counts at once; a date that passes counts a second later.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str, str], tuple[int, float]] = {}
+
+    def check(self, reader: LedgerReader, shard: str, under: str, party: str) -> None:
+        """Raise unless `party` may take the bytes of a shard under a grant or delivery now."""
+        key = (shard, under, party)
+        held = self._held.get(key)
+        if held is not None and held[0] == reader.size and monotonic() - held[1] < _HOLDS:
+            return
+        permit = permit_of(reader.connection, shard, under)
+        if party not in permit.parties:
+            raise NotPermitted(f"{under} is for {' or '.join(sorted(permit.parties))}: expected a token of that party")
+        check_in_force(reader.connection, permit, now())
+        if len(self._held) >= _KEPT:
+            self._held.clear()
+        self._held[key] = (reader.size, monotonic())
 
 
 def permit_of(connection: Connection, shard: str, under: str) -> Permit:

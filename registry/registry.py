@@ -9,7 +9,7 @@ For example, in a training loop::
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inbond.ledger.export import Progress as LogProgress
 from inbond.ledger.export import export
@@ -33,6 +33,10 @@ from inbond.registry.training.pulling import Pull
 from inbond.registry.words import word
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import Role
+
+if TYPE_CHECKING:
+    from inbond.registry.disclosure.recording import Made
+    from inbond.registry.disclosure.verifying import Verified
 
 
 class Registry(OpenRegistry):
@@ -175,6 +179,20 @@ class Registry(OpenRegistry):
     def close_run(self, run: str, outcome: str | None = None, **options: Any) -> Recorded:
         """Close a run with its totals; its key signs nothing any more. See `runs.close`."""
         return runs.close(self, run, outcome, **options)
+
+    # -- disclosure --------------------------------------------------------------------------------------------------------
+
+    def report(self, student: str, template: str, folder: Path, **options: Any) -> "Made":
+        """Make a report about a student, put it on record, and write its files; see `recording.make`."""
+        from inbond.registry.disclosure import recording
+
+        return recording.make(self, student, template, folder, **options)
+
+    def verify_report(self, file: Path) -> "Verified":
+        """Verify a report's file: its statement, every figure, every byte; see `verifying.verify`."""
+        from inbond.registry.disclosure import verifying
+
+        return verifying.verify(self, file)
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 

@@ -16,19 +16,21 @@ from inbond.registry.given import Given, chunks
 from inbond.registry.training.layout import merged
 
 MAX_LINKS = 50_000
+NEVER = -1
+_AT_ONCE = 2000
 
 
 @dataclass(slots=True)
 class Taken:
-    """What a run was given of a shard: ranges that ascend, and the entries between which it was given.
+    """What a run was given of a shard: ranges that ascend, and the first and last entry that says so (`NEVER`: none does).
 
     `inside` says whether an entry in the window that was asked for is among them; `at_most` are the ranges that it may
     have read besides, as its grant is past its reporting time.
     """
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
-    first: int | None = None
-    last: int | None = None
+    first: int = NEVER
+    last: int = NEVER
     inside: bool = False
     at_most: list[tuple[int, int]] = field(default_factory=list)
 
@@ -102,25 +104,33 @@ class Spread(Given):
     def taken(self, shards: list[str]) -> dict[tuple[str, str], Taken]:
         """What each run was given, or may have read, of each of `shards`, by (shard, run)."""
         found: dict[tuple[str, str], Taken] = {}
+        after, before = self.window
         for shard, run, first, last, seq in self._exposures(shards):
-            rows = found.setdefault((shard, run), Taken())
+            rows = found.get((shard, run))
+            if rows is None:
+                rows = found[shard, run] = Taken(first=seq, last=seq)
             if rows.ranges and first <= rows.ranges[-1][1]:  # they come in order, mostly end to end
-                rows.ranges[-1] = rows.ranges[-1][0], max(rows.ranges[-1][1], last)
+                if last > rows.ranges[-1][1]:
+                    rows.ranges[-1] = rows.ranges[-1][0], last
             else:
                 rows.ranges.append((first, last))
-            rows.first = seq if rows.first is None else min(rows.first, seq)
-            rows.last = seq if rows.last is None else max(rows.last, seq)
-            rows.inside = rows.inside or self.window[0] <= seq < self.window[1]
+            if seq < rows.first:
+                rows.first = seq
+            if seq > rows.last:
+                rows.last = seq
+            if after <= seq < before:
+                rows.inside = True
         for key, ranges in self.granted_without_report(self._overdue(), set(shards)).items():
             found.setdefault(key, Taken()).at_most = merged(ranges)
         return found
 
-    def _exposures(self, shards: list[str]) -> Iterator[tuple[str, str, int, int, int]]:
+    def _exposures(self, shards: list[str]) -> Iterator[Any]:
+        """(shard, run, first, last, entry) of what runs were given of `shards`, by shard, run and first row."""
         x = t.exposures.c
         for chunk in chunks(shards):
             query = select(x.shard, x.run, x.first, x.last, x.seq).where(x.shard.in_(chunk), x.seq < self.size)
-            for row in self.connection.execute(query.order_by(x.shard, x.run, x.first)):
-                yield row.shard, row.run, row.first, row.last, row.seq
+            for rows in self.connection.execute(query.order_by(x.shard, x.run, x.first)).partitions(_AT_ONCE):
+                yield from rows
 
     def _overdue(self) -> list[str]:
         g = t.grants.c

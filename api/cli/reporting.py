@@ -126,10 +126,12 @@ def verify(context: click.Context, session: Session, file: Path) -> None:
         "latest": found.latest,
         "draft": found.report.is_draft,
         "proved": found.proved,
+        "recorded": found.recorded,
         "unchecked": found.unchecked,
     }
     head = f"{found.report.student.name}, {found.report.template.id}, version {found.report.version}, entry {found.entry}"
     lines = [head, *(f"  {style('proved', 'green')}     {line}" for line in found.proved)]
+    lines += [f"  {style('recorded', 'yellow')}   {line}" for line in found.recorded]
     lines += [f"  {style('unchecked', 'yellow')}  {line}" for line in found.unchecked]
     if not found.latest:
         lines.append(style("a newer version of this report is on record: inbond report list", "yellow"))
@@ -184,14 +186,16 @@ def _state(found: "Disclosure") -> str:
 
 
 def _gaps(found: "Disclosure") -> list[str]:
-    """What is missing, then what may be added, by field, with the commands that supply it."""
+    """What is missing, then what may be added: a command and what it supplies."""
+    from inbond.registry.disclosure.document import by_command
+
     lines: list[str] = []
     for title, required in (("missing:", True), ("may be added:", False)):
-        gaps = [gap for gap in found.gaps if gap.required is required]
-        lines += ["", title] if gaps else []
-        for gap in gaps:
-            lines.append(f"{style(gap.field, bold=True)}  {gap.text} ({gap.about})")
-            lines.append(f"       {style(gap.supply, 'cyan')}  {style(f'({gap.fact})', dim=True)}")
+        groups = by_command(gap for gap in found.gaps if gap.required is required)
+        lines += ["", title] if groups else []
+        for first, gaps in groups:
+            lines.append(f"  {style(first.supply, 'cyan')}  {style(f'({first.about})', dim=True)}")
+            lines += [f"    {style(gap.field, bold=True)}  {gap.text}  {style(gap.fact, dim=True)}" for gap in gaps]
     return lines
 
 

@@ -1,6 +1,7 @@
 """California's documentation of training data (Civil Code § 3111, AB 2013): its twelve items, filled in."""
 
 from collections.abc import Callable, Sequence
+from shlex import quote
 
 from msgspec import UnsetType
 
@@ -64,7 +65,9 @@ def fill(sheet: Sheet, facts: Facts, earlier: Sequence[Earlier]) -> None:
     _head(sheet, facts, earlier)
     if not datasets:
         text = "training data: nothing is on record as given to a run of this model"
-        sheet.missing("(a)(3)", "run", facts.student.name, text, f"inbond pull DATASET --student {facts.student.name} --run NAME")
+        sheet.missing(
+            "(a)(3)", "run", facts.student.name, text, f"inbond pull DATASET --student {quote(facts.student.name)} --run NAME"
+        )
     _owners(sheet, facts, datasets)
     _purpose(sheet, facts, datasets)
     _numbers(sheet, facts, datasets)
@@ -209,7 +212,7 @@ def _licensed(sheet: Sheet, facts: Facts) -> None:
         )
         sheet.rest_on("(a)(6)", "terms.applicable", [thing.entry for thing in facts.ledger.things(terms).values()])
     for name in without:
-        supply = f"inbond terms add FILE --teacher {name} --effective YYYY-MM-DD"
+        supply = f"inbond terms add FILE --teacher {quote(name)} --effective YYYY-MM-DD"
         sheet.missing("(a)(6)", "terms", name, "the terms or licence under which its outputs were obtained", supply)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from msgspec import UnsetType
@@ -62,14 +63,9 @@ def ask_for(
     for ref, mine in groups.items():
         name = facts.ledger.name(ref)
         about = f"{count(len(mine), 'shard')} of {name}" if ref.startswith("dataset:") else name
-        sheet.missing(field, fact, about, text, supply(mine, ref, name), required=required)
-
-
-def supply(shards: list[Given], ref: str, name: str) -> str:
-    """The command that declares a fact of shards."""
-    if len(shards) == 1:
-        return f"inbond declare {short(shards[0].thing.ref)} --facts FILE"
-    return f"inbond declare {short(ref) if name == ref else name} --facts FILE"
+        held = sum(shard.datasets[:1] == (ref,) for shard in facts.shards.values())
+        of = quote(name) if name != ref and held == len(mine) else short(mine[0].thing.ref if len(mine) == 1 else ref)
+        sheet.missing(field, fact, about, text, f"inbond declare {of} --facts FILE", required=required)
 
 
 def lost(found: Collected) -> str:

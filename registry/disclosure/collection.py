@@ -57,8 +57,7 @@ def _crawled(sheet: Sheet, facts: Facts, groups: list[Group], openings: Openings
         else:
             _lacking(sheet, "2.3.e", "collected", group.name, "the period of collection", group.source.body.collected, ref)
         if group.types and group.languages:
-            regions = sorted(group.source.body.content.known.regions) if group.source.body.content.is_known else []  # type: ignore[union-attr]
-            where = f"; regions: {listed(regions)}" if regions else ""
+            where = f"; regions: {listed(group.regions)}" if group.regions else ""
             tongues = listed(map(language, group.languages))
             sheet.fill("2.3.f", f"{group.name}: {listed(group.types)}; languages: {tongues}{where}")
         else:

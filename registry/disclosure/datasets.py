@@ -11,6 +11,7 @@ from inbond.registry.disclosure.openings import Openings
 from inbond.registry.disclosure.routes import Routes
 from inbond.registry.disclosure.sheet import Sheet
 from inbond.registry.disclosure.wording import is_missing, share, short
+from inbond.registry.intake import MAKERS
 
 LARGE = 3
 """A public dataset is large where it is more than so many per cent."""
@@ -91,6 +92,27 @@ def _public(sheet: Sheet, facts: Facts, routes: Routes, openings: Openings) -> N
             sheet.figure("2.1.e", f"{sizes.unit} of {group.name}", size, sizes.unit, f"given.{sizes.unit}", sizes.entries(group))
     sheet.figure("2.1.e", f"{sizes.unit} of all training data", sizes.whole, sizes.unit, f"given.{sizes.unit}", facts.entries)
     sheet.figure("2.1.e", f"{sizes.unit} of all public datasets", sizes.public, sizes.unit, f"given.{sizes.unit}", facts.entries)
+    _makers(sheet, facts, routes)
+
+
+def _makers(sheet: Sheet, facts: Facts, routes: Routes) -> None:
+    """Whose outputs public datasets hold: the form does not ask it of data that others made, but a reader will."""
+    by: dict[str, list[str]] = {}
+    for ref in routes.shards_in("2.1"):
+        maker = next(model.teacher for model in facts.shards[ref].body.models if model.role in MAKERS)
+        by.setdefault(maker, []).append(ref)
+    if not by:
+        return
+    whole = facts.figures(facts.shards).rows
+    rows = []
+    for thing in sorted(facts.ledger.things(by).values(), key=lambda thing: (thing.name, thing.ref)):
+        part = facts.figures(by[thing.ref])
+        entries = sorted({seq for ref in by[thing.ref] for run in facts.shards[ref].runs for seq in facts.runs[run].entries})
+        sheet.figure("2.1.e", f"rows of public datasets by {thing.name}", part.rows, "rows", "given.rows", entries)
+        rows.append((thing.name, part.rows, f"{share(part.rows, whole)} of {whole:,}"))
+    columns = ("Model", "Rows", "Of all training data")
+    caption = "Models whose outputs these datasets hold"
+    sheet.fill("2.1.e", Table(caption=caption, columns=columns, rows=tuple(rows), numeric=(1, 2)))
 
 
 class _Sizes:

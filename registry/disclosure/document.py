@@ -4,6 +4,7 @@ It is a function of the first `tree_size` entries, the lists they name and the o
 and every rendering is made from it alone. Nothing in it comes from a clock or from chance.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -204,6 +205,14 @@ def decode(data: bytes) -> Disclosure:
 def encode(report: Disclosure) -> bytes:
     """The canonical bytes of a report model."""
     return canonical.encode(report)
+
+
+def by_command(gaps: Iterable[Gap]) -> list[tuple[Gap, list[Gap]]]:
+    """Gaps that one command supplies, together: the first of each with all of them, required ones before the others."""
+    groups: dict[tuple[bool, str], list[Gap]] = {}
+    for gap in gaps:
+        groups.setdefault((not gap.required, gap.supply), []).append(gap)
+    return [(together[0], together) for _, together in sorted(groups.items(), key=lambda item: item[0][0])]
 
 
 def yes_no(answer: bool) -> Choice:

@@ -1,6 +1,7 @@
 """The head and section 1 of the Union's summary: who, which model, and the training data as a whole."""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -173,7 +174,7 @@ def _market(sheet: Sheet, facts: Facts) -> None:
     sheet.rest_on("1.2.c", "releases.declared", [thing.entry for thing in facts.releases])
     if not facts.releases:
         text = "a release with the date on which it was placed on the Union market: the model is not released"
-        command = f"inbond student release {facts.student.name} WEIGHTS --facts FILE"
+        command = f"inbond student release {quote(facts.student.name)} WEIGHTS --facts FILE"
         sheet.missing("1.2.c", "eu_market", facts.student.name, text, command)
     for thing in facts.releases:
         body: Release = thing.body
@@ -195,7 +196,9 @@ def _sizes(sheet: Sheet, facts: Facts, ticked: set[str]) -> None:
     sheet.figure("1.3.b", "rows of text given", whole.rows, "rows", "given.rows", entries)
     if not facts.shards:
         text = "training data: nothing is on record as given to a run of this model"
-        sheet.missing("1.3.b", "run", facts.student.name, text, f"inbond pull DATASET --student {facts.student.name} --run NAME")
+        sheet.missing(
+            "1.3.b", "run", facts.student.name, text, f"inbond pull DATASET --student {quote(facts.student.name)} --run NAME"
+        )
     for modality in (name for name in SIZE_BINS if name in ticked):
         tokens = whole.tokens if modality == "Text" and not beside else None
         sheet.fill("1.3.b", boxes(SIZE_BINS[modality], {token_bin(tokens)} if tokens is not None else set(), modality))

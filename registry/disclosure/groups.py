@@ -32,6 +32,7 @@ class Group:
     modalities: tuple[str, ...]
     types: tuple[str, ...]
     languages: tuple[str, ...]
+    regions: tuple[str, ...]
 
     @property
     def entries(self) -> list[int]:
@@ -98,6 +99,7 @@ def _of_shards(facts: Facts, refs: list[str]) -> Group:
         modalities=tuple(sorted(modalities(facts, refs))),
         types=tuple(sorted({each for content in known for each in content.types})),
         languages=tuple(sorted({each for content in known for each in content.languages})),
+        regions=tuple(sorted({each for content in known for each in content.regions})),
     )
 
 
@@ -123,6 +125,7 @@ def _of_source(facts: Facts, source: UsedSource) -> Group:
         modalities=tuple(sorted({MODALITIES[each] for each in named | {size.modality for size in sizes}})),
         types=() if isinstance(content, UnsetType) else tuple(sorted(content.types)),
         languages=() if isinstance(content, UnsetType) else tuple(sorted(content.languages)),
+        regions=() if isinstance(content, UnsetType) else tuple(sorted(content.regions)),
     )
 
 

@@ -13,7 +13,8 @@ from inbond.registry import tables as t
 from inbond.registry.disclosure import california, eu
 from inbond.registry.disclosure.checking import lints
 from inbond.registry.disclosure.document import SCHEMA, Disclosure, Earlier, Lint, Named, encode
-from inbond.registry.disclosure.facts import Facts, gather
+from inbond.registry.disclosure.facts import Facts
+from inbond.registry.disclosure.gathering import gather
 from inbond.registry.disclosure.ledger import Ledger
 from inbond.registry.disclosure.sheet import Form, Sheet
 from inbond.registry.objects import ObjectStore

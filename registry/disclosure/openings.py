@@ -4,6 +4,8 @@ A Yes needs one thing on record. A No needs everything: every shard routed, ever
 inputs that are stated to be all. What is missing for that is listed once, under the field that it belongs to.
 """
 
+from shlex import quote
+
 from inbond.registry.disclosure.collected import ask_for
 from inbond.registry.disclosure.document import yes_no
 from inbond.registry.disclosure.facts import Facts, RunFacts
@@ -96,8 +98,8 @@ class Openings:
     def _command(self, question: Open) -> str:
         if question.ask is not None:
             return f"inbond decide rule {question.ask.partition(':')[2][:12]} --section SECTION --grounds TEXT"
-        student, subject = self.facts.student.name, self.facts.ledger.name(question.subject)
-        model = f" --model {self.facts.ledger.name(question.teacher)}" if question.teacher else ""
+        student, subject = quote(self.facts.student.name), quote(self.facts.ledger.name(question.subject))
+        model = f" --model {quote(self.facts.ledger.name(question.teacher))}" if question.teacher else ""
         return f"inbond decide rule --student {student} --about {subject}{model} --section SECTION --grounds TEXT"
 
     def _ask_run(self, run: RunFacts) -> None:

@@ -20,6 +20,7 @@ QUERIES = MappingProxyType(
         "runs.opened": "what the openings of the student's runs state: stage, use, plan",
         "runs.closed": "what the closings of the student's runs state: inputs, and whether they are all",
         "grants.verdict": "the verdicts on each teacher in the newest grant of each run",
+        "decisions.authorisation": "rulings of compliance that those verdicts rest on",
         "terms.applicable": "documents on record of the teacher's party whose models and access path fit the teacher",
         "decisions.route_section": "rulings in force on the section that a shard, dataset or source belongs to, for the student",
         "operator.declared": "what the newest operator statement of the provider's party declares",

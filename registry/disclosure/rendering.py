@@ -16,7 +16,7 @@ import jinja2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from inbond.registry.disclosure.document import Disclosure, Field, Label, Section, State, Table, decode
+from inbond.registry.disclosure.document import Disclosure, Field, Label, Section, State, Table, by_command, decode
 from inbond.registry.disclosure.wording import count, day
 from inbond.schemas.statement import digest_of
 
@@ -133,6 +133,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         shown=shown,
+        by_command=by_command,
         figure=figure,
         numbered=numbered,
         titled=titled,

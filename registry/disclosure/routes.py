@@ -40,7 +40,6 @@ class Routes:
     ruled: dict[str, set[int]] = field(default_factory=dict)
     idle: list[tuple[Decided, str, tuple[str, ...]]] = field(default_factory=list)
     unknown: dict[str, list[str]] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
 
     def shards_in(self, section: str) -> list[str]:
         """The shards that belong to a section."""
@@ -75,7 +74,6 @@ def routes_of(facts: Facts) -> Routes:
         about = _About(shard.datasets[0] if shard.datasets else ref, ref, shard.datasets, None)
         sections = _settle(facts, routes, ref, about, found, questions)
         routes.shards[ref] = sections or ()
-        routes.reasons[ref] = "; ".join(found.reasons)
         for fact in found.unknown:
             routes.unknown.setdefault(fact, []).append(ref)
         for model in shard.body.models:

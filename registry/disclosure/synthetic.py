@@ -4,6 +4,8 @@
 stages, sizes, shares, periods, access, terms) stands in 2.5.e, which the form leaves free.
 """
 
+from shlex import quote
+
 from msgspec import UNSET, UnsetType
 
 from inbond.registry.disclosure.collected import ask_for, collect
@@ -205,9 +207,12 @@ def _ways(sheet: Sheet, facts: Facts, hands: Hands, teachers: list[Thing]) -> No
         if is_missing(body.access_path):
             sheet.missing("2.5.e", "access_path", thing.name, "how its outputs were obtained", _declare(thing), required=False)
         if not terms:
-            supply = f"inbond terms add FILE --teacher {thing.name} --effective YYYY-MM-DD"
+            supply = f"inbond terms add FILE --teacher {quote(thing.name)} --effective YYYY-MM-DD"
             sheet.missing("2.5.e", "terms", thing.name, "the terms that governed its outputs", supply, required=False)
-        sheet.rest_on("2.5.e", "grants.verdict", granted.entries if granted else ())
+        if granted:
+            sheet.rest_on("2.5.e", "grants.verdict", granted.entries)
+            rulings = facts.ledger.things(granted.decisions).values()
+            sheet.rest_on("2.5.e", "decisions.authorisation", [ruling.made for ruling in rulings])
         sheet.rest_on("2.5.e", "teachers.declared", [thing.entry])
     columns = ("Model", "Outputs made", "Access", "On the market, own summary", "Terms", "Verdict of the gate")
     caption = "How each model's outputs were obtained"

@@ -26,13 +26,14 @@ _MODEL = re.compile(rb'<meta name="inbond-model" content="(sha256:[0-9a-f]{64})"
 
 @dataclass
 class Verified:
-    """A report that was verified: `proved` says what was compared and agreed, `unchecked` what could not be."""
+    """A report that was verified: `proved` here, `recorded` on a server's word, `unchecked` is what could not be compared."""
 
     ref: str
     entry: int
     report: Disclosure
     latest: bool
     proved: list[str] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
     @property
@@ -67,10 +68,11 @@ def verify(registry: OpenRegistry, file: Path) -> Verified:
     found.proved.append("the file has the digest that was signed")
     _compare_model(registry, ref, body, stored, report)
     figures = sum(len(each.figures) for each in report.fields().values())
-    found.proved.append(
-        f"{figures} figures and {len(report.fields())} fields, computed again from the first {body.tree_size} entries"
-        + ("" if registry.is_local else f" by {registry.place.address}")
-    )
+    again = f"{figures} figures and {len(report.fields())} fields, computed again from the first {body.tree_size} entries"
+    if registry.is_local:
+        found.proved.append(again)
+    else:  # a server's word, however well it fits
+        found.recorded.append(f"{again} by {registry.place.address}, not here: ask it for an export to compute them yourself")
     _compare_page(body, stored, found)
     _compare_parts(registry, ref, body, stored, report, found)
     return found

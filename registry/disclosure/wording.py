@@ -60,8 +60,9 @@ def month(time: str) -> str:
 
 def months(first: str, last: str, *, live: bool = False) -> str:
     """A period as MM/YYYY to MM/YYYY."""
-    end = "today, still going on" if live else month(last)
-    return month(first) if month(first) == end else f"{month(first)} to {end}"
+    if live:
+        return f"from {month(first)}, still going on"
+    return month(first) if month(first) == month(last) else f"{month(first)} to {month(last)}"
 
 
 def count(number: int, word: str, many: str | None = None) -> str:

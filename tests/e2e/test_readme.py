@@ -11,8 +11,8 @@ import pytest
 from tests.blocks import Shell, environment_of, fences, free_port, in_bash
 
 README = Path(__file__).parents[2] / "README.md"
-PORT = "8420"
-FIRST, *OTHERS = WAYS = ("You train models", "You answer for compliance", "You audit", "You provide teachers")
+PORTS = ("8420", "8421")
+FIRST, *OTHERS = WAYS = ("You train models", "You audit", "You provide teachers", "You answer for compliance")
 
 
 def section(heading: str) -> str:
@@ -26,7 +26,10 @@ def walk(heading: str, folder: Path, home: Path) -> int:
     """Run the blocks of a section in `folder`; returns how many commands ran. `home` keeps the state of all ways."""
     shell = Shell(folder, in_bash, environment_of(home, Path(sys.executable).parent))
     try:
-        for block in fences(section(heading).replace(PORT, str(free_port()))):
+        text = section(heading)
+        for port in PORTS:
+            text = text.replace(port, str(free_port()))
+        for block in fences(text):
             if block["file"]:
                 (folder / block["file"]).write_text(block["text"])
             elif block["kind"] == "console":

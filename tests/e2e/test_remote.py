@@ -99,7 +99,7 @@ registry.add_terms(b"You may, if asked.", party="acme", title="acme-terms", effe
 IMPORT = """
 if {create}:
     registry.add_teacher("acme/base@1", facts={{"access_path": "api"}})
-done = registry.import_files({format!r}, [{file!r}], teacher="acme/base@1", dataset="chat", max_rows=12)
+done = registry.import_files({format!r}, [{file!r}], teacher="acme/base@1", dataset="chat", max_rows={rows})
 print(done.records, done.unchanged)
 """
 ASK = """
@@ -116,8 +116,8 @@ def test_the_main_job_over_http(place: Place) -> None:
 
     compliance.python(TERMS)
     file = str(messages(producer.folder / "chat.jsonl", "chat", ROWS))
-    assert producer.python(IMPORT.format(format="messages", file=file, create=True)) == f"{ROWS} False\n"
-    assert producer.python(IMPORT.format(format="messages", file=file, create=False)).endswith("True\n")
+    assert producer.python(IMPORT.format(format="messages", file=file, create=True, rows=12)) == f"{ROWS} False\n"
+    assert producer.python(IMPORT.format(format="messages", file=file, create=False, rows=12)).endswith("True\n")
 
     trainer.python(ASK)
     refused = trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "first", code=5)
@@ -155,23 +155,19 @@ def test_the_main_job_on_real_outputs(place: Place, shared_data: Path) -> None:
     file = shared_data / "teacher-outputs" / "gpt-4o-2024-05-13.json"
     compliance, producer, trainer = (place.machine(role, role) for role in ("compliance", "producer", "trainer"))
     compliance.python(TERMS)
-    producer.python(IMPORT.format(format="alpaca-eval", file=str(file), create=True))
+    producer.python(IMPORT.format(format="alpaca-eval", file=str(file), create=True, rows=300))
     trainer.python(ASK)
     compliance.run(*RULE)
     trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "first", "--out", "batch.jsonl")
     records = [json.loads(line) for line in (trainer.folder / "batch.jsonl").read_text().splitlines()]
     assert [record["response"] for record in records] == [item["output"] for item in json.loads(file.read_bytes())]
-    [hop] = trainer.ask("lineage", "lab/pupil")["hops"]
-    assert (hop["relation"], hop["rows"]) == ("trained_on_outputs_of", len(records))
 
 
 def test_a_wrong_setting_is_a_sentence(place: Place) -> None:
     trainer = place.machine("trainer", "trainer")
     for changed, code, text in (
         ({"INBOND_POLICY": ""}, 2, "expected INBOND_POLICY to name a tlog-policy file"),
-        ({"INBOND_TOKEN": ""}, 4, "put the token that the registry's admin gave you into INBOND_TOKEN"),
         ({"INBOND_GENESIS": "0" * 64}, 3, f"expected the registry of genesis {'0' * 64}"),
-        ({"INBOND_REGISTRY": "http://registry.example"}, 2, "a token must not travel in clear"),
     ):
         done = Machine(trainer.folder, trainer.environment | changed).run("student", "list", code=code)
         assert text in done.stderr

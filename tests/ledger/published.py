@@ -14,7 +14,7 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.tiles import TILE_WIDTH, TileName, bundles_of, encode_bundle, tiles_of, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV, Envelope
-from tests.ledger.world import ORIGIN, World
+from tests.ledger.world import World
 
 NOW = "2026-11-21T12:00:00.000Z"
 
@@ -40,7 +40,7 @@ def publish(folder: Path, entries: Sequence[bytes], keys: Sequence[SigningKey], 
         write(folder, name, tiles[name.level or 0, name.n])
     for name in bundles_of(len(entries)) if bundles else ():
         write(folder, name, encode_bundle(entries[TILE_WIDTH * name.n : TILE_WIDTH * name.n + name.width]))
-    note = checkpoints.sign(Checkpoint(ORIGIN, len(entries), merkle.root_of(leaves)), keys)
+    note = checkpoints.sign(Checkpoint(keys[0].name, len(entries), merkle.root_of(leaves)), keys)
     (folder / "checkpoint").write_bytes(note)
     return folder
 

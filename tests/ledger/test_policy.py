@@ -95,7 +95,7 @@ def test_ml_dsa_keys_are_named_as_what_is_missing_where_the_library_lacks_it(mon
     either = TrustPolicy.parse(text + "group g any pq X1\nquorum g\n")
     assert either.open_checkpoint(signed("X1")) == HEAD
     both = TrustPolicy.parse(text + "group g all pq X1\nquorum g\n")
-    with pytest.raises(VerificationError, match="ML-DSA-44 cannot be used here: .*; left out: pq"):
+    with pytest.raises(VerificationError, match=r"ML-DSA-44 cannot be used here: .*; left out: pq"):
         both.open_checkpoint(signed("X1"))
     with pytest.raises(VerificationError, match=f"left out: {ORIGIN}"):
         TrustPolicy((TrustedLog(POST_QUANTUM),)).open_checkpoint(signed())

@@ -33,7 +33,7 @@ def test_everything_that_follows_from_a_shard(lived: World) -> None:
     answer = impact(lived, shard)
     assert told(answer) == [
         (1, "dataset", "chat@1", 12), (1, "student", "lab/pupil@1", 12), (1, "run", "lessons", 12), (1, "run", "copies", 12),
-        (1, "delivery", "", 12), (2, "release", "", None), (2, "teacher", "lab/pupil@1", None),
+        (1, "delivery", "", 12), (2, "release", "", None), (2, "teacher", "lab/pupil@1", None), (2, "report", "", None),
         (3, "student", "lab/grandpupil@1", None), (3, "run", "second-lessons", None),
     ]  # fmt: skip
     assert (answer.about, answer.shards, answer.rows, answer.truncated) == (shard, 1, 12, False)

@@ -331,3 +331,26 @@ CASES: list[tuple[tuple[str | None, str | None], tuple[str, str | None], bool]] 
 @pytest.mark.parametrize(("window", "span", "hit"), CASES)
 def test_a_window_holds_what_lies_in_it(window: Any, span: Any, hit: bool) -> None:
     assert Window(*window).holds(*span) is hit
+
+
+def test_a_release_into_which_a_model_was_merged_hands_it_on(world: World) -> None:
+    family = Family(world)
+    teacher = family.teacher(world.ref("acme", "party"))
+    shard = family.shard(teacher)
+    reader, by_release, by_student, by_teacher, nobody = (family.student() for _ in range(5))
+    family.read(reader, [(shard, 0, 4)], [4], deliver=False)
+    family.release(by_release, family.release(reader))
+    family.release(by_student, reader)
+    family.release(by_teacher, teacher)
+    family.release(nobody)
+    found = {x.student: (x.depth, x.basis, x.rows, x.through) for x in learners(world, teacher).students}
+    release = family.releases[0][0]
+    assert found == {
+        reader: (1, "recorded", 4, ()),
+        by_teacher: (1, "claimed", None, (teacher,)),
+        by_release: (2, "claimed", None, (release,)),
+        by_student: (2, "claimed", None, (reader,)),
+    }
+    assert {student: depth for student, (depth, *_) in found.items()} == {
+        ref: way[0] for ref, way in family.below(teacher).items()
+    }

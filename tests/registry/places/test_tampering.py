@@ -98,10 +98,6 @@ def dropped(passed: Passed) -> Passed:
     return replace(passed, dropped=True)
 
 
-def shorter(passed: Passed) -> Passed:
-    return passed.with_body(passed.body[:-1])
-
-
 runs = iter(range(1000))
 
 
@@ -121,38 +117,26 @@ def pulled(client: Client, run: str | None = None, **options: int) -> tuple[list
 @pytest.mark.parametrize(
     ("path", "change", "kind", "message"),
     [
-        (CONTENT, flip(0.1), VerificationError, "expected leaf hash"),
         (CONTENT, flip(0.99), VerificationError, "expected leaf hash"),
-        (CONTENT, body(lambda data: random.Random(1).randbytes(len(data))), VerificationError, "expected leaf hash"),
         (CONTENT, cut, StoreError, "could not reach"),
-        (CONTENT, shorter, VerificationError, "bytes, found"),
         (CONTENT, header("ETag", '"sha256-' + "0" * 64 + '"'), VerificationError, "expected status 206 with bytes 0-"),
-        (CONTENT, header("Content-Range", "bytes 1-2/3"), VerificationError, "with bytes 1-2/3"),
         (CONTENT, lambda passed: replace(passed, status=200), VerificationError, "found 200 with"),
         (CONTENT, instead(500), StoreError, "found status 500"),
-        (CONTENT, instead(416), VerificationError, "found status 416"),
         (CONTENT, dropped, StoreError, "could not reach"),
         (BLOCKS, flip(), VerificationError, "expected block root"),
         (BLOCKS, body(lambda data: data[32:]), VerificationError, "block hashes of 32 bytes"),
-        (BLOCKS, body(lambda data: data + bytes(32)), VerificationError, "expected at most"),
-        (BLOCKS, body(lambda data: b""), VerificationError, "block hashes of 32 bytes"),
         (OBJECT, flip(), VerificationError, "expected bytes of this SHA-256"),
         (OBJECT, body(lambda data: data + b"{}\n"), VerificationError, "expected bytes of this SHA-256"),
-        (OBJECT, body(lambda data: b""), VerificationError, "expected bytes of this SHA-256"),
         (STATEMENT, receipt(proof=lambda r: (bytes(32), *r.proof[1:])), VerificationError, "inclusion of leaf"),
         (STATEMENT, receipt(proof=()), VerificationError, "inclusion of leaf"),
         (STATEMENT, receipt(index=lambda r: r.index - 1), VerificationError, "inclusion of leaf"),
         (STATEMENT, receipt(extra=other_bytes), VerificationError, "inclusion of leaf"),
         (STATEMENT, receipt(extra=None), VerificationError, "found it without"),
         (STATEMENT, body(lambda data: data.replace(b"\n\nexample", b"\n\nexbmple")), VerificationError, "verif"),
-        (STATEMENT, body(lambda data: b"hello"), VerificationError, "receipt: expected the line"),
-        (STATEMENT, instead(500), StoreError, "found status 500"),
         (CHECKPOINT, body(lambda data: re.sub(rb"\n[0-9]", b"\n9", data, count=1)), VerificationError, "does not verify"),
         (CHECKPOINT, body(lambda data: data.partition(b"\n\n")[0] + b"\n\n"), VerificationError, "note: expected"),
-        (CHECKPOINT, body(lambda data: b""), VerificationError, "note: expected"),
         (CONSISTENCY, proof(lambda found: [ZEROES] * len(found)), VerificationError, "of which neither continues the other"),
         (CONSISTENCY, proof(lambda _: []), VerificationError, "expected a proof of"),
-        (CONSISTENCY, proof(lambda _: ["x"]), VerificationError, "expected padded standard base64"),
         (CONSISTENCY, instead(404), VerificationError, "expected a proof, found"),
         (RESOLVE, body(lambda data: b'{"ref":"chat"}'), VerificationError, "expected a reference to a"),
         (RESOLVE, body(lambda data: b'{"ref":"grant:' + b"0" * 32 + b'"}'), VerificationError, "expected a reference to a"),
@@ -471,7 +455,7 @@ def test_a_recall_stops_a_running_pull_at_its_next_segment_and_reads_at_once(con
 # -- whatever else -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_line_that_alters_anything_anywhere_never_alters_what_is_read(connect: Connect, seed: int) -> None:
     """One byte in a thousandth to a third of all answers: either it is noticed, or it changed nothing that was read."""
     chance = random.Random(seed)
@@ -508,7 +492,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(item)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whatever_json_comes_back_is_an_answer_or_an_error_that_says_so(connect: Connect, seed: int) -> None:
     chance = random.Random(seed)
     client = connect(patience=0.2)
