@@ -6,7 +6,7 @@ left; and in a folder there must be no others under `tile/`.
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -122,7 +122,7 @@ class FileSource:
 
     def chunks(self, first: int, size: int, step: int) -> Iterator["FileChunk"]:
         """The entries in [first, size), `step` at a time."""
-        wanted = [TileName(None, n, min(TILE_WIDTH, size - TILE_WIDTH * n)) for n in _tiles(first, size)]
+        wanted = (TileName(None, n, min(TILE_WIDTH, size - TILE_WIDTH * n)) for n in _tiles(first, size))
         with closing(_ahead(self._bundle, wanted, self._files.ahead)) as bundles:
             chunk = FileChunk(self.name, first)
             for bundle in bundles:
@@ -135,7 +135,7 @@ class FileSource:
 
     def leaves(self, size: int) -> Iterator[bytes]:
         """The tiles of level 0, for a log whose entries cannot be read."""
-        wanted = [TileName(0, n, min(TILE_WIDTH, size - TILE_WIDTH * n)) for n in _tiles(0, size)]
+        wanted = (TileName(0, n, min(TILE_WIDTH, size - TILE_WIDTH * n)) for n in _tiles(0, size))
         with closing(_ahead(lambda name: self.tile(0, name.n, name.width), wanted, self._files.ahead)) as tiles:
             yield from tiles
 
@@ -284,19 +284,19 @@ def _end(bundle: bytes, count: int) -> int:
     return at
 
 
-def _ahead(read: Callable[[Item], Read], wanted: Sequence[Item], count: int) -> Generator[Read, None, None]:
+def _ahead(read: Callable[[Item], Read], wanted: Iterable[Item], count: int) -> Generator[Read, None, None]:
     """What `read` gives for each of `wanted`, in order; up to `count` are read at once."""
     if count == 1:
         yield from map(read, wanted)
         return
-    with ThreadPoolExecutor(count, thread_name_prefix="inbond-fetch") as pool:
-        under_way: deque[Future[Read]] = deque()
-        try:
-            for item in wanted:
-                under_way.append(pool.submit(read, item))
-                if len(under_way) >= count:
-                    yield under_way.popleft().result()
-            while under_way:
+    pool = ThreadPoolExecutor(count, thread_name_prefix="inbond-fetch")
+    under_way: deque[Future[Read]] = deque()
+    try:
+        for item in wanted:
+            under_way.append(pool.submit(read, item))
+            if len(under_way) >= count:
                 yield under_way.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # whoever stops here does not wait for what nobody wants

@@ -120,6 +120,8 @@ class DatabaseSource:
         while first < size:
             last = min(first + step, size)
             rows = self._rows(_ENTRIES, first, last)
+            if not rows:
+                return
             chunk = DatabaseChunk(first, rows, self._rows(_SIGNERS, first, last))
             yield chunk
             first = last
@@ -156,6 +158,8 @@ class DatabaseSource:
             levels = select(_t.level, func.count(), func.min(_t.n), func.max(_t.n)).group_by(_t.level).order_by(_t.level)
             for level, count, least, most in connection.execute(levels):
                 expected = -(-(size >> 8 * level) // TILE_WIDTH) if 0 <= level < 8 else 0
+                if count < expected:
+                    raise VerificationError(f"table tiles: expected {expected} rows of level {level}, found {count}")
                 if (count, least, most) != (expected, 0, expected - 1):
                     n = least if least < 0 or not expected else most
                     raise VerificationError(f"table tiles: row level={level}, n={n} follows from no entry")
@@ -165,7 +169,11 @@ class DatabaseSource:
 
     def notes(self, above: int, upto: int) -> list[tuple[int, bytes]]:
         """(size, note) of every stored checkpoint with a size in (above, upto]."""
-        return [(size, bytes(note)) for size, note in self._rows(_NOTES, above, upto)]
+        rows = self._rows(_NOTES, above, upto)
+        for size, note in rows:
+            if not isinstance(note, bytes):
+                raise VerificationError(f"table checkpoints: row size={size}: column note: expected bytes, found {shown(note)}")
+        return [(size, note) for size, note in rows]
 
     def _rows(self, query: Prepared, *values: Any) -> list[tuple[Any, ...]]:
         with translated(self._path):

@@ -61,11 +61,15 @@ def verify(registry: OpenRegistry, ref: str | None, progress: Progress | None) -
 
 
 def _everything(registry: OpenRegistry, checked: Checked, progress: Progress | None) -> None:
-    audited = registry.audit((lambda done, total: progress("replaying the log", done, total)) if progress else None)
-    checked.entries, checked.signatures = audited.size, audited.signatures
-    checked.unchecked += audited.unchecked
-    if audited.problem:
-        checked.problems.append(audited.problem)
+    try:
+        audited = registry.audit((lambda done, total: progress("replaying the log", done, total)) if progress else None)
+    except VerificationError as error:  # the policy that it is to be audited under
+        checked.problems.append(error.message)
+    else:
+        checked.entries, checked.signatures = audited.size, audited.signatures
+        checked.unchecked += audited.unchecked
+        if audited.problem:
+            checked.problems.append(audited.problem)
     _keys(registry, checked)
     _files(registry, checked)
     try:

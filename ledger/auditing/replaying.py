@@ -254,4 +254,6 @@ def claimed_by(source: Source) -> Checkpoint:
 
 
 def _name(rules: Rules) -> str:
-    return f"{type(rules).__module__}.{type(rules).__qualname__}"
+    """Which rules they are, and which columns they keep."""
+    columns = [f"{table.name}({', '.join(column.name for column in table.columns)})" for table in rules.tables]
+    return f"{type(rules).__module__}.{type(rules).__qualname__} {' '.join(columns)}"

@@ -29,6 +29,8 @@ T = TypeVar("T")
 APART = 4096
 """Entries for which it is worth starting processes."""
 
+# Made here, as msgspec 0.22 crashes when two threads learn what a struct is made of at the same time.
+_EXAMINED, _FOUND = msgspec.msgpack.Decoder(Examined), msgspec.msgpack.Decoder(HeadsFound)
 _PATIENCE = 10.0  # seconds for a worker to go when it is told to
 
 
@@ -115,9 +117,7 @@ class _Process:
             raise StoreError(f"a worker process of the audit has gone: {error}") from error
         if data is None:
             raise StoreError("a worker process of the audit has gone: see what it has said above")
-        if isinstance(task, Examine):
-            return msgspec.msgpack.decode(data, type=Examined)
-        return msgspec.msgpack.decode(data, type=HeadsFound)
+        return _EXAMINED.decode(data) if isinstance(task, Examine) else _FOUND.decode(data)
 
     def kill(self) -> None:
         """End it, whatever it does."""

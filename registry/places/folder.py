@@ -90,7 +90,11 @@ class FolderPlace:
     ) -> audit.AuditReport:
         """Replay the whole log and compare everything that was stored; without `catalogue` what was stored of the log."""
         rules = RegistryRules(self.store) if catalogue else SignerRules()
-        options = replace(options or audit.Options(), policy=TrustPolicy.parse(self.policy_text))
+        try:
+            policy = TrustPolicy.parse(self.policy_text)
+        except InbondError as error:
+            raise VerificationError(f"{self.folder / POLICY}: expected a trust policy, found: {error.message}") from None
+        options = replace(options or audit.Options(), policy=policy)
         report = audit.audit_log(self.log, rules, progress, options)
         if not catalogue:
             report.notes.append("the catalogue was left out, and so were the rules that need the registry's objects")

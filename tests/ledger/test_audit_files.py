@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from inbond.ledger import checkpoints
 from inbond.ledger.audit import AuditReport, Options, audit_files, audit_folder
+from inbond.ledger.checkpoints import Checkpoint
 from inbond.ledger.export import export
 from inbond.ledger.fetching import AddressFiles, check_address
 from inbond.ledger.policy import TrustedLog, TrustPolicy
@@ -150,6 +152,15 @@ def test_an_export_is_what_the_hand_makes(make_world: Callable[..., World], tmp_
     publish(tmp_path / "two", world.entries(), [world.log_key])
     one, two = ({path.relative_to(out): path.read_bytes() for path in files(out)} for out in (tmp_path / "one", tmp_path / "two"))
     assert one == two
+
+
+def test_a_checkpoint_that_claims_far_too_much(copy: Path, long_world: World) -> None:
+    """Nothing is made ready for entries that nobody has shown."""
+    text = Checkpoint(long_world.log_key.name, 2**62, bytes(32))
+    (copy / "checkpoint").write_bytes(checkpoints.sign(text, [long_world.log_key]))
+    assert "tile/entries/002: expected a file of the log, found none" in (audited(copy, long_world).problem or "")
+    shutil.rmtree(copy / "tile/entries")
+    assert "tile/0/002: expected a file of the log, found none" in (audited(copy, long_world).problem or "")
 
 
 # -- at an address -----------------------------------------------------------------------------------------------------------

@@ -1013,7 +1013,7 @@ def test_no_statement_breaks_the_program(story: Story, tmp_path_factory: pytest.
     if found is not None:
         history.keep(found)
         history.check_doubt(found.seq, found.signers)
-        report.attempt("content", lambda: verify.check_content(found, history, {}, set(), report))
+        report.attempt("content", lambda: verify.check_content(found, history, {}, set(), {}, report))
         for digest in [digest for digest, _, _ in found.names][:3]:
             content = verify.Content(digest, 5, "sha256:" + "0" * 64)
             report.attempt("file", lambda content=content: verify.prove_file(verify.__file__, "file", content, history))

@@ -71,7 +71,7 @@ def test_what_does_not_open_the_gate(case: Rulings) -> None:
     other, more = case.world.student(f"{case.student} other"), case.world.ref("vendor", "party")
     case.rule(other, case.terms)
     case.rule(case.student, case.world.ref("acme/base@1"))
-    for question in (s.Question.SAME_MODEL, s.Question.ROUTE_SECTION, s.Question.EXCEPTION, s.Question.OTHER):
+    for question in (s.Question.SAME_MODEL, s.Question.EXCEPTION, s.Question.OTHER):
         case.rule(asked={"question": question})
     case.rule(from_=NEVER)
     case.rule(until=known(LONG_AGO))

@@ -193,7 +193,7 @@ def test_every_bad_answer_is_an_error_that_says_so(
 ) -> None:
     with pytest.raises(InbondError) as caught:
         reach(serve(lambda _: said)).json("/v1/x", Told)
-    assert type(caught.value) is kind
+    assert isinstance(caught.value, kind)
     assert message in caught.value.message
 
 
