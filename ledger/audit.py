@@ -162,6 +162,7 @@ def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> N
     else:
         keys = [*(each.vkey for each in options.policy.logs), *(each.vkey for each in options.policy.witnesses)]
         open_strictly(note, keys, head.origin)
+        options.policy.open_checkpoint(note)
 
 
 @contextmanager
