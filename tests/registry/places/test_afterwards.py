@@ -1,0 +1,65 @@
+"""Over HTTP too: facts that are declared later, withdrawal, and whom that reaches."""
+
+from collections.abc import Callable
+
+import pytest
+
+from inbond.registry.declaring import facts_template
+from inbond.registry.registry import Registry
+from inbond.schemas.declared import known
+from inbond.schemas.errors import Conflict, PolicyDenied
+from inbond.schemas.statements import Verdict
+from tests.registry.places.conftest import Client
+from tests.registry.places.served import Server
+from tests.registry.world import messages
+
+Connect = Callable[..., Client]
+
+
+def test_facts_are_declared_over_http(connect: Connect) -> None:
+    client = connect(patience=10.0)
+    registry = client.registry
+    file = messages(client.machine / "told.jsonl", "told", 20)
+    found = registry.import_files("messages", [file], teacher="acme/base@1", dataset="told", max_rows=12)
+    done = registry.declare_shards("told", {"acquired": "2026-01-05"}, reason="the invoice")
+    assert [each.ref for each in done] == found.shards
+    assert [registry.newest(shard).body.acquired for shard in found.shards] == [known("2026-01-05")] * 2
+    assert "#acquired = " not in facts_template(registry, "told")
+    assert "#generated.first = " in facts_template(registry, "told")
+    registry.declare("vendor", {"domicile": "DE"})
+    with pytest.raises(Conflict, match="domicile is DE, not FR"):
+        registry.declare("vendor", {"domicile": "FR"})
+    assert registry.declare("vendor", {"domicile": "FR"}, correct=True).corrected[0].was == "DE"
+    assert registry.newest(registry.resolve("vendor", "party")).body.domicile == known("FR")
+
+
+def test_rows_are_withdrawn_trimmed_and_given_back_over_http(
+    connect: Connect, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(patience=10.0)
+    registry, place = client.registry, client.place
+    file = messages(client.machine / "back.jsonl", "back", 20)
+    [first, second] = registry.import_files("messages", [file], teacher="acme/base@1", dataset="back", max_rows=12).shards
+    list(registry.pull("back", student="lab/pupil", run="back"))
+    done = registry.recall(first, rows=[(0, 3)], reason="not ours", category="terms")
+    assert (done.impact.rows, done.impact.shards) == (3, 1)
+    assert {item.kind for item in done.impact.affected} == {"dataset", "run", "student"}
+    record = place.trace(f"{first}:1")
+    assert record.found[0].recalls == (done.recorded.ref,)
+    assert place.trace(str(record.found[0].record_id)).found == record.found
+    with pytest.raises(PolicyDenied, match="withdraws rows"):
+        registry.pull("back", student="lab/pupil", run="again")
+    assert registry.trim("back").name == "back@2"
+    texts = [record.response for record in registry.pull("back", student="lab/pupil", run="rest")]
+    assert texts == [f"back answer {i}" for i in range(3, 20)]
+    with monkeypatch.context() as patch:
+        patch.setenv("INBOND_STATE", str(server.state))
+        with Registry.open(server.folder) as here:
+            for ref in (done.recorded.ref, first, "back", "acme/base@1"):
+                assert place.impact(ref) == here.place.impact(ref)
+            for clock in ("generated", "acquired", "consumed", "released"):
+                assert place.learners("acme", clock=clock) == here.place.learners("acme", clock=clock)
+    registry.lift_recall(done.recorded.ref, reason="it was ours")
+    assert registry.check(["back@1"], "lab/pupil").verdict is Verdict.PERMITTED
+    everything = registry.recall("acme/base@1", reason="terms ended", category="terms", effective="2099-01-01")
+    assert {first, second} <= set(everything.targets)
