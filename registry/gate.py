@@ -181,24 +181,39 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
 
 
 def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:
-    """The documents that govern a teacher's outputs: same party, a model pattern that matches, the same access path.
+    """The documents that govern a teacher's outputs; see `terms_of`."""
+    return terms_of(connection, [teacher], limit)[teacher]
+
+
+def terms_of(connection: Connection, teachers: Iterable[str], limit: int = 2**62) -> dict[str, list[str]]:
+    """The documents that govern each teacher's outputs: same party, a model pattern that matches, the same access path.
 
     A path that is not known on either side matches any, and so does a version that is not known, where some version would:
     what is not known must not hide a document.
     """
-    row = connection.execute(select(t.teachers).where(t.teachers.c.ref == teacher)).one_or_none()
-    if row is None or row.party is None:
-        return []
-    names = {row.model or "", f"{row.model}@{row.version}"}
-    query = select(t.terms_scopes).where(t.terms_scopes.c.party == row.party, t.terms_scopes.c.seq < limit)
-    found = []
-    for scope in connection.execute(query.order_by(t.terms_scopes.c.seq, t.terms_scopes.c.position)):
-        path_fits = row.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"
-        model_fits = row.model is None or any(fnmatchcase(name, scope.models) for name in names)
-        model_fits = model_fits or (row.version is None and _fits_some_version(row.model, scope.models))
-        if path_fits and model_fits and scope.ref not in found:
-            found.append(scope.ref)
-    return list(dict.fromkeys(first_of(connection, found).values()))  # corrections of a document are one with it
+    wanted = list(dict.fromkeys(teachers))
+    c, s = t.teachers.c, t.terms_scopes.c
+    rows = [row for chunk in _chunks(wanted) for row in connection.execute(select(t.teachers).where(c.ref.in_(chunk)))]
+    scopes: dict[str, list[Any]] = {}
+    for chunk in _chunks(sorted({row.party for row in rows if row.party})):
+        query = select(t.terms_scopes).where(s.party.in_(chunk), s.seq < limit).order_by(s.seq, s.position)
+        for scope in connection.execute(query):
+            scopes.setdefault(scope.party, []).append(scope)
+    fitting = {row.ref: [scope.ref for scope in scopes.get(row.party, ()) if _applies(row, scope)] for row in rows}
+    firsts = first_of(connection, [ref for found in fitting.values() for ref in found])  # a correction is one with its document
+    return {ref: list(dict.fromkeys(firsts[each] for each in fitting.get(ref, ()))) for ref in wanted}
+
+
+def _applies(teacher: Any, scope: Any) -> bool:
+    """Whether a document's scope, which is of the teacher's party, takes in the teacher."""
+    names = {teacher.model or "", f"{teacher.model}@{teacher.version}"}
+    path_fits = teacher.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"
+    model_fits = teacher.model is None or any(fnmatchcase(name, scope.models) for name in names)
+    return path_fits and (model_fits or (teacher.version is None and _fits_some_version(teacher.model, scope.models)))
+
+
+def _chunks(items: list[str]) -> Iterable[list[str]]:
+    return (items[start : start + 500] for start in range(0, len(items), 500))
 
 
 def _fits_some_version(model: str, pattern: str) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
 from inbond.registry.current import first_of, newest_of
-from inbond.registry.gate import applicable_terms
+from inbond.registry.gate import terms_of
 from inbond.registry.given import Found, rows_in
 from inbond.registry.intake import Intake, Ranges, Read, ShardFacts
 from inbond.registry.names import names_of
@@ -83,7 +83,9 @@ def shares_of(reader: LedgerReader, student: str, size: int | None = None) -> Sh
     runs = intake.runs_of(student)
     reads, at_most = intake.reads(runs), intake.at_most(runs)
     shards = intake.shards(reads, at_most)
-    terms: dict[str, tuple[str, ...]] = {}
+    newest = newest_of(connection, {teacher for facts in shards.values() for teacher, _ in facts.models}, at)
+    documents = terms_of(connection, newest.values(), at)
+    terms = {teacher: tuple(documents[now_called]) for teacher, now_called in newest.items()}
     times: dict[int, str] = {}
     stages, shares = [], []
     for stage in dict.fromkeys(runs.values()):
@@ -98,8 +100,6 @@ def shares_of(reader: LedgerReader, student: str, size: int | None = None) -> Sh
                 hands.setdefault(hand, {})[ref] = each
         for (teacher, role), mine in sorted(hands.items()):
             part = figures(mine, shards)
-            if teacher not in terms:
-                terms[teacher] = tuple(applicable_terms(connection, newest_of(connection, [teacher], at)[teacher], at))
             for seq in part.between:
                 times.setdefault(seq, parse_entry(reader.entry(seq)).time)
             shares.append(
@@ -118,7 +118,7 @@ def shares_of(reader: LedgerReader, student: str, size: int | None = None) -> Sh
                     terms=terms[teacher],
                 )
             )
-    named = {student, *terms, *(ref for documents in terms.values() for ref in documents)}
+    named = {student, *terms, *(ref for found in terms.values() for ref in found)}
     return Shares(student, at, tuple(stages), tuple(shares), names_of(connection, named, at))
 
 

@@ -187,7 +187,7 @@ class ExposureRow(SQLModel, table=True):
     """Rows [first, last) of a shard that reached a run, and the statement that says so (a consumption or a delivery)."""
 
     __tablename__ = "exposures"
-    __table_args__ = (Index("ix_exposures_run_shard", "run", "shard"),)
+    __table_args__ = (Index("ix_exposures_run_shard", "run", "shard", "first", "last", "seq"),)  # all that is asked of a run
 
     by: str = Field(primary_key=True)
     position: int = Field(primary_key=True)

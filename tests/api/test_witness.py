@@ -4,8 +4,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,7 +22,7 @@ from inbond.ledger.loglist import KnownLog
 from inbond.ledger.witness import MAX_REQUEST, AddCheckpoint
 from inbond.ledger.witness_state import WitnessState
 from inbond.schemas.errors import StoreError
-from tests.api.witness_server import listening, wait_until
+from tests.api.witness_server import listening
 from tests.ledger.test_witness import SIGSUM, SIGSUM_KEY, SINCE_THEN, SUMDB
 from tests.ledger.witnessed import COSIGNER, KNOWN, ORIGIN, POST_QUANTUM, PlainLog, dialogue
 
@@ -43,7 +45,7 @@ def url(state: WitnessState) -> Iterator[str]:
 
 @pytest.fixture
 def ask(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -56,7 +58,7 @@ def test_the_published_dialogues(file: str, tmp_path: Path, shared_vectors: Path
     state = WitnessState.create(tmp_path / "published.db")
     cosigner = Cosigner("example.com/witness", COSIGNATURE_V1, bytes(32))
     logs = [KnownLog(SIGSUM, (SIGSUM_KEY,)), SUMDB]
-    with listening(Witness(state, [cosigner], logs)) as url, httpx.Client(base_url=url, trust_env=False) as ask:
+    with listening(Witness(state, [cosigner], logs)) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as ask:
         for body, status, contains in dialogue(shared_vectors / "witness" / file):
             answer = add(ask, body)
             assert answer.status_code == SINCE_THEN.get((contains, status), status)
@@ -111,7 +113,8 @@ def test_other_methods_and_paths(ask: httpx.Client) -> None:
 
 def test_two_keys_of_one_witness(tmp_path: Path) -> None:
     state = WitnessState.create(tmp_path / "both.db")
-    with listening(Witness(state, [COSIGNER, POST_QUANTUM], KNOWN)) as url, httpx.Client(base_url=url, trust_env=False) as ask:
+    made = Witness(state, [COSIGNER, POST_QUANTUM], KNOWN)
+    with listening(made) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as ask:
         answer = add(ask, LOG.body(0, 5))
     _, signers = notes.open_note(
         notes.parse(LOG.note(5)).text + b"\n" + answer.content, [COSIGNER.verifier, POST_QUANTUM.verifier]
@@ -239,38 +242,32 @@ def test_a_client_that_leaves_in_the_middle(url: str, ask: httpx.Client) -> None
 
 
 class Slow(Witness):
-    """A witness whose disk takes its time."""
+    """A witness whose disk takes its time, and that counts who is inside."""
 
-    go = threading.Event()
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.go = threading.Event()
+        self.inside = threading.Semaphore(0)
 
     def add_checkpoint(self, body: bytes) -> bytes:
-        self.go.wait(20)
+        self.inside.release()
+        self.go.wait(60)
         return super().add_checkpoint(body)
 
 
 def test_more_requests_than_there_is_room_for(state: WitnessState) -> None:
     one = Slow(state, [COSIGNER], KNOWN)
-    with listening(one, most=2) as url:
-        answers: list[int] = []
+    with listening(one, most=2) as url, ThreadPoolExecutor(2) as pool:
 
-        def send() -> None:
-            answers.append(httpx.post(f"{url}/add-checkpoint", content=LOG.body(0, 5), trust_env=False).status_code)
+        def send(content: bytes) -> httpx.Response:
+            return httpx.post(f"{url}/add-checkpoint", content=content, trust_env=False, timeout=60)
 
-        waiting = [threading.Thread(target=send) for _ in range(2)]
-        for thread in waiting:
-            thread.start()
-        pushed: list[httpx.Response] = []
-
-        def pushed_back() -> bool:
-            pushed.append(httpx.post(f"{url}/add-checkpoint", content=b"x", trust_env=False))
-            return pushed[-1].status_code == 429
-
-        wait_until(pushed_back)
-        assert pushed[-1].headers["retry-after"] == "5"
+        waiting = [pool.submit(send, LOG.body(0, 5)) for _ in range(2)]
+        assert all(one.inside.acquire(timeout=60) for _ in waiting)
+        pushed_back = send(b"x")
+        assert (pushed_back.status_code, pushed_back.headers["retry-after"]) == (429, "5")
         one.go.set()
-        for thread in waiting:
-            thread.join()
-    assert sorted(answers) == [200, 409]
+        assert sorted(answer.result().status_code for answer in waiting) == [200, 409]
 
 
 class Failing(Witness):
@@ -286,14 +283,14 @@ class Failing(Witness):
 @pytest.mark.parametrize(("error", "status"), [(StoreError("/secret/state: the disk is full"), 503), (ValueError("secret"), 500)])
 def test_what_goes_wrong_inside_is_not_told_outside(error: Exception, status: int) -> None:
     with listening(Failing(error)) as url:
-        answer = httpx.post(f"{url}/add-checkpoint", content=b"x", trust_env=False)
+        answer = httpx.post(f"{url}/add-checkpoint", content=b"x", trust_env=False, timeout=30)
     assert (answer.status_code, "secret" in answer.text) == (status, False)
 
 
 def test_a_disk_that_cannot_be_written(state: WitnessState, tmp_path: Path) -> None:
     with listening(Witness(state, [COSIGNER], KNOWN)) as url:
         state.close()
-        answer = httpx.post(f"{url}/add-checkpoint", content=LOG.body(0, 5), trust_env=False)
+        answer = httpx.post(f"{url}/add-checkpoint", content=LOG.body(0, 5), trust_env=False, timeout=30)
     assert answer.status_code == 503
     again = WitnessState.open(tmp_path / "witness.db")
     assert again.all() == []

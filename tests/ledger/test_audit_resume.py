@@ -171,10 +171,10 @@ def test_a_file_that_was_altered_makes_no_audit_pass(out: Path, closed: World, t
     choose = random.Random(3)
     for altered in (
         b"", content[:-1], content + b"\0", content[:100], bytes(len(content)),
-        *(_flipped(content, choose.randrange(len(content)), choose.randrange(8)) for _ in range(40)),
+        *(_flipped(content, choose.randrange(len(content)), choose.randrange(8)) for _ in range(20)),
     ):  # fmt: skip
         path.write_bytes(altered)
-        report = audited(bad, closed)
+        report = audited(bad, closed, signatures=False)
         assert report.verdict == "differs"
         assert "started from entry 0" in report.notes[0]
         assert report.resumed == 0

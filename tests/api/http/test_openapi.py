@@ -1,6 +1,7 @@
 """The OpenAPI document against the server: every operation, with a token and without, with requests that fit and that do not."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -29,7 +30,10 @@ def api(server: Server) -> BaseSchema:
     return found
 
 
-FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+FEW = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+ALIKE = re.compile(r"/v1/(?!students|shards|keys)[a-z]+(/\{id\}(/statement|/lineage)?)?")
+"""The paths of collections whose routes are made as those of students are: a look at each will do."""
+
 MEANT = [positive_data_acceptance]
 """What fits the document may still be wrong: a page token of another list, an envelope that nobody signed."""
 
@@ -44,7 +48,7 @@ def test_every_operation_does_what_the_document_says(server: Server, api: BaseSc
     known = {"Authorization": f"Bearer {server.tokens[sorted(roles)[0] if roles else 'auditor']}"}
     for mode in MODES:
 
-        @FEW
+        @settings(FEW, max_examples=2 if ALIKE.fullmatch(path) else 6)
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
             for headers in (known, {}):
