@@ -7,17 +7,15 @@ first difference. `inbond-verify` is the second opinion: another implementation.
 A log may come from its database, from a folder of exported files, or from an address that serves such files.
 """
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from msgspec import structs
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from inbond.ledger import tables
 from inbond.ledger.auditing.heads import open_strictly
@@ -48,15 +46,15 @@ def audit_log(log: Log, rules: Rules, progress: Progress | None = None, options:
     """
     options = replace(options or Options(), genesis=log.genesis_leaf)
     options = replace(options, progress=progress or options.progress)
-    path = log.database.path
-    report = AuditReport(str(path))
+    name = log.database.name
+    report = AuditReport(name)
     with _reported(report), _sound(log.database), log.reading() as reader:
-        source = DatabaseSource(str(path), reader)
+        source = DatabaseSource(name, reader)
         with _replayed(source, rules, options, report) as (replay, connection):
-            _check_triggers(reader.connection)
+            log.database.check_guards(reader.connection)
             report.tables = len((tables.entries, tables.signers, tables.tiles))
             for table in rules.tables:
-                compare_table(table, reader.connection, connection, path)
+                compare_table(table, reader.connection, connection, name)
                 report.tables += 1
             _check_head(reader, source, replay)
             try:
@@ -177,7 +175,7 @@ def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> N
 
 @contextmanager
 def _sound(database: Database) -> Iterator[None]:
-    """Let SQLite look through the file meanwhile; what it finds explains whatever else differs, so it is said instead."""
+    """Let the database look at itself meanwhile; what it finds explains whatever else differs, so it is said instead."""
     found: list[Exception] = []
 
     def look() -> None:
@@ -198,33 +196,6 @@ def _sound(database: Database) -> Iterator[None]:
     thread.join()
     if found:
         raise found[0]
-
-
-def _check_triggers(live: Connection) -> None:
-    found, expected = _triggers(live), _expected_triggers()
-    for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            raise VerificationError(
-                f"trigger {name}: expected {shown(expected.get(name))}, which keeps entries append-only, found "
-                f"{shown(found.get(name))}"
-            )
-
-
-def _triggers(connection: Connection) -> dict[str, str]:
-    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name")
-    return {name: sql for name, sql in connection.execute(query)}
-
-
-@cache
-def _expected_triggers() -> dict[str, str]:
-    """The triggers of a new ledger."""
-    with tempfile.TemporaryDirectory(prefix="inbond-audit-") as folder:
-        fresh = Database.create(Path(folder) / "ledger.db", tables.TABLES, durable=False)
-        try:
-            with fresh.reading() as connection:
-                return _triggers(connection)
-        finally:
-            fresh.close()
 
 
 def _check_head(reader: LedgerReader, source: Source, replay: Replay) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
@@ -16,12 +15,12 @@ Rows = Sequence[Any]
 """Rows in the order of their primary keys, with the values in the order of the table's columns."""
 
 
-def compare_table(table: Table, live: Connection, again: Connection, path: Path) -> None:
+def compare_table(table: Table, live: Connection, again: Connection, name: str) -> None:
     """Raise VerificationError, naming row and column, unless a table holds the same rows in both databases.
 
-    `path` is that of the live one, for messages.
+    `name` is that of the live one, for messages.
     """
-    with translated(path):
+    with translated(name):
         for found, expected in zip_longest(_pages(table, live), _pages(table, again), fillvalue=()):
             if found != expected:
                 raise differing_column(table, found, expected)

@@ -32,16 +32,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection, bindparam, update
-from sqlalchemy.exc import DBAPIError
 
-from inbond.ledger import checkpoints, merkle, submission, tables
+from inbond.ledger import checkpoints, databases, merkle, submission, tables
 from inbond.ledger.batch import Appended, Batch
 from inbond.ledger.checkpoints import Checkpoint
-from inbond.ledger.database import Database, locked
-from inbond.ledger.files import sync_folder
 from inbond.ledger.highwater import HighWater
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey, SigningKey
@@ -52,7 +48,7 @@ from inbond.ledger.replay import draft_of
 from inbond.ledger.rules import Rules
 from inbond.ledger.submission import Submission
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotPermitted, StoreError, VerificationError
+from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statement import Statement
 
 MAX_BATCH = 4096
@@ -68,7 +64,7 @@ def utc_now() -> datetime:
 
 
 class Log:
-    """A log in a folder: `ledger.db` and `ledger.lock`. Without `log_key` it can be read and audited, not written.
+    """A log in a folder, with its database or the address of one. Without `log_key` it can be read and audited, not written.
 
     An error in the key's place is why there is none: writing raises it. `genesis` pins the leaf hash of entry 0: another
     log in its place is refused.
@@ -85,7 +81,7 @@ class Log:
         clock: Clock = utc_now,
     ) -> None:
         self._clock = clock
-        self.database = Database(folder / "ledger.db")
+        self.database = databases.open_database(folder)
         self.rules = rules
         self._accept_clock = accept_clock
         self._log_key = None if isinstance(log_key, InbondError) else log_key
@@ -108,9 +104,19 @@ class Log:
             raise NotPermitted(f"log key {self._log_key.name}: expected a log key of {self.origin}, found another")
 
     @classmethod
-    def create(cls, folder: Path, genesis: Envelope, log_key: SigningKey, rules: Rules, *, clock: Clock = utc_now) -> "Log":
-        """Make the log's files in `folder` with `genesis` as entry 0, and its first checkpoint; all of it or nothing.
+    def create(
+        cls,
+        folder: Path,
+        genesis: Envelope,
+        log_key: SigningKey,
+        rules: Rules,
+        *,
+        database: str | None = None,
+        clock: Clock = utc_now,
+    ) -> "Log":
+        """Make the log in `folder` with `genesis` as entry 0, and its first checkpoint; all of it or nothing.
 
+        Its tables are in a file there, or in the PostgreSQL `database` that the folder then names.
         Raises Conflict if there is a log already.
         """
         sent = submission.prepare(genesis, lambda _statement, _keyid: None)
@@ -118,23 +124,11 @@ class Log:
             raise InvalidInput(f"expected a genesis statement as entry 0, found {sent.statement.kind}")
         if log_key.verifier.format() not in sent.statement.body.log_keys:
             raise NotPermitted(f"log key {log_key.name}: expected one of those in genesis, found another")
-        path = folder / "ledger.db"
         batch = Batch.first(sent.statement.header.registry, _text(clock()))
-        with locked(path.with_suffix(".lock")), TemporaryDirectory(prefix=".ledger-", dir=folder) as building:
-            # A WAL that a deleted ledger has left behind would be replayed into the new one.
-            for there in (path, path.with_name("ledger.db-wal"), path.with_name("ledger.db-shm")):
-                if there.exists():
-                    raise Conflict(f"{there}: expected no ledger there yet, found one or what is left of it")
-            database = Database.create(Path(building) / path.name, [*tables.TABLES, *rules.tables])
-            try:
-                with database.writing() as connection:
-                    batch.add(connection, rules, sent, lambda _size: bytes(32))
-                    note = _seal(connection, batch, log_key)
-                    connection.exec_driver_sql("COMMIT")
-            finally:
-                database.close()  # the last connection: SQLite moves everything into the one file and syncs it
-            Path(building, path.name).rename(path)
-            sync_folder(folder)
+        with databases.creating(folder, [*tables.TABLES, *rules.tables], database) as (made, connection):
+            batch.add(connection, rules, sent, lambda _size: bytes(32))
+            note = _seal(connection, batch, log_key)
+            made.commit(connection)
         HighWater(batch.leaves[0], batch.keyring.origin, batch.keyring.log_keys).write(note)
         return cls(folder, rules, log_key, clock=clock)
 
@@ -257,9 +251,9 @@ class Log:
         else:  # what is on record may not be on disk: its writer may have died before the sync of its COMMIT
             connection.execute(update(tables.head).where(tables.head.c.id == 1), {"note": note})
         try:
-            connection.exec_driver_sql("COMMIT")
-        except DBAPIError as error:
-            self._poisoned = f"COMMIT failed and its outcome is not known ({error.orig})"
+            self.database.commit(connection)
+        except InbondError as error:
+            self._poisoned = f"COMMIT failed and its outcome is not known ({error.message})"
             raise StoreError(f"{self.origin}: {self._poisoned}", hint="open the registry again") from error
         with self._known_lock:
             self._known = (batch.keyring, batch.next_seq)
@@ -282,13 +276,13 @@ class Log:
         newest = self._high_water.open(note)
         if newest.size > reader.size:
             raise StoreError(
-                f"{self.database.path} is behind: expected at least size {newest.size}, which this log has signed "
+                f"{self.database.name} is behind: expected at least size {newest.size}, which this log has signed "
                 f"({self._high_water.path}), found size {reader.size}; signing now would fork the log",
-                hint="restore the newest ledger.db; if there is none, start a new registry and publish why (SECURITY.md)",
+                hint="restore the newest database; if there is none, start a new registry and publish why (SECURITY.md)",
             )
         if reader.root_at(newest.size) != newest.root:
             raise VerificationError(
-                f"{self.database.path} holds another history: at size {newest.size} expected root {newest.root.hex()}, "
+                f"{self.database.name} holds another history: at size {newest.size} expected root {newest.root.hex()}, "
                 f"which this log has signed ({self._high_water.path}), found {reader.root_at(newest.size).hex()}",
                 hint="keep both files as evidence and restore the database that holds the signed history",
             )

@@ -18,7 +18,7 @@ def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
 
     The result equals the old rows, row for row, unless those had been altered. The tables may be those of an older version.
     """
-    with log.database.writing() as connection, translated(log.database.path):
+    with log.database.writing() as connection, translated(log.database.name):
         for table in reversed(rules.tables):
             table.drop(connection, checkfirst=True)
         create_tables(connection, [*tables.TABLES, *rules.tables])
@@ -30,5 +30,5 @@ def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
             keyring.apply(draft)
             if progress and (seq % 256 == 255 or seq + 1 == reader.size):
                 progress(seq + 1, reader.size)
-        connection.exec_driver_sql("COMMIT")
+        log.database.commit(connection)
         return reader.size

@@ -2,12 +2,13 @@
 
 The prompt becomes one user turn: the instruction, and after an empty line the input where there is one. `input` also
 stays in `extra` as it stood, so the two can be told apart again. What the teacher was really sent is not in such a file.
+A record that names its `generator` is of another format, in which the answers of several models may stand side by side.
 """
 
 from collections.abc import Mapping
 
-from inbond.registry.importers.base import Converter, Importer
-from inbond.registry.importers.fields import Fields
+from inbond.registry.importers.base import Converter, Importer, StopImport
+from inbond.registry.importers.fields import Fields, describe
 from inbond.registry.shards.records import Message, Record
 
 
@@ -15,7 +16,17 @@ class AlpacaConverter(Converter):
     """One record for each object."""
 
     def convert(self, fields: Fields) -> tuple[Record, ...]:
-        """Fields without a column stay in `extra`; earlier turns that some tools add to this format are refused."""
+        """Fields without a column stay in `extra`; earlier turns that some tools add to this format are refused.
+
+        Raises StopImport for a record that says which model wrote it: a shard has one teacher, and nobody compares them here.
+        """
+        if fields.known("generator"):
+            raise StopImport(
+                "generator",
+                "records that do not name their generator",
+                describe(fields.peek("generator") or b""),
+                "inbond import alpaca-eval FILE takes such records, of one generator at a time",
+            )
         prompt = instruction_prompt(fields)
         response = fields.text("output")
         return (Record(prompt=prompt, own_turns=(), response=response, extra=fields.rest()),)

@@ -13,17 +13,19 @@ import msgspec
 from inbond.registry.importers.element import MAX_RECORD, Element
 from inbond.registry.importers.fields import Fault, Fields, explain
 from inbond.registry.importers.inputs import Input, Progress
+from inbond.registry.importers.signs import hint_for
 from inbond.registry.importers.streaming import elements
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InvalidInput
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record of a file that was not imported, and why.
 
     `line` is where the record begins, `number` its place among the file's records (both from 1). `field` is a path such as
     `messages[2].content`, empty for the record as a whole. `reason_code` is stable: malformed-json, truncated, not-utf8,
-    unpaired-surrogate, too-deep, too-large, duplicate-field, missing-field, wrong-type, wrong-value.
+    unpaired-surrogate, too-deep, too-large, duplicate-field, missing-field, wrong-type, wrong-value. `hint` says what to do
+    about a record that seems to be of another format.
     """
 
     file: str
@@ -33,6 +35,7 @@ class Rejected(msgspec.Struct, frozen=True):
     expected: str
     found: str
     reason_code: str
+    hint: str = ""
 
     def message(self) -> str:
         """One line for people."""
@@ -41,7 +44,8 @@ class Rejected(msgspec.Struct, frozen=True):
 
     def error(self) -> InvalidInput:
         """The same as an error, for an import that stops at the first one."""
-        return InvalidInput(self.message(), **msgspec.structs.asdict(self))
+        members = {name: value for name, value in msgspec.structs.asdict(self).items() if name != "hint"}
+        return InvalidInput(self.message(), hint=self.hint or None, **members)
 
 
 class StopImport(Exception):
@@ -125,9 +129,9 @@ class Importer:
                             raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
                         records = converter.convert(Fields(element.raw, values=element.values))
                     except Fault as fault:
-                        yield _rejected(fault, source.name, element)
+                        yield self._rejected(fault, source.name, element)
                     except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
-                        yield _rejected(explain(element.raw, error), source.name, element)
+                        yield self._rejected(explain(element.raw, error), source.name, element)
                     except StopImport as stop:
                         raise InvalidInput(
                             f"{source.name}, line {element.line}, record {element.number}, field {stop.field}: "
@@ -140,9 +144,10 @@ class Importer:
                         yield from records
         converter.finish()
 
-
-def _rejected(fault: Fault, file: str, element: Element) -> Rejected:
-    reason, found = fault.reason, fault.found
-    if reason == "malformed-json" and element.at_end:
-        reason, found = "truncated", f"a last line that breaks off, {found}"
-    return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason)
+    def _rejected(self, fault: Fault, file: str, element: Element) -> Rejected:
+        reason, found = fault.reason, fault.found
+        if reason == "malformed-json" and element.at_end:
+            reason, found = "truncated", f"a last line that breaks off, {found}"
+        is_other = reason == "missing-field" and "." not in fault.field  # a field that makes the format what it is
+        hint = hint_for(element.raw, self.name) if is_other or reason == "malformed-json" else ""
+        return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason, hint)

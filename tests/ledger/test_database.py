@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from inbond.ledger import tables
-from inbond.ledger.database import Database
+from inbond.ledger.databases.sqlite import SqliteDatabase
 from inbond.schemas.errors import Conflict, NotFound, StoreError, VerificationError
 from tests.ledger.world import World, names
 
@@ -38,7 +38,7 @@ def test_readers_cannot_write(world: World) -> None:
 
 
 def test_a_file_read_as_one_that_nobody_writes_must_stay_as_it_was(world: World) -> None:
-    database = Database(world.folder / "ledger.db")
+    database = SqliteDatabase(world.folder / "ledger.db")
     database._frozen = (1, 2, 3)  # as where the folder cannot be written; the mount itself is tried in test_troubles
     with pytest.raises(StoreError, match="it was written since"), database.reading() as connection:
         connection.execute(select(tables.head)).all()
@@ -119,18 +119,18 @@ except BlockingIOError:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
-        Database(tmp_path / "ledger.db")
+        SqliteDatabase(tmp_path / "ledger.db")
     assert caught.value.hint == "inbond init DIR --origin NAME"
     with pytest.raises(StoreError, match="could not be created"):
-        Database.create(tmp_path / "nowhere" / "ledger.db", tables.TABLES)
+        SqliteDatabase.create(tmp_path / "nowhere" / "ledger.db", tables.TABLES)
 
 
 def test_a_database_is_made_once(tmp_path: Path) -> None:
-    database = Database.create(tmp_path / "ledger.db", tables.TABLES)
+    database = SqliteDatabase.create(tmp_path / "ledger.db", tables.TABLES)
     database.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.db", "ledger.lock"]
     with pytest.raises(Conflict, match="found one"):
-        Database.create(tmp_path / "ledger.db", tables.TABLES)
+        SqliteDatabase.create(tmp_path / "ledger.db", tables.TABLES)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_database_is_made_once(tmp_path: Path) -> None:
 )
 def test_values_are_stored_as_what_they_are(tmp_path: Path, table: str, column: str, value: object) -> None:
     """SQLite alone takes anything anywhere."""
-    database = Database.create(tmp_path / "ledger.db", tables.TABLES)
+    database = SqliteDatabase.create(tmp_path / "ledger.db", tables.TABLES)
     row = {"seq": 1, "kind": "k", "header_id": b"", "payload_sha": b"", "prev": b"", "leaf": b"", "data": b""}
     row = row if table == "entries" else {"level": 0, "n": 0, "data": b""}
     row[column] = value
@@ -166,7 +166,7 @@ def test_errors_of_the_driver_become_ours(world: World) -> None:
 
 
 def test_tables_of_rules_get_the_same_constraints(tmp_path: Path) -> None:
-    database = Database.create(tmp_path / "ledger.db", [*tables.TABLES, names])
+    database = SqliteDatabase.create(tmp_path / "ledger.db", [*tables.TABLES, names])
     with pytest.raises(StoreError, match="CHECK"), database.writing() as connection:
         connection.exec_driver_sql("INSERT INTO names VALUES ('a', 1, 'text')")
     database.close()
