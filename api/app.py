@@ -23,11 +23,13 @@ from inbond.api.bodies import ApiRequest
 from inbond.api.conditional import Tagging
 from inbond.api.edge import Edge, seen_of
 from inbond.api.logs import RequestLog
+from inbond.api.metrics import Metrics
 from inbond.api.routes import every
 from inbond.api.served import Served
 from inbond.api.settings import Settings
 from inbond.api.tokens import Principal, TokenStore
 from inbond.ledger.highwater import state_folder
+from inbond.ledger.witnessing import Witnessing
 from inbond.registry.fetching import Objects
 from inbond.registry.permits import Permits
 from inbond.registry.registry import Registry
@@ -42,11 +44,21 @@ def create_app(
 ) -> Litestar:
     """The app that serves `registry`, a folder. `more` are routes beside the API's, each with its rule.
 
-    Raises TypeError for a route without a rule who may call it.
+    Raises TypeError for a route without a rule who may call it, and InvalidInput for a policy.txt that cannot be read: a
+    server that forgot its witnesses would promise what it does not keep.
     """
     place, limits, lines = registry.local, settings or Settings(), log or RequestLog()
     private = _private(place.folder, state_folder())
-    served = Served(place, limits, Appender(place.log, limits.max_waiting), Objects(place.store), Permits())
+    metrics = Metrics()
+    served = Served(
+        place=place,
+        settings=limits,
+        appender=Appender(place.log, limits.max_waiting, metrics.batch),
+        objects=Objects(place.store),
+        permits=Permits(),
+        witnessing=Witnessing(place.log, place.published.policy.witnesses, place.folder),
+        metrics=metrics,
+    )
 
     def tell(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         """The answer to an error of any kind."""
@@ -61,7 +73,7 @@ def create_app(
         )
 
     app = Litestar(
-        route_handlers=[Router(path="/", route_handlers=[*every.routes(), *more])],
+        route_handlers=[Router(path="/", route_handlers=[*every.routes(public_entries=limits.public_entries), *more])],
         guards=[guard],
         middleware=[Authentication(Authenticator(TokenStore(place.folder), limits.token_wait))],
         exception_handlers={Exception: tell},
@@ -77,7 +89,7 @@ def create_app(
         state=State({"served": served}),
     )
     check_rules(app)
-    app.asgi_handler = Edge(Tagging(app.asgi_handler), lines, limits.body_wait, private)
+    app.asgi_handler = Edge(Tagging(app.asgi_handler), lines, limits.body_wait, private, metrics.request)
     return app
 
 
@@ -87,17 +99,19 @@ def _who(request: Request[Principal | None, Any, Any]) -> Principal | None:
 
 
 def _lifespan(served: Served) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
-    """Threads and the appender live as long as the app is served; what was taken is on record before it ends."""
+    """Threads, appender and the asking of witnesses live as long as the app is served; what was taken is on record at its end."""
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
         with ThreadPoolExecutor(served.settings.threads, "inbond-answer") as threads:
             asyncio.get_running_loop().set_default_executor(threads)
             served.appender.start()
+            served.witnessing.start()
             try:
                 yield
             finally:
                 await served.appender.close()
+                await asyncio.to_thread(served.witnessing.stop)
 
     return running
 

@@ -5,9 +5,10 @@ log is slow, one COMMIT serves all of it, and nobody hears "on record" before th
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from sqlalchemy import select
@@ -35,12 +36,32 @@ class Placed:
     duplicate: bool
 
 
-class Appender:
-    """Takes statements from many requests; `start` and `close` run in the event loop that serves them."""
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """A batch that went through the log: what became of each statement, and seconds: its own, and what each waited for it."""
 
-    def __init__(self, log: Log, max_waiting: int) -> None:
-        self._log, self._max = log, max_waiting
-        self._waiting: list[tuple[str, Envelope, asyncio.Future[Placed]]] = []
+    outcomes: Sequence[Placed | InbondError]
+    seconds: float
+    waited: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    kind: str
+    envelope: Envelope
+    answer: "asyncio.Future[Placed]"
+    since: float
+
+
+class Appender:
+    """Takes statements from many requests; `start` and `close` run in the event loop that serves them.
+
+    `heard` is told of every batch.
+    """
+
+    def __init__(self, log: Log, max_waiting: int, heard: Callable[[Batched], None]) -> None:
+        self._log, self._max, self._heard = log, max_waiting, heard
+        self._waiting: list[_Waiting] = []
         self._came = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "inbond-append")
@@ -63,7 +84,7 @@ class Appender:
         if self._closing or len(self._waiting) >= self._max:
             raise StoreError(f"expected fewer than {self._max} statements to wait, found {len(self._waiting)}")
         answer: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        self._waiting.append((kind, envelope, answer))
+        self._waiting.append(_Waiting(kind, envelope, answer, perf_counter()))
         self._came.set()
         return await answer
 
@@ -78,25 +99,25 @@ class Appender:
             if self._closing:
                 return
 
-    async def _answer(
-        self, loop: asyncio.AbstractEventLoop, batch: Sequence[tuple[str, Envelope, "asyncio.Future[Placed]"]]
-    ) -> None:
+    async def _answer(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
         placed: list[Placed | InbondError]
+        began = perf_counter()
         try:
-            placed = await loop.run_in_executor(self._thread, self._append, [(kind, envelope) for kind, envelope, _ in batch])
+            placed = await loop.run_in_executor(self._thread, self._append, [(each.kind, each.envelope) for each in batch])
         except InbondError as error:
             placed = [error] * len(batch)
         except Exception as error:
             failed = StoreError("the statements could not be appended")
             failed.__cause__ = error
             placed = [failed] * len(batch)
-        for (_, _, answer), result in zip(batch, placed, strict=True):
-            if answer.done():
+        self._heard(Batched(placed, perf_counter() - began, [began - each.since for each in batch]))
+        for each, result in zip(batch, placed, strict=True):
+            if each.answer.done():
                 continue  # whoever waited has gone
             if isinstance(result, Placed):
-                answer.set_result(result)
+                each.answer.set_result(result)
             else:
-                answer.set_exception(result)
+                each.answer.set_exception(result)
 
     def _append(self, sent: Sequence[tuple[str, Envelope]]) -> list[Placed | InbondError]:
         refs = [_ref_of(kind, envelope) for kind, envelope in sent]

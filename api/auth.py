@@ -24,7 +24,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from inbond.api import tokens
 from inbond.api.edge import seen_of
-from inbond.api.tokens import TOKEN_ROLES, Principal, Token, TokenStore
+from inbond.api.tokens import MONITOR, TOKEN_ROLES, Principal, Token, TokenStore
 from inbond.registry.place import Thing
 from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, Unauthenticated
 from inbond.schemas.scalars import Role
@@ -68,12 +68,12 @@ def only(*roles: str) -> Access:
     return Access(frozenset(map(str, roles)))
 
 
-MEMBERS: Final = frozenset(map(str, TOKEN_ROLES)) - {str(Role.PROVIDER)}
+MEMBERS: Final = frozenset(map(str, TOKEN_ROLES)) - {str(Role.PROVIDER), MONITOR}
 """The roles of those who work with the registry; a provider alone sees what is public, and its own."""
 
 PUBLIC: Final = Access(None)
 MEMBER: Final = Access(MEMBERS)
-ANYONE_KNOWN: Final = Access(frozenset(map(str, TOKEN_ROLES)))
+ANYONE_KNOWN: Final = Access(MEMBERS | {str(Role.PROVIDER)})
 AUDITOR: Final = only(Role.AUDITOR)
 
 
@@ -183,7 +183,7 @@ def may_see(who: Principal | None, thing: Thing, about: Collection[str] = ()) ->
     """
     if thing.visibility == Visibility.PUBLIC.value or thing.kind in _OPEN_KINDS:
         return True
-    if who is None:
+    if who is None or who.roles == {MONITOR}:
         return False
     if thing.owner == who.party or Role.AUDITOR in who.roles:
         return True

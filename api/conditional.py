@@ -116,7 +116,7 @@ class _Tagged:
         await self._send(message)
 
 
-_OF_THE_BODY: Final = (b"content-length", b"content-type", b"content-range")
+_OF_THE_BODY: Final = (b"content-length", b"content-type", b"content-range", b"content-encoding")
 
 
 def _field(headers: Headers, name: bytes) -> str | None:

@@ -26,6 +26,7 @@ Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+Heard = Callable[[Seen, int], None]
 
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_:.-]*)+")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -48,10 +49,10 @@ def is_head(scope: Scope) -> bool:
 
 
 class Edge:
-    """The layer. `private` are names of folders that no problem tells."""
+    """The layer. `private` are names of folders that no problem tells; `heard` is told the status of each request."""
 
-    def __init__(self, app: App, log: RequestLog, wait: float, private: tuple[str, ...]) -> None:
-        self._app, self._log, self._wait, self._private = app, log, wait, private
+    def __init__(self, app: App, log: RequestLog, wait: float, private: tuple[str, ...], heard: Heard) -> None:
+        self._app, self._log, self._wait, self._private, self._heard = app, log, wait, private, heard
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -72,7 +73,9 @@ class Edge:
             await self._refuse(answer, seen, error)
         finally:
             seen.route = _template(inner)
-            self._log.request(seen, problems.ClientLeft.status if answer.status is None else answer.status)
+            status = problems.ClientLeft.status if answer.status is None else answer.status
+            self._log.request(seen, status)
+            self._heard(seen, status)
 
     async def _refuse(self, answer: "_Answer", seen: Seen, error: Exception) -> None:
         told = problems.explained(error)

@@ -19,7 +19,8 @@ import msgspec
 Write = Callable[[bytes], object]
 
 _LONGEST: Final = 500
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"})
+"""The methods that lines and metrics name; whatever else a client invents is `other`."""
 
 
 def to_stderr(line: bytes) -> None:
@@ -54,7 +55,7 @@ class RequestLog:
         self._line(
             "error" if status >= 500 else "info",
             request=seen.id,
-            method=seen.method if seen.method in _METHODS else "other",
+            method=seen.method if seen.method in METHODS else "other",
             route=seen.route,
             status=status,
             ms=round((perf_counter() - seen.began) * 1e3, 1),

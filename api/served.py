@@ -6,7 +6,7 @@ import hmac
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 from litestar import Response
@@ -16,6 +16,7 @@ from inbond.api.appending import Appender, Placed, receipts_of
 from inbond.api.auth import may_see, refuse_to_show
 from inbond.api.settings import Settings
 from inbond.api.tokens import Principal
+from inbond.ledger.witnessing import Witnessing
 from inbond.registry import about
 from inbond.registry.fetching import Objects
 from inbond.registry.permits import Permits
@@ -23,6 +24,9 @@ from inbond.registry.place import Thing
 from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
 from inbond.schemas.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from inbond.api.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -38,6 +42,8 @@ class Served:
     appender: Appender
     objects: Objects
     permits: Permits
+    witnessing: Witnessing
+    metrics: "Metrics"
 
     def thing(self, who: Principal | None, ref: str) -> Thing:
         """What is known of a thing. Raises NotFound, or what keeps `who` from seeing it."""

@@ -122,7 +122,7 @@ class _Http(Protocol):
 def _said_by_libraries(log: RequestLog) -> Iterator[None]:
     """Let what uvicorn and asyncio have to say be lines of our log."""
     handler = Handler(log)
-    loggers = [logging.getLogger(name) for name in ("uvicorn", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "asyncio", "inbond")]
     for logger in loggers:
         logger.addHandler(handler)
     try:

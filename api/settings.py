@@ -22,5 +22,8 @@ class Settings:
     max_waiting: int = 4096
     """Statements that may wait for the log; more are answered with 503."""
 
+    public_entries: bool = False
+    """Whether everybody may read every entry, as a public log; else auditors, and whoever may see its statement."""
+
     threads: int = 16
     """Threads that answer questions."""

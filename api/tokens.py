@@ -27,7 +27,10 @@ from inbond.schemas.errors import InvalidInput, NotFound
 from inbond.schemas.scalars import Role
 
 FILE: Final = "access.db"
-TOKEN_ROLES: Final = (Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE, Role.AUDITOR, Role.PROVIDER, Role.ADMIN)
+MONITOR: Final = "monitor"
+"""Who reads the server's metrics and nothing that is somebody's: a role of tokens alone."""
+
+TOKEN_ROLES: Final = (Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE, Role.AUDITOR, Role.PROVIDER, Role.ADMIN, MONITOR)
 """The roles that callers have; registry and log are those of keys alone."""
 
 _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, bindparam, select, update
 
 from inbond.ledger import merkle, tables
 from inbond.ledger.entries import parse_entry
@@ -19,7 +18,7 @@ from inbond.ledger.reader import stored_tile
 from inbond.ledger.replay import resolve_signer
 from inbond.ledger.rules import Draft, Rules, Signer
 from inbond.ledger.submission import Submission
-from inbond.ledger.tiles import node_reader, updated_tiles
+from inbond.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, node_reader, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV
 from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
 
@@ -121,7 +120,14 @@ class Batch:
         def stored(level: int, n: int) -> bytes:
             return stored_tile(connection, level, n)
 
-        _PUT_TILE.run_many(connection, list(updated_tiles(self.size, stored, self.leaves)))
+        new, grown = [], []
+        for level, n, data in updated_tiles(self.size, stored, self.leaves):
+            if self.size >> TILE_HEIGHT * level > TILE_WIDTH * n:
+                grown.append((data, level, n))
+            else:
+                new.append((level, n, data))
+        _INSERT_TILE.run_many(connection, new)
+        _UPDATE_TILE.run_many(connection, grown)
         size = self.next_seq
         from_tiles = merkle.root_at(size, node_reader(stored))
         frontier = merkle.CompactRange.from_bytes(self.size, self.frontier)
@@ -192,9 +198,12 @@ class Batch:
 
 
 _INSERT_ENTRY, _INSERT_SIGNER = Prepared.insert(tables.entries), Prepared.insert(tables.signers)
-_PUT_TILE = Prepared(
-    (put := upsert(tables.tiles)).on_conflict_do_update(index_elements=["level", "n"], set_={"data": put.excluded.data}),
-    ["level", "n", "data"],
+_INSERT_TILE = Prepared.insert(tables.tiles)
+_UPDATE_TILE = Prepared(
+    update(tables.tiles)
+    .values(data=bindparam("data"))
+    .where(tables.tiles.c.level == bindparam("of_level"), tables.tiles.c.n == bindparam("of_n")),
+    ["data", "of_level", "of_n"],
 )
 _AT_ONCE = 32
 _PLACES_OF = Prepared(

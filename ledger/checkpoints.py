@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inbond.ledger import notes
+from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.encoding import MAX_SIZE, from_base64, from_decimal, to_base64
 from inbond.ledger.keys import SigningKey, VerifierKey
 from inbond.ledger.merkle import EMPTY_ROOT, HASH_SIZE
+from inbond.ledger.notes import Note, NoteSignature
 from inbond.schemas.errors import InvalidInput, VerificationError
+
+LogSigner = SigningKey | Cosigner
+"""A key that signs a log's checkpoints: Ed25519, or ML-DSA-44 in the form of a cosignature."""
 
 MAX_ORIGIN = 255  # bytes; the ML-DSA cosignature holds an origin's length in one byte
 
@@ -62,9 +67,19 @@ def split(text: bytes) -> Checkpoint:
     return Checkpoint(lines[0], from_decimal(lines[1], "checkpoint size"), root)
 
 
-def sign(checkpoint: Checkpoint, keys: Iterable[SigningKey]) -> bytes:
-    """The signed note of a checkpoint."""
-    return notes.sign(checkpoint.text(), keys)
+def sign(checkpoint: Checkpoint, keys: Iterable[LogSigner], time: int = 0) -> bytes:
+    """The signed note of a checkpoint, with a line of each key in their order.
+
+    An ML-DSA-44 signature says that the checkpoint was the log's largest at `time` (POSIX seconds, above 0). Raises InvalidInput
+    for another time, and for no key.
+    """
+    text = checkpoint.text()
+    data = Note(text, tuple(_signature(key, text, time) for key in keys)).to_bytes()
+    try:
+        notes.parse(data)
+    except VerificationError as error:
+        raise InvalidInput(error.message) from None
+    return data
 
 
 def open_checkpoint(data: bytes, verifiers: Iterable[VerifierKey], origin: str) -> Checkpoint:
@@ -86,6 +101,12 @@ def check_origin(origin: str) -> None:
         raise InvalidInput(
             f"expected an origin of 1 to {MAX_ORIGIN} bytes in one line without control characters, found {origin[:80]!r}"
         )
+
+
+def _signature(key: LogSigner, text: bytes, time: int) -> NoteSignature:
+    if isinstance(key, Cosigner):
+        return key.cosign(text, time)
+    return NoteSignature(key.name, key.verifier.key_id, key.sign(text))
 
 
 def _check(checkpoint: Checkpoint) -> None:

@@ -71,14 +71,11 @@ def ml_dsa_available() -> bool:
     return IMPORTED and _works()
 
 
-def ml_dsa_public(seed: bytes) -> bytes:
-    """The 1,312-byte public key of a 32-byte seed; InvalidInput where the library has no ML-DSA."""
-    return _private(seed).public_key().public_bytes_raw()
-
-
-def ml_dsa_sign(seed: bytes, data: bytes) -> bytes:
-    """A signature over `data` (another one each time); InvalidInput where the library has no ML-DSA."""
-    return _private(seed).sign(data)
+def ml_dsa_private(seed: bytes) -> "MLDSA44PrivateKey":
+    """The key of a 32-byte seed, which gives another signature each time; InvalidInput where the library has no ML-DSA."""
+    if not ml_dsa_available():
+        raise InvalidInput(NO_ML_DSA, hint="use an Ed25519 key")
+    return MLDSA44PrivateKey.from_seed_bytes(seed)
 
 
 def ml_dsa_verify(public: bytes, signature: bytes, data: bytes) -> bool:
@@ -90,9 +87,3 @@ def ml_dsa_verify(public: bytes, signature: bytes, data: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _private(seed: bytes) -> "MLDSA44PrivateKey":
-    if not ml_dsa_available():
-        raise InvalidInput(NO_ML_DSA, hint="use an Ed25519 key")
-    return MLDSA44PrivateKey.from_seed_bytes(seed)

@@ -30,9 +30,8 @@ class Cosigner:
                 f"cosigner {name}: expected type 04 or 06 and a seed of 32 bytes, found {type:02x} and {len(seed)}"
             )
         self.name, self.type, self._seed = name, type, seed
-        self._ed25519 = Ed25519PrivateKey.from_private_bytes(seed) if type == COSIGNATURE_V1 else None
-        public = self._ed25519.public_key().public_bytes_raw() if self._ed25519 else cosignatures.ml_dsa_public(seed)
-        self.verifier = VerifierKey(name, type, public)
+        self._key = Ed25519PrivateKey.from_private_bytes(seed) if type == COSIGNATURE_V1 else cosignatures.ml_dsa_private(seed)
+        self.verifier = VerifierKey(name, type, self._key.public_key().public_bytes_raw())
 
     @classmethod
     def generate(cls, name: str, type: int = COSIGNATURE_V1) -> "Cosigner":
@@ -43,10 +42,9 @@ class Cosigner:
         """The signature line for the checkpoint `text`: at `time` it was the largest that this cosigner has seen of its log."""
         if not 0 < time <= MAX_SIZE:
             raise InvalidInput(f"cosigner {self.name}: expected a time of 1 to 2^63-1, found {time}")
-        if self._ed25519 is not None:
-            signature = self._ed25519.sign(cosignatures.ed25519_message(time, text))
-        else:
-            signature = cosignatures.ml_dsa_sign(self._seed, cosignatures.ml_dsa_message(self.name, time, text))
+        is_ed25519 = self.type == COSIGNATURE_V1
+        message = cosignatures.ed25519_message(time, text) if is_ed25519 else cosignatures.ml_dsa_message(self.name, time, text)
+        signature = self._key.sign(message)
         return NoteSignature(self.name, self.verifier.key_id, time.to_bytes(8, "big") + signature)
 
     def to_text(self) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import platformdirs
 
-from inbond.ledger.checkpoints import Checkpoint, open_checkpoint
+from inbond.ledger.checkpoints import Checkpoint
 from inbond.ledger.database import locked
 from inbond.ledger.files import make_folders, write_durably
-from inbond.ledger.keys import VerifierKey
+from inbond.ledger.logkeys import LogKeys
 from inbond.schemas.errors import StoreError, VerificationError
 
 
@@ -27,13 +27,13 @@ def state_folder() -> Path:
 
 
 class HighWater:
-    """The checkpoint file of one log."""
+    """The checkpoint file of one log. `keys` are those that the log's entries name, as far as they are known."""
 
-    def __init__(self, genesis_leaf: bytes, origin: str, log_keys: list[VerifierKey]) -> None:
+    def __init__(self, genesis_leaf: bytes, origin: str, keys: LogKeys) -> None:
         self.path = state_folder() / genesis_leaf.hex() / "checkpoint"
         self._lock = state_folder() / f"{genesis_leaf.hex()}.lock"
         self._origin = origin
-        self._log_keys = log_keys
+        self.keys = keys
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -57,11 +57,12 @@ class HighWater:
     def open(self, note: bytes) -> Checkpoint:
         """The checkpoint in a note that was read; raises VerificationError unless this log signed it."""
         try:
-            return open_checkpoint(note, self._log_keys, self._origin)
+            return self.keys.open(note, self._origin)
         except VerificationError as error:
             raise VerificationError(
                 f"{self.path}: expected a checkpoint signed by this log, found: {error.message}",
-                hint="compare it with your witnesses' or auditors' newest checkpoint before you remove it",
+                hint="compare it with your witnesses' or auditors' newest checkpoint before you remove it; if the log's key was "
+                "rotated since, the database is older than that: restore the newest",
             ) from None
 
     def write(self, note: bytes) -> None:

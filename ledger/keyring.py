@@ -1,7 +1,8 @@
 """Which key may do what at which place in the log: a fold over `genesis` and `key` statements.
 
 Roles hold from the entry that grants them on. A revoked key signs nothing after its revocation; `suspect_from` marks
-entries before it that should be looked at again. Admin statements need the threshold that genesis states.
+entries before it that should be looked at again. Admin statements need the threshold that genesis states. Log keys, which
+sign checkpoints and nothing else, are kept apart (logkeys.py).
 """
 
 from collections.abc import Iterable
@@ -10,10 +11,16 @@ from dataclasses import dataclass, field, replace
 from msgspec import UNSET, UnsetType
 
 from inbond.ledger.keys import ED25519, PublicKey, VerifierKey
+from inbond.ledger.logkeys import TYPES, LogKeys, fingerprint_of
 from inbond.ledger.rules import Draft, Signer
 from inbond.schemas.errors import InvalidInput, NotPermitted
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Genesis, Key
+
+_APART = (
+    "key statement: expected the role log, alone, for a vkey and other roles for a public_key: a log key signs nothing but "
+    "checkpoints"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,20 @@ class Keyring:
     origin: str = ""
     threshold: int = 1
     keys: dict[str, KeyState] = field(default_factory=dict)
-    log_keys: list[VerifierKey] = field(default_factory=list)
+    log: LogKeys = field(default_factory=LogKeys)
 
     def copy(self) -> "Keyring":
         """An independent keyring with the same keys."""
-        return Keyring(self.origin, self.threshold, dict(self.keys), list(self.log_keys))
+        return Keyring(self.origin, self.threshold, dict(self.keys), self.log.copy())
+
+    @property
+    def log_keys(self) -> list[VerifierKey]:
+        """Every key that has been the log's, oldest first; which of them signs what, `log` says."""
+        return list(self.log.since)
+
+    def admins(self) -> list[str]:
+        """The fingerprints of the admin keys that are not revoked."""
+        return [keyid for keyid, state in self.keys.items() if "admin" in state.roles and state.revoked is None]
 
     def signer(self, keyid: str, time: str) -> Signer | None:
         """The key as a signer at `time`, None when it is unknown.
@@ -84,6 +100,10 @@ class Keyring:
         if body.origin != registry:
             raise InvalidInput(f"genesis: expected origin {registry} as in its header, found {body.origin}")
         log_keys = [_log_key(vkey, registry) for vkey in body.log_keys]
+        if not any(key.type == ED25519 for key in log_keys):
+            raise InvalidInput("genesis: expected an Ed25519 log key (type 01), as not every reader has ML-DSA-44, found none")
+        if len({(key.name, key.key_id) for key in log_keys}) != len(log_keys):
+            raise InvalidInput("genesis: expected log keys of different key ids, found two alike")
         for public in own_keys(draft.statement).values():
             _check_apart(public, log_keys)
 
@@ -94,31 +114,49 @@ class Keyring:
                 f"key statement: expected signatures of {self.threshold} admin keys, found {len(admins)}",
                 hint="sign with the registry's admin key",
             )
-        found = self.keys.get(body.fingerprint)
-        public = _named_key(body, self.origin)
-        if public.fingerprint != body.fingerprint:
-            raise InvalidInput(
-                f"key statement: expected fingerprint {public.fingerprint} of the key it names, found {body.fingerprint}"
-            )
-        if body.revocation is not UNSET:
-            if found is None and body.fingerprint not in {PublicKey(key.public).fingerprint for key in self.log_keys}:
-                raise InvalidInput(f"expected to revoke a key of this log, found no key {body.fingerprint[:16]}")
+        if not isinstance(body.vkey, UnsetType):
+            self._admit_log_key(body, _log_key(body.vkey, self.origin))
             return
-        is_log_key = not isinstance(body.vkey, UnsetType)
-        if is_log_key != ("log" in body.roles) or (is_log_key and len(body.roles) > 1):
-            raise InvalidInput(
-                "key statement: expected the role log, alone, for a vkey and other roles for a public_key: a log key signs "
-                f"nothing but checkpoints; found {', '.join(body.roles)}"
-            )
-        if is_log_key:
-            if found is not None:
-                raise InvalidInput(f"key {body.fingerprint[:16]} signs statements: expected a log key of its own")
-            return  # a log key shows possession by its first checkpoint
+        found = self.keys.get(body.fingerprint)
+        public = _named_key(body)
+        _check_fingerprint(body, public.fingerprint)
+        if body.revocation is not UNSET:
+            if found is None:
+                self._admit_log_revocation(body)
+            return
+        if "log" in body.roles:
+            raise InvalidInput(f"{_APART}; found {', '.join(body.roles)} for a public_key")
         _check_apart(public, self.log_keys)
         if body.fingerprint not in {signer.keyid for signer in draft.signers}:
             raise NotPermitted(f"key statement: expected a signature of the enrolled key {body.fingerprint[:16]}, found none")
         if found is not None and found.revoked is not None:
             raise NotPermitted(f"key {body.fingerprint[:16]} was revoked by entry {found.revoked} and cannot be enrolled again")
+
+    def _admit_log_key(self, body: Key, key: VerifierKey) -> None:
+        """A log key signs no statement: it shows possession by its first checkpoint."""
+        _check_fingerprint(body, fingerprint_of(key))
+        if body.revocation is not UNSET:
+            self._admit_log_revocation(body)
+            return
+        if body.roles != ("log",):
+            raise InvalidInput(f"{_APART}; found {', '.join(body.roles)} for a vkey")
+        if body.not_after is not UNSET:
+            raise InvalidInput("log key: expected no end in not_after, found one: it ends when the next one is named, or revoked")
+        if body.fingerprint in self.keys:
+            raise InvalidInput(f"key {body.fingerprint[:16]} signs statements: expected a log key of its own")
+        if (key.name, key.key_id) in {(each.name, each.key_id) for each in self.log.since}:
+            raise InvalidInput(f"log key: expected a new one, found {key.name}+{key.key_id.hex()}, which this log has had before")
+
+    def _admit_log_revocation(self, body: Key) -> None:
+        named = [key for key in self.log.since if fingerprint_of(key) == body.fingerprint]
+        if not named:
+            raise InvalidInput(f"expected to revoke a key of this log, found no key {body.fingerprint[:16]}")
+        if self.log.current(ED25519) == tuple(named):
+            raise InvalidInput(
+                f"key {body.fingerprint[:16]} is the Ed25519 key that signs this log's checkpoints: expected its successor on an "
+                "entry before, found none",
+                hint="inbond key rotate log --revoke REASON puts both on record, in this order",
+            )
 
     def _apply_genesis(self, body: Genesis, statement: Statement) -> None:
         self.origin = statement.header.registry
@@ -126,14 +164,16 @@ class Keyring:
         party = f"party:{statement.header.id}"
         for keyid, public in own_keys(statement).items():
             self.keys[keyid] = KeyState(public, party, key_roles(body, public), 0, "unknown")
-        self.log_keys = [VerifierKey.parse(vkey) for vkey in body.log_keys]
+        for vkey in body.log_keys:
+            self.log.enrol(VerifierKey.parse(vkey), 0)
 
     def _apply_key(self, body: Key, seq: int) -> None:
         found = self.keys.get(body.fingerprint)
         if not isinstance(body.revocation, UnsetType):
+            suspect = body.revocation.suspect_from_seq
+            since = None if isinstance(suspect, UnsetType) else int(suspect)
+            self.log.revoke(body.fingerprint, seq, since)
             if found is not None:
-                suspect = body.revocation.suspect_from_seq
-                since = None if isinstance(suspect, UnsetType) else int(suspect)
                 first = seq if found.revoked is None else found.revoked
                 self.keys[body.fingerprint] = replace(
                     found, revoked=first, suspect_from=found.suspect_from if since is None else since
@@ -141,7 +181,7 @@ class Keyring:
             return
         if isinstance(body.public_key, UnsetType):
             if not isinstance(body.vkey, UnsetType):
-                self.log_keys.append(VerifierKey.parse(body.vkey))
+                self.log.enrol(VerifierKey.parse(body.vkey), seq)
             return
         public = PublicKey.from_base64(body.public_key)
         limit = None if isinstance(body.not_after, UnsetType) else body.not_after
@@ -150,19 +190,24 @@ class Keyring:
         )
 
 
-def _named_key(body: Key, origin: str) -> PublicKey:
-    if not isinstance(body.vkey, UnsetType):
-        return PublicKey(_log_key(body.vkey, origin).public)
-    if not isinstance(body.public_key, UnsetType):
-        return PublicKey.from_base64(body.public_key)
-    raise InvalidInput("key statement: expected a public_key or a vkey, found neither")
+def _named_key(body: Key) -> PublicKey:
+    if isinstance(body.public_key, UnsetType):
+        raise InvalidInput("key statement: expected a public_key or a vkey, found neither")
+    return PublicKey.from_base64(body.public_key)
 
 
 def _log_key(vkey: str, origin: str) -> VerifierKey:
     key = VerifierKey.parse(vkey)
-    if key.name != origin or key.type != ED25519:
-        raise InvalidInput(f"log key: expected an Ed25519 key (type 01) named {origin}, found {key.name}, type {key.type:02x}")
+    if key.name != origin or key.type not in TYPES:
+        raise InvalidInput(
+            f"log key: expected an Ed25519 or ML-DSA-44 key (type 01 or 06) named {origin}, found {key.name}, type {key.type:02x}"
+        )
     return key
+
+
+def _check_fingerprint(body: Key, expected: str) -> None:
+    if body.fingerprint != expected:
+        raise InvalidInput(f"key statement: expected fingerprint {expected} of the key it names, found {body.fingerprint}")
 
 
 def _check_apart(public: PublicKey, log_keys: list[VerifierKey]) -> None:

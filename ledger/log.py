@@ -26,7 +26,7 @@ Concurrent appends in one process are pooled: whoever gets the writer commits wh
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,10 +37,11 @@ from sqlalchemy import Connection, bindparam, update
 
 from inbond.ledger import checkpoints, databases, merkle, submission, tables
 from inbond.ledger.batch import Appended, Batch
-from inbond.ledger.checkpoints import Checkpoint
+from inbond.ledger.checkpoints import Checkpoint, LogSigner
 from inbond.ledger.highwater import HighWater
 from inbond.ledger.keyring import Keyring
-from inbond.ledger.keys import PublicKey, SigningKey
+from inbond.ledger.keys import PublicKey
+from inbond.ledger.logkeys import LogSigners
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
@@ -66,15 +67,16 @@ def utc_now() -> datetime:
 class Log:
     """A log in a folder, with its database or the address of one. Without `log_key` it can be read and audited, not written.
 
-    An error in the key's place is why there is none: writing raises it. `genesis` pins the leaf hash of entry 0: another
-    log in its place is refused.
+    `log_key` is the log's key, or all at hand: an Ed25519 and an ML-DSA-44 key, old and new ones while they are rotated; the
+    entries say which of them sign. An error in its place is why there is none: writing raises it. `genesis` pins the leaf hash
+    of entry 0: another log in its place is refused.
     """
 
     def __init__(
         self,
         folder: Path,
         rules: Rules,
-        log_key: SigningKey | InbondError | None = None,
+        log_key: LogSigner | Sequence[LogSigner] | InbondError | None = None,
         *,
         accept_clock: bool = False,
         genesis: bytes | None = None,
@@ -84,7 +86,7 @@ class Log:
         self.database = databases.open_database(folder)
         self.rules = rules
         self._accept_clock = accept_clock
-        self._log_key = None if isinstance(log_key, InbondError) else log_key
+        self.signers = LogSigners(None if isinstance(log_key, InbondError) else log_key)
         self._why_none = log_key if isinstance(log_key, InbondError) else None
         self._known = (Keyring(), 0)  # the keys, and the size of the log that they are of: one value, so read as one
         self._known_lock = threading.Lock()
@@ -93,22 +95,18 @@ class Log:
         self._queue_lock = threading.Lock()
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="inbond-signatures")
-        with self.reading() as reader:
-            self.genesis_leaf = merkle.leaf_hash(reader.entry(0))
-            if genesis is not None and genesis != self.genesis_leaf:
-                raise VerificationError(f"{folder}: expected the log of genesis {genesis.hex()}, found {self.genesis_leaf.hex()}")
-            self.keyring_at(reader)
-        self.origin = self.keyring.origin
-        self._high_water = HighWater(self.genesis_leaf, self.origin, self.keyring.log_keys)
-        if self._log_key is not None and self._log_key.verifier not in self.keyring.log_keys:
-            raise NotPermitted(f"log key {self._log_key.name}: expected a log key of {self.origin}, found another")
+        try:
+            self._begin(folder, genesis)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(
         cls,
         folder: Path,
         genesis: Envelope,
-        log_key: SigningKey,
+        log_key: LogSigner | Sequence[LogSigner],
         rules: Rules,
         *,
         database: str | None = None,
@@ -122,14 +120,16 @@ class Log:
         sent = submission.prepare(genesis, lambda _statement, _keyid: None)
         if sent.statement.kind != "genesis":
             raise InvalidInput(f"expected a genesis statement as entry 0, found {sent.statement.kind}")
-        if log_key.verifier.format() not in sent.statement.body.log_keys:
-            raise NotPermitted(f"log key {log_key.name}: expected one of those in genesis, found another")
+        signers = LogSigners(log_key)
+        for key in signers:
+            if key.format() not in sent.statement.body.log_keys:
+                raise NotPermitted(f"log key {key.name}: expected one of those in genesis, found another")
         batch = Batch.first(sent.statement.header.registry, _text(clock()))
         with databases.creating(folder, [*tables.TABLES, *rules.tables], database) as (made, connection):
             batch.add(connection, rules, sent, lambda _size: bytes(32))
-            note = _seal(connection, batch, log_key)
+            note = _seal(connection, batch, signers.due(batch.keyring.log, batch.next_seq, 0))
             made.commit(connection)
-        HighWater(batch.leaves[0], batch.keyring.origin, batch.keyring.log_keys).write(note)
+        HighWater(batch.leaves[0], batch.keyring.origin, batch.keyring.log).write(note)
         return cls(folder, rules, log_key, clock=clock)
 
     @property
@@ -161,10 +161,11 @@ class Log:
         """
         if self._why_none is not None:
             raise self._why_none
-        if self._log_key is None:
+        if not self.signers:
             raise NotPermitted(f"{self.origin}: this registry was opened without its log key and can only be read")
         self._check_usable()
-        sent = submission.prepare_all(envelopes, self._public_key, self._pool)
+        prepared = submission.prepare_all(envelopes, self._public_key, self._pool)
+        sent = [each if isinstance(each, InbondError) else self.signers.refusal(each.statement) or each for each in prepared]
         ticket = _Ticket(sent)
         with self._queue_lock:
             self._queue.append(ticket)
@@ -199,6 +200,18 @@ class Log:
             self._poisoned = self._poisoned or "the log was closed"
             self._pool.shutdown()
             self.database.close()
+
+    def _begin(self, folder: Path, genesis: bytes | None) -> None:
+        """Read what the log is, and hold it against what is expected."""
+        with self.reading() as reader:
+            self.genesis_leaf = merkle.leaf_hash(reader.entry(0))
+            if genesis is not None and genesis != self.genesis_leaf:
+                raise VerificationError(f"{folder}: expected the log of genesis {genesis.hex()}, found {self.genesis_leaf.hex()}")
+            self.keyring_at(reader)
+        self.origin = self.keyring.origin
+        self._high_water = HighWater(self.genesis_leaf, self.origin, self.keyring.log)
+        if self.signers and self.keyring.log.since.keys().isdisjoint(self.signers):
+            raise NotPermitted(f"log key {next(iter(self.signers)).name}: expected a log key of {self.origin}, found another")
 
     def _check_usable(self) -> None:
         if self._poisoned:
@@ -243,9 +256,9 @@ class Log:
                     ticket.results.append(batch.add(connection, self.rules, sent, reader.root_at))
                 except InbondError as error:
                     ticket.results.append(error)
-        note = reader.note
-        if batch.leaves and self._log_key is not None:
-            note = _seal(connection, batch, self._log_key)
+        note, signers = reader.note, self.signers.due(batch.keyring.log, batch.next_seq, batch.size)
+        if batch.leaves:
+            note = _seal(connection, batch, signers)
         elif current:
             return
         else:  # what is on record may not be on disk: its writer may have died before the sync of its COMMIT
@@ -270,6 +283,7 @@ class Log:
 
     def _compare_high_water(self, reader: LedgerReader) -> bool:
         """Whether the file outside holds this very head; raises unless it is missing or holds an earlier one."""
+        self._high_water.keys = self.keyring_at(reader).log
         note = self._high_water.read()
         if note is None or note == reader.note:
             return note is not None
@@ -308,11 +322,12 @@ class _Ticket:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-def _seal(connection: Connection, batch: Batch, log_key: SigningKey) -> bytes:
+def _seal(connection: Connection, batch: Batch, signers: Sequence[LogSigner]) -> bytes:
     """Write entries and tree, sign the root, write checkpoint and head; returns the checkpoint's note."""
     root, frontier = batch.write(connection)
     size = batch.next_seq
-    note = checkpoints.sign(Checkpoint(batch.keyring.origin, size, root), [log_key])
+    time = int(_parse_time(batch.time).timestamp())
+    note = checkpoints.sign(Checkpoint(batch.keyring.origin, size, root), signers, time)
     _INSERT_CHECKPOINT.run(connection, size, note)
     if batch.size == 0:
         _INSERT_HEAD.run(connection, 1, size, root, batch.leaf, batch.time, frontier, note)

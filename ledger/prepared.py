@@ -32,7 +32,8 @@ class Prepared:
 
     def run_many(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Execute it for each of `rows`."""
-        connection.connection.cursor().executemany(self._text(connection), rows)
+        if rows:
+            connection.connection.cursor().executemany(self._text(connection), rows)
 
     def rows(self, connection: Connection, *values: Any) -> list[tuple[Any, ...]]:
         """All rows that it selects."""

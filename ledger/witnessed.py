@@ -12,7 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, Select, String, Table, or_, select, update
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from inbond.ledger import checkpoints, notes
@@ -137,15 +151,10 @@ class Witnessed:
             return note
         return None
 
-    def receipt(self, reader: LedgerReader, seq: int, policy: TrustPolicy, *, with_entry: bool = True) -> Receipt:
-        """A receipt of entry `seq` under the newest checkpoint that `policy` accepts.
-
-        Where there is none yet, under the newest one, with the cosignatures that it has.
-        """
-        note = self.accepted(reader, policy, above=seq)
-        size = reader.size if note is None else checkpoints.parse(notes.parse(note).text).size
-        receipt = reader.receipt(seq, size, with_entry=with_entry)
-        return with_cosignatures(receipt, note or self.cosigned(receipt.checkpoint))
+    def count(self) -> int:
+        """How many cosignatures were ever kept: nothing has changed while that stays as it is."""
+        rows = self._rows(select(func.max(literal_column("rowid"))).select_from(_COSIGNATURES))
+        return int(rows[0][0] or 0) if rows else 0
 
     def close(self) -> None:
         """Close the file."""

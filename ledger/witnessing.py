@@ -263,7 +263,7 @@ class Witnessing:
             if theirs is None:
                 return
             try:
-                shown = checkpoints.open_checkpoint(theirs, self._ledger.keyring.log_keys, self._ledger.origin)
+                shown = self._ledger.keyring.log.open(theirs, self._ledger.origin)
             except VerificationError as error:
                 done.problem = f"{done.problem}; what it shows to monitors is not of this log: {error.message}"
                 return
@@ -279,7 +279,7 @@ class Witnessing:
 
     def _remember(self, theirs: bytes, shown: Checkpoint, *, older: bool) -> None:
         """Put a checkpoint that contradicts this log where the log looks before it signs anything."""
-        file = HighWater(self._ledger.genesis_leaf, self._ledger.origin, self._ledger.keyring.log_keys)
+        file = HighWater(self._ledger.genesis_leaf, self._ledger.origin, self._ledger.keyring.log)
         with file.locked():
             there = file.read()
             if older or there is None or file.open(there).size < shown.size:

@@ -172,7 +172,9 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
         else:
             terms = called.get(reason.terms, reason.terms)
             lines.append(f"{teacher} under {terms}: {reason.text}")
-            hints.append(f"inbond decide rule --student {name} --terms {terms} permit --grounds TEXT")
+            about = f"--student {name} --terms {terms}"
+            hints.append(f"inbond decide ask {about} --grounds TEXT")
+            hints.append(f"inbond decide rule {about} permit --grounds TEXT")
     return PolicyDenied(
         f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
         hint="\n".join(dict.fromkeys(hints)),

@@ -1,10 +1,14 @@
-"""What runs were given, as of a tree size: ranges of rows of shards, from segments and deliveries, or at most by their grants."""
+"""What runs were given, as of a tree size: ranges of rows of shards, from segments and deliveries, or at most by their grants.
 
-from collections.abc import Iterable
+Made for thousands of shards: what is asked of each of them goes to the driver as it is, and comes back as tuples.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
+from inbond.ledger.prepared import Prepared
 from inbond.registry import tables as t
 from inbond.registry.training.layout import merged
 
@@ -16,6 +20,30 @@ Ranges = dict[str, list[tuple[int, int]]]
 Found = dict[tuple[str, str], list[tuple[int, int]]]
 """Half-open ranges of rows, by (shard, run)."""
 
+_AT_ONCE = 250
+_SOME = [f"some{number}" for number in range(_AT_ONCE)]
+
+
+def _among(column: Any) -> Any:
+    """That `column` is one of the first `_AT_ONCE` parameters."""
+    return column.in_([bindparam(name) for name in _SOME])
+
+
+_E, _X, _P = t.edges.c, t.exposures.c, t.dataset_parts.c
+_EXPOSED = Prepared(
+    select(_X.shard, _X.first, _X.last).where(_X.run == bindparam("wanted"), _X.seq < bindparam("size")),
+    ["wanted", "size"],
+)
+_MODELS = Prepared(
+    select(_E.src, _E.dst, _E.relation).where(
+        _among(_E.src), _E.relation.like(literal_column("'model:%'")), _E.seq < bindparam("size")
+    ),
+    [*_SOME, "size"],
+)
+_HOLDING = Prepared(
+    select(_P.dataset).where(_among(_P.shard), _P.dataset == bindparam("wanted")).limit(literal_column("1")), [*_SOME, "wanted"]
+)
+
 
 class Given:
     """The catalogue as of a tree size; grants with a reporting time before `time` are overdue."""
@@ -25,13 +53,11 @@ class Given:
 
     def exposed(self, runs: list[str], shards: set[str] | None = None) -> Found:
         """Ranges of rows that reached each run, by (shard, run)."""
-        x = t.exposures.c
         found: Found = {}
-        for chunk in chunks(runs):
-            query = select(x.shard, x.run, x.first, x.last).where(x.run.in_(chunk), x.seq < self.size)
-            for row in self.connection.execute(query):
-                if shards is None or row.shard in shards:
-                    found.setdefault((row.shard, row.run), []).append((row.first, row.last))
+        for run in runs:
+            for shard, first, last in _EXPOSED.rows(self.connection, run, self.size):
+                if shards is None or shard in shards:
+                    found.setdefault((shard, run), []).append((first, last))
         return found
 
     def granted_without_report(self, runs: list[str], shards: set[str] | None = None) -> Found:
@@ -53,28 +79,21 @@ class Given:
 
     def models(self, shards: list[str]) -> dict[str, set[tuple[str, str]]]:
         """(teacher, role) of every model behind each shard."""
-        e = t.edges.c
         found: dict[str, set[tuple[str, str]]] = {}
-        for chunk in chunks(shards):
-            query = select(e.src, e.dst, e.relation).where(e.src.in_(chunk), e.relation.like("model:%"), e.seq < self.size)
-            for row in self.connection.execute(query):
-                found.setdefault(row.src, set()).add((row.dst, row.relation.removeprefix("model:")))
+        for chunk in _padded(shards):
+            for shard, teacher, relation in _MODELS.rows(self.connection, *chunk, self.size):
+                found.setdefault(shard, set()).add((teacher, relation.removeprefix("model:")))
         return found
 
-    def datasets(self, runs: Iterable[str], shards: list[str]) -> tuple[str, ...]:
-        """The datasets of the runs' plans that hold any of `shards`."""
-        s, p = t.run_sources.c, t.dataset_parts.c
-        found: dict[str, None] = {}
+    def datasets(self, runs: Iterable[str], shards: Sequence[str]) -> tuple[str, ...]:
+        """The datasets of the runs' plans that hold any of `shards`, plan by plan."""
+        s = t.run_sources.c
+        found: dict[str, bool] = {}
         for run in runs:
-            for chunk in chunks(shards):
-                query = (
-                    select(s.dataset)
-                    .join_from(t.run_sources, t.dataset_parts, p.dataset == s.dataset)
-                    .where(s.run == run, p.shard.in_(chunk))
-                    .distinct()
-                )
-                found.update(dict.fromkeys(self.column(query)))
-        return tuple(found)
+            for dataset in self.column(select(s.dataset).where(s.run == run).order_by(s.position)):
+                if dataset not in found:
+                    found[dataset] = any(_HOLDING.rows(self.connection, *chunk, dataset) for chunk in _padded(shards))
+        return tuple(dataset for dataset, holds in found.items() if holds)
 
     def column(self, query: Any) -> list[str]:
         """The first column of a query's rows."""
@@ -94,9 +113,19 @@ def within(found: Found, parts: Ranges) -> Found:
 
 def rows_in(ranges: Iterable[tuple[int, int]]) -> int:
     """How many distinct rows lie in the ranges."""
-    return sum(last - first for first, last in merged(ranges))
+    listed = list(ranges)
+    if len(listed) == 1:
+        return listed[0][1] - listed[0][0]
+    return sum(last - first for first, last in merged(listed))
 
 
 def chunks(items: list[T], size: int = 500) -> Iterable[list[T]]:
     """Lists short enough for one query's parameters."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _padded(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Lists of `_AT_ONCE`; the last one repeats an item as often as it must."""
+    for start in range(0, len(items), _AT_ONCE):
+        some = items[start : start + _AT_ONCE]
+        yield [*some, *[some[0]] * (_AT_ONCE - len(some))]

@@ -2,7 +2,7 @@
 
 registry.toml   origin, genesis (leaf hash of entry 0), operator
 policy.txt      the trust policy that an outsider would use (tlog-policy)
-ledger.db       the log and its projection, with ledger.lock
+ledger.db       the log and its projection, with ledger.lock; or ledger.address, which names the PostgreSQL database with them
 objects/        the object store
 keys/           the operator's keys, one a role, and keys/runs/, one a run (0700, files 0600)
 """
@@ -61,8 +61,11 @@ class Home:
             raise InvalidInput(f"{path}: expected origin, genesis and operator, found {error}") from None
 
 
-def create(folder: Path, origin: str, operator: str) -> Home:
-    """Make a registry: keys, genesis, first checkpoint. It appears under its name when it is whole, or not at all."""
+def create(folder: Path, origin: str, operator: str, database: str | None = None) -> Home:
+    """Make a registry: keys, genesis, first checkpoint. It appears under its name when it is whole, or not at all.
+
+    Its log lies in the folder, or in a PostgreSQL `database` (an address such as postgresql://user@host/name).
+    """
     if not _ORIGIN.fullmatch(origin):
         raise InvalidInput(f"origin: expected a name such as example.org/inbond (no scheme, no spaces), found {origin!r}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -71,7 +74,7 @@ def create(folder: Path, origin: str, operator: str) -> Home:
     building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.inbond-init"
     building.mkdir()
     try:
-        home = _fill(building, origin, operator)
+        home = _fill(building, origin, operator, database)
         if folder.exists():
             folder.rmdir()
         os.rename(building, folder)
@@ -82,7 +85,7 @@ def create(folder: Path, origin: str, operator: str) -> Home:
     return Home(folder, home.origin, home.genesis, home.operator)
 
 
-def _fill(folder: Path, origin: str, operator: str) -> Home:
+def _fill(folder: Path, origin: str, operator: str, database: str | None) -> Home:
     keys = Keychain.create(folder / "keys")
     admin, registry = (keys.generate(role, f"{origin}/{role}") for role in (Role.ADMIN, Role.REGISTRY))
     log_key = keys.generate(Role.LOG, origin)
@@ -108,7 +111,7 @@ def _fill(folder: Path, origin: str, operator: str) -> Home:
     store = ObjectStore(folder / "objects")
     store.put_bytes(b"")  # the empty list, which statements name again and again
     rules = RegistryRules(store)
-    log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), [admin]), log_key, rules)
+    log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), [admin]), log_key, rules, database=database)
     log.close()
     home = Home(folder, origin, log.genesis_leaf, f"party:{header_id}")
     write_durably(folder / POLICY, policy_text([log_key.verifier]))

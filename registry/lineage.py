@@ -13,7 +13,7 @@ from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
-from inbond.registry.given import Given, Ranges, chunks, rows_in, within
+from inbond.registry.given import Found, Given, Ranges, chunks, rows_in, within
 from inbond.registry.names import names_of
 from inbond.registry.recorder import now
 from inbond.schemas.errors import InvalidInput
@@ -133,26 +133,29 @@ class _View(Given):
 
     def _learned(self, src: str, runs: list[str], depth: int) -> list[Hop]:
         """What `runs` read, teacher by teacher and role by role."""
-        exposed = self.exposed(runs)
-        at_most = self.granted_without_report(runs)
-        shards = sorted({shard for shard, _ in (*exposed, *at_most)})
+        reached = _reached(self.exposed(runs), self.granted_without_report(runs))
+        shards = sorted(reached)
         models = self.models(shards)
-        hops = []
-        for teacher, role in sorted({pair for pairs in models.values() for pair in pairs}):
-            mine = [shard for shard in shards if (teacher, role) in models.get(shard, ())]
-            rows = sum(rows_in([r for run in runs for r in exposed.get((shard, run), ())]) for shard in mine)
-            most = sum(
-                rows_in([r for run in runs for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
-                for shard in mine
-            )
-            by = tuple(run for run in runs if any((shard, run) in exposed or (shard, run) in at_most for shard in mine))
-            hops.append(
-                Hop(
-                    src, teacher, "trained_on_outputs_of", depth, "recorded", rows, most if most > rows else None, role,
-                    len(mine), self.datasets(by, mine), by, tuple(mine[:20]),
-                )
-            )  # fmt: skip
-        return hops
+        made: dict[tuple[str, str], list[str]] = {}
+        for shard in shards:
+            for model in models.get(shard, ()):
+                made.setdefault(model, []).append(shard)
+        return [
+            self._trained(src, teacher, "trained_on_outputs_of", depth, role, runs, {shard: reached[shard] for shard in mine})
+            for (teacher, role), mine in sorted(made.items())
+        ]
+
+    def _trained(
+        self, src: str, dst: str, relation: str, depth: int, role: str | None, runs: list[str], reached: dict[str, "_Reached"]
+    ) -> Hop:
+        """The hop that says that `runs`, oldest first, read what `reached` them, which is in the order of its shards."""
+        rows, most = sum(each.rows for each in reached.values()), sum(each.rows_at_most for each in reached.values())
+        of = set[str]().union(*(each.runs for each in reached.values()))
+        by, shards = tuple(run for run in runs if run in of), list(reached)
+        return Hop(
+            src, dst, relation, depth, "recorded", rows, most if most > rows else None, role, len(shards),
+            self.datasets(by, shards), by, tuple(shards[:20]),
+        )  # fmt: skip
 
     def _dataset_up(self, ref: str, depth: int) -> list[Hop]:
         p = t.dataset_parts.c
@@ -246,21 +249,10 @@ class _View(Given):
             exposed, at_most = self.exposed(mine, set(shards)), self.granted_without_report(mine, set(shards))
             if parts is not None:
                 exposed, at_most = within(exposed, parts), within(at_most, parts)
-            touched = sorted({shard for shard, _ in (*exposed, *at_most)})
-            if not touched:
-                continue
-            rows = sum(rows_in([r for run in mine for r in exposed.get((shard, run), [])]) for shard in touched)
-            most = sum(
-                rows_in([r for run in mine for r in (*exposed.get((shard, run), ()), *at_most.get((shard, run), ()))])
-                for shard in touched
-            )
-            by = tuple(run for run in mine if any((shard, run) in exposed or (shard, run) in at_most for shard in touched))
-            hops.append(
-                Hop(
-                    student, ref, relation, depth, "recorded", rows, most if most > rows else None, None, len(touched),
-                    self.datasets(by, touched), by, tuple(touched[:20]),
-                )
-            )  # fmt: skip
+            reached = _reached(exposed, at_most)
+            if reached:
+                touched = {shard: reached[shard] for shard in sorted(reached)}
+                hops.append(self._trained(student, ref, relation, depth, None, mine, touched))
         return hops
 
     def _edges_down(self, ref: str, depth: int) -> list[Hop]:
@@ -288,6 +280,29 @@ class _View(Given):
 
     def _nothing(self, ref: str, depth: int) -> list[Hop]:
         return []
+
+
+@dataclass(slots=True)
+class _Reached:
+    """How many distinct rows of a shard runs were given, how many they may have read at most, and which runs they are."""
+
+    rows: int
+    rows_at_most: int
+    runs: list[str]
+
+
+def _reached(exposed: Found, at_most: Found) -> dict[str, _Reached]:
+    """What runs were given, and may have read, of each shard."""
+    runs: dict[str, list[str]] = {}
+    for shard, run in exposed.keys() | at_most.keys() if at_most else exposed:
+        runs.setdefault(shard, []).append(run)
+    found = {}
+    for shard, by in runs.items():
+        ranges = [each for run in by for each in exposed.get((shard, run), ())]
+        more = [each for run in by for each in at_most.get((shard, run), ())]
+        rows = rows_in(ranges)
+        found[shard] = _Reached(rows, rows_in([*ranges, *more]) if more else rows, by)
+    return found
 
 
 def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:

@@ -1,10 +1,11 @@
 """Pages of the classes of `listing`: queries over the catalogue, no rules.
 
 A page is found by entry number, oldest first, so that it stays where it is while things are added. It costs what it shows,
-not what is on record.
+not what is on record. Keys are few, and one entry brings several: a page of them is found by their place in the list, to
+which only its end is added.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,10 @@ def filters_of(what: type) -> tuple[str, ...]:
 def page(
     reader: LedgerReader, keyring: Keyring, what: type, after: int = -1, limit: int = 100, wanted: Mapping[str, str] | None = None
 ) -> Page:
-    """At most `limit` items of `what` whose entry comes after `after`, those that `wanted` fits; see `Place.page`.
+    """At most `limit` items of `what` that come after `after`, those that `wanted` fits; see `Place.page`.
 
     Values of `wanted` that mean things are references or names. Raises InvalidInput for a limit or filter that does not
-    exist, NotFound for the name of nothing. Where one entry made several items, a page holds all of them or none.
+    exist, NotFound for the name of nothing.
     """
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidInput(f"list: expected a limit from 1 to {MAX_PAGE}, found {limit}")
@@ -52,20 +53,21 @@ def page(
     if strange := sorted(given.keys() - set(filters_of(what))):
         raise InvalidInput(f"list: expected to be asked for {', '.join(filters_of(what))}, found {', '.join(strange)}")
     connection = reader.connection
-    found, more = (
+    found, following = (
         _keys(connection, keyring, after, limit, given) if what is ListedKey else _rows(connection, what, after, limit, given)
     )
     called = names.names_of(connection, references(found))
-    return Page(tuple(found), found[-1].entry if more else None, reader.size, called)
+    return Page(tuple(found), following, reader.size, called)
 
 
-def _rows(connection: Connection, what: type, after: int, limit: int, wanted: Mapping[str, str]) -> tuple[list[Any], bool]:
+def _rows(connection: Connection, what: type, after: int, limit: int, wanted: Mapping[str, str]) -> tuple[list[Any], int | None]:
     kind = _list(what)
     query = kind.query.where(kind.entry > after)
     for name, value in wanted.items():
         query = query.where(kind.filters[name](connection, value))
     rows = connection.execute(query.order_by(kind.entry).limit(limit + 1)).all()
-    return list(kind.items(connection, rows[:limit])), len(rows) > limit
+    found = list(kind.items(connection, rows[:limit]))
+    return found, found[-1].entry if len(rows) > limit else None
 
 
 _KEY_FILTERS = ("fingerprint", "party", "role")
@@ -73,19 +75,22 @@ _KEY_FILTERS = ("fingerprint", "party", "role")
 
 def _keys(
     connection: Connection, keyring: Keyring, after: int, limit: int, wanted: Mapping[str, str]
-) -> tuple[list[ListedKey], bool]:
+) -> tuple[list[ListedKey], int | None]:
     party = names.resolve(connection, wanted["party"], "party") if "party" in wanted else None
     found = [
         key
-        for key in sorted(items.keys(connection, keyring), key=lambda key: key.entry)
-        if key.entry > after
-        and wanted.get("fingerprint", key.fingerprint) == key.fingerprint
+        for key in sorted(items.keys(connection, keyring), key=lambda key: key.entries[0])
+        if wanted.get("fingerprint", key.fingerprint) == key.fingerprint
         and wanted.get("role", "") in (*key.roles, "")
         and party in (key.party, None)
     ]
-    last = found[min(limit, len(found)) - 1].entry if found else after
-    within = [key for key in found if key.entry <= last]
-    return within, len(within) < len(found)
+    end = after + 1 + limit
+    return found[after + 1 : end], end - 1 if end < len(found) else None
+
+
+def places(what: type, found: Sequence[Any], after: int) -> list[int]:
+    """What `after` must be for a page to go on behind each of the items of a page that began after `after`."""
+    return list(range(after + 1, after + 1 + len(found))) if what is ListedKey else [item.entry for item in found]
 
 
 def _list(what: type) -> _List:

@@ -175,7 +175,7 @@ class Place(Protocol):
         """What is known of each reference that is on record."""
 
     def page(self, what: type[L], after: int = -1, limit: int = 100, **wanted: str) -> Page:
-        """Items of one of the classes of `listing`, those whose entry comes after `after`; `wanted` filters by field."""
+        """At most `limit` items of a class of `listing`, oldest first; `after` is `next` of the page before, `wanted` filters."""
 
     # -- bytes -------------------------------------------------------------------------------------------------------------
 

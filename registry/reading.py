@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from inbond.ledger import dsse, merkle
-from inbond.ledger.checkpoints import open_checkpoint
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring, own_keys
 from inbond.ledger.keys import PublicKey
@@ -33,7 +32,7 @@ def statement_of(log: Log, reader: LedgerReader, ref: str) -> Statement:
     seq = reader.seq_of(header_id)
     data = reader.entry(seq)
     keyring = log.keyring_at(reader)
-    head = open_checkpoint(reader.note, keyring.log_keys, log.origin)
+    head = keyring.log.open(reader.note, log.origin)
     proof = merkle.inclusion_proof(seq, head.size, reader.node)
     merkle.verify_inclusion(seq, head.size, merkle.leaf_hash(data), proof, head.root)
     entry = parse_entry(data)

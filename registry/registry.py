@@ -75,9 +75,12 @@ class Registry(OpenRegistry):
         return cls(place, place.keys, Cursors(place.folder / CURSORS))
 
     @classmethod
-    def init(cls, folder: str | Path, origin: str, operator: str | None = None) -> "Registry":
-        """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator."""
-        home = create(Path(folder), origin, operator or origin.partition("/")[0])
+    def init(cls, folder: str | Path, origin: str, operator: str | None = None, database: str | None = None) -> "Registry":
+        """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator.
+
+        With `database`, an address such as postgresql://user@host/name, its log lies there instead of in the folder.
+        """
+        home = create(Path(folder), origin, operator or origin.partition("/")[0], database)
         registry = cls._of_folder(FolderPlace(home))
         for role in OPERATOR_ROLES:
             registry.add_key(role)

@@ -137,12 +137,12 @@ class Spread(Given):
         return self.column(select(g.run).where(g.seq < self.size, g.report_by < self.time).distinct())
 
     def students(self, runs: Collection[str]) -> dict[str, str]:
-        """The student of each run."""
-        found: dict[str, str] = {}
+        """The student of each run, oldest run first."""
+        found: list[Any] = []
         for chunk in chunks(sorted(runs)):
-            query = select(t.runs.c.ref, t.runs.c.student).where(t.runs.c.ref.in_(chunk))
-            found.update({row.ref: row.student for row in self.connection.execute(query)})
-        return found
+            query = select(t.runs.c.seq, t.runs.c.ref, t.runs.c.student).where(t.runs.c.ref.in_(chunk))
+            found += self.connection.execute(query)
+        return {row.ref: row.student for row in sorted(found, key=lambda row: row.seq)}
 
     # -- weights, and other names ------------------------------------------------------------------------------------------
 

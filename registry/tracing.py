@@ -36,9 +36,9 @@ StatementOf = Callable[[str], Statement]
 class Found:
     """A row that is, or holds, the record: its shard, models with roles, the terms that apply, runs and students.
 
-    `record_id` was read from the shard's verified bytes, None where they are not in the store. `runs` were given the row;
-    `perhaps` are runs past their reporting time, which may have been. `students` are those of both. `recalls` withdraw the
-    row.
+    `record_id` was read from the shard's verified bytes, None where they are not in the store. `runs` were given the row, the
+    oldest first; `perhaps` are runs past their reporting time, which may have been. `students` are those of both, by their
+    first run. `recalls` withdraw the row.
     """
 
     shard: str
@@ -180,11 +180,12 @@ class _Work:
         """What is on record about a row."""
         connection, size = self.spread.connection, self.spread.size
         taken = self._runs_of(shard)
-        runs = tuple(run for run, its in taken.items() if _holds(its.ranges, row))
-        perhaps = tuple(run for run, its in taken.items() if run not in runs and _holds(its.at_most, row))
-        students = tuple(dict.fromkeys(self.spread.students([*runs, *perhaps]).values()))
+        given = {run for run, its in taken.items() if _holds(its.ranges, row)}
+        students = self.spread.students(given.union(run for run, its in taken.items() if _holds(its.at_most, row)))
+        runs, perhaps = (tuple(run for run in students if (run in given) is which) for which in (True, False))
         recalls = tuple(dict.fromkeys(each.recall for each in withdrawn(connection, [Span(shard, row, row + 1)], None, size)))
-        return Found(shard, row, record_id, *self._models_of(shard), runs, perhaps, students, recalls)
+        who = tuple(dict.fromkeys(students.values()))
+        return Found(shard, row, record_id, *self._models_of(shard), runs, perhaps, who, recalls)
 
     def _runs_of(self, shard: str) -> dict[str, Taken]:
         if shard not in self._taken:

@@ -1,11 +1,14 @@
 """Fixtures for all tests: where third-party vectors and sample data lie, when this machine has them."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes that tests start compile what they import once
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +29,24 @@ def _folder(variable: str, name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder {name}: neither {variable} nor ../shared/{name} names one")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the faults that were injected and did fire, by call and kind."""
+    passed = [
+        report for reports in terminalreporter.stats.values() for report in reports if isinstance(report, pytest.TestReport)
+    ]
+    found = [value for report in passed if report.when == "call" for name, value in report.user_properties if name == "injected"]
+    if not found:
+        return
+    fired: Counter[tuple[str, str]] = Counter()
+    for call, kind, count in found:
+        fired[call, kind] += count
+    calls, kinds = sorted({call for call, _ in fired}), sorted({kind for _, kind in fired})
+    width = max(map(len, [*calls, "sum"]))
+    terminalreporter.section("faults that fired")
+    terminalreporter.line(" ".join([" " * width, *kinds, "sum"]))
+    for call in [*calls, "sum"]:
+        counts = [sum(fired[each, kind] for each in (calls if call == "sum" else [call])) for kind in kinds]
+        cells = [f"{count:>{len(kind)}}" for count, kind in zip(counts, kinds, strict=True)]
+        terminalreporter.line(" ".join([f"{call:<{width}}", *cells, f"{sum(counts):>5}"]))

@@ -15,11 +15,12 @@ from inbond.api.cli.commands import Session, command
 @click.option(
     "--max-upload", type=click.IntRange(1), default=8, show_default=True, metavar="GIB", help="The largest object, in GiB."
 )
-def serve(session: Session, host: str, port: int, max_upload: int) -> None:
+@click.option("--public-entries", is_flag=True, help="Let everybody read every entry, whatever its statement's visibility.")
+def serve(session: Session, host: str, port: int, max_upload: int, public_entries: bool) -> None:
     """Serve the registry over HTTP until it is told to stop.
 
-    Who may ask what, tokens say (`inbond token add`); checkpoints, keys and receipts are for everybody. The log goes to
-    stderr, a line of JSON a request.
+    Who may ask what, tokens say (`inbond token add`); checkpoints, keys and receipts are for everybody. The witnesses in
+    policy.txt are asked to cosign. The log goes to stderr, a line of JSON a request.
     """
     from inbond.api.serving import serve
     from inbond.api.settings import Settings
@@ -31,7 +32,7 @@ def serve(session: Session, host: str, port: int, max_upload: int) -> None:
         _ = registry.local  # a server's registry is not served once more
         if not _is_here(host):
             session.output.say(f"{host} is not this machine alone: put a proxy with TLS in front, as tokens travel in clear")
-        serve(registry, host, port, tell, settings=Settings(max_upload=max_upload << 30))
+        serve(registry, host, port, tell, settings=Settings(max_upload=max_upload << 30, public_entries=public_entries))
 
 
 def _is_here(host: str) -> bool:

@@ -16,7 +16,10 @@ from inbond.api.cli.progress import progress
 @click.argument("dir", type=click.Path(path_type=Path))
 @click.option("--origin", required=True, metavar="NAME", help="The log's name for ever, such as example.org/warehouse.")
 @click.option("--operator", metavar="NAME", help="What people call you who run it (the origin's host unless given).")
-def init(session: Session, dir: Path, origin: str, operator: str | None) -> None:
+@click.option(
+    "--database", metavar="URL", help="Keep the ledger in PostgreSQL (postgresql://…), in an empty schema, instead of in DIR."
+)
+def init(session: Session, dir: Path, origin: str, operator: str | None, database: str | None) -> None:
     """Make a registry in DIR, with its ledger and your keys.
 
     There is one key for each role, and commands pick the right one. Publish the genesis hash and policy.txt: outsiders pin
@@ -24,7 +27,7 @@ def init(session: Session, dir: Path, origin: str, operator: str | None) -> None
     """
     from inbond.registry.registry import Registry
 
-    with Registry.init(dir, origin, operator) as registry:
+    with Registry.init(dir, origin, operator, database) as registry:
         genesis = registry.place.genesis.hex()
         roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
         data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}

@@ -10,7 +10,7 @@ from inbond.api.cli.output import pairs, table
 if TYPE_CHECKING:
     from inbond.api.tokens import Token
 
-ROLES = ("producer", "trainer", "compliance", "auditor", "provider", "admin")
+ROLES = ("producer", "trainer", "compliance", "auditor", "provider", "admin", "monitor")
 
 token = noun("token", "The tokens that let people and jobs ask a server.", "inbond token list")
 

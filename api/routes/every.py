@@ -5,11 +5,11 @@ from litestar.types import ControllerRouterHandler
 from inbond.api.routes import collections, health, imports, keys, ledger, objects, questions, shards, things
 
 
-def routes() -> list[ControllerRouterHandler]:
+def routes(*, public_entries: bool = False) -> list[ControllerRouterHandler]:
     """Every route, to be registered together: Litestar loses those that come to a path later."""
     return [
         *health.ROUTES,
-        *ledger.ROUTES,
+        *ledger.routes(public_entries=public_entries),
         *keys.ROUTES,
         *things.ROUTES,
         *collections.routes(),

@@ -5,14 +5,17 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, get
-from litestar.datastructures import State
+from litestar.datastructures import State as AppState
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
-from inbond.api.auth import PUBLIC
+from inbond.api.auth import PUBLIC, only
+from inbond.api.metrics import MEDIA_TYPE
 from inbond.api.openapi import document
 from inbond.api.routes.declared import told
-from inbond.api.served import Served, answer
+from inbond.api.served import Served, answer, as_text
+from inbond.api.state import State, state_of
+from inbond.api.tokens import MONITOR
 from inbond.ledger.checkpoints import open_checkpoint
 from inbond.schemas.errors import InbondError, StoreError
 
@@ -42,19 +45,34 @@ def live() -> Response[Health]:
 
 
 @get("/health/ready", sync_to_thread=True, **told("ready", PUBLIC, tags=("server",)))
-def ready(served: NamedDependency[Served], request: Request[Any, Any, State]) -> Response[Health]:
+def ready(served: NamedDependency[Served], request: Request[Any, Any, AppState]) -> Response[State]:
     """Whether the registry can be read and written: its database, its store, its log key, and the newest checkpoint.
 
-    What was found is believed for a second. A 503 says that it cannot; the server's log says why.
+    With how it stands: sizes, the age of the newest head, witnesses. What was found is believed for a second. A 503 says that it
+    cannot work; the server's log says why. An old head or a lagging witness does not keep it from its work.
     """
-    checked: float | None = request.app.state.get("ready")
-    if checked is None or monotonic() - checked > _BELIEVED:
+    checked: tuple[float, State] | None = request.app.state.get("ready")
+    if checked is None or monotonic() - checked[0] > _BELIEVED:
         try:
             _check(served)
+            checked = monotonic(), state_of(served)
         except InbondError as error:
             raise StoreError(error.message) from error
-        request.app.state["ready"] = monotonic()
-    return answer(Health("ok"))
+        request.app.state["ready"] = checked
+    return answer(checked[1])
+
+
+@get(
+    "/metrics",
+    sync_to_thread=True,
+    media_type="text/plain",
+    **told("get_metrics", only(MONITOR), tags=("server",)),
+)
+def metrics(served: NamedDependency[Served]) -> Response[str]:
+    """What the server measures of itself, as Prometheus reads it (text format 0.0.4)."""
+    made = as_text(served.metrics.text(state_of(served)), cache="no-store")
+    made.media_type = MEDIA_TYPE
+    return made
 
 
 @get("/v1/registry", sync_to_thread=True, **told("get_registry", PUBLIC, tags=("server",)))
@@ -67,7 +85,7 @@ def facts(served: NamedDependency[Served]) -> Response[RegistryFacts]:
 
 
 @get("/v1/schema/openapi.json", sync_to_thread=True, **told("get_openapi", PUBLIC, tags=("server",)))
-def openapi(request: Request[Any, Any, State]) -> Response[dict[str, Any]]:
+def openapi(request: Request[Any, Any, AppState]) -> Response[dict[str, Any]]:
     """The API as an OpenAPI 3.1 document."""
     made: Response[dict[str, Any]] | None = request.app.state.get("openapi")
     if made is None:
@@ -86,4 +104,4 @@ def _check(served: Served) -> None:
         file.write(b"ready")
 
 
-ROUTES: tuple[ControllerRouterHandler, ...] = (live, ready, facts, openapi)
+ROUTES: tuple[ControllerRouterHandler, ...] = (live, ready, metrics, facts, openapi)

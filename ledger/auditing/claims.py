@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from inbond.ledger.auditing.heads import Heads, HeadsFound, LogKeys
+from inbond.ledger.auditing.heads import Heads, HeadsFound
 from inbond.ledger.auditing.report import AuditReport
 from inbond.ledger.auditing.tree import Tree
 from inbond.ledger.cosignatures import NO_ML_DSA
 from inbond.ledger.keys import VerifierKey
+from inbond.ledger.logkeys import LogKeys
 from inbond.ledger.sources import Source
 from inbond.schemas.errors import VerificationError
 

@@ -2,18 +2,17 @@
 
 A task holds a stretch of the tree, so that the roots of many sizes cost little more than a hash for each bit of a size,
 and checkpoints are verified side by side in worker processes. Which log key had to sign depends on the entries: that is
-`LogKeys`, asked in order by whoever folds them.
+`logkeys.LogKeys`, asked in order by whoever folds them.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 
 from inbond.ledger import checkpoints, notes
 from inbond.ledger.checkpoints import Checkpoint
-from inbond.ledger.keys import ED25519, VerifierKey
+from inbond.ledger.keys import VerifierKey
 from inbond.ledger.merkle import CompactRange
 from inbond.schemas.errors import InbondError, VerificationError
 
@@ -36,7 +35,8 @@ class Heads(msgspec.Struct, frozen=True, tag=True):
 class HeadsFound(msgspec.Struct):
     """Roots by size, what is wrong with the first checkpoint that is wrong, and for each before it who signed it.
 
-    `signed` holds indices into the task's keys; `unsupported` the vkeys that this installation cannot use.
+    `signed` holds indices into the task's keys, also of those whose signatures this installation cannot verify: their vkeys
+    are in `unsupported`.
     """
 
     roots: dict[int, bytes]
@@ -103,7 +103,7 @@ def find_heads(task: Heads) -> HeadsFound:
         except InbondError as error:
             found.problem = f"checkpoint {size}: {error.message}"
             break
-        found.signed.append([keys.index(key) for key in opened.signed])
+        found.signed.append([keys.index(key) for key in (*opened.signed, *opened.unsupported)])
         found.unsupported += [key.format() for key in opened.unsupported if key.format() not in found.unsupported]
     return found
 
@@ -113,53 +113,3 @@ def _check_head(checkpoint: Checkpoint, size: int, root: bytes) -> None:
         raise VerificationError(f"expected that size, found {checkpoint.size}")
     if checkpoint.root != root:
         raise VerificationError(f"expected root {root.hex()} from the entries, found {checkpoint.root.hex()}")
-
-
-@dataclass(slots=True)
-class LogKeys:
-    """The log's own keys, and the entries that brought and revoked them."""
-
-    since: dict[VerifierKey, int] = field(default_factory=dict)
-    until: dict[VerifierKey, int] = field(default_factory=dict)
-
-    def enrol(self, key: VerifierKey, seq: int) -> None:
-        """Entry `seq` makes `key` a log key."""
-        self.since.setdefault(key, seq)
-
-    def revoke(self, fingerprint: str, seq: int) -> None:
-        """Entry `seq` revokes the key with a fingerprint, if it is one of these."""
-        for key in self.since:
-            if sha256(key.public).hexdigest() == fingerprint:
-                self.until.setdefault(key, seq)
-
-    def check(self, size: int, signed: Sequence[VerifierKey], before: int) -> None:
-        """Raise unless those who had to sign a checkpoint of `size` did; `before` is the size of the one before it.
-
-        The newest Ed25519 log key that the checkpoint covers has to, and on the first that covers it the one before it.
-        """
-        later = [key for key in signed if self.since.get(key, 0) >= size > 0]
-        if later:
-            raise VerificationError(
-                f"checkpoint {size}: expected signatures by log keys that it covers, found one by {_names(later)}, which entry "
-                f"{self.since[later[0]]} enrols"
-            )
-        covered = {key: seq for key, seq in self.since.items() if seq < size and key.type == ED25519}
-        if not covered:
-            raise VerificationError(f"checkpoint {size}: expected a log key before it, found none")
-        newest = max(covered.values())
-        self._expect(size, signed, newest, covered)
-        older = [seq for seq in covered.values() if seq < newest]
-        if older and before <= newest:
-            self._expect(size, signed, max(older), covered)
-
-    def _expect(self, size: int, signed: Sequence[VerifierKey], since: int, covered: dict[VerifierKey, int]) -> None:
-        wanted = [key for key, seq in covered.items() if seq == since]
-        if not any(key in signed and self.until.get(key, size) >= size for key in wanted):
-            raise VerificationError(
-                f"checkpoint {size}: expected a signature by {_names(wanted)}, the log key of entry {since}, found "
-                f"{_names(signed) or 'none'}"
-            )
-
-
-def _names(keys: Iterable[VerifierKey]) -> str:
-    return ", ".join(f"{key.name}+{key.key_id.hex()}" for key in keys)

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from inbond.ledger.auditing.heads import LogKeys
 from inbond.ledger.files import make_folders, sync_folder
 from inbond.ledger.highwater import state_folder
 from inbond.ledger.keyring import Keyring, KeyState
@@ -46,11 +45,12 @@ class KeyRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogKeyRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A log key, the entry that brought it, and the one that revoked it."""
+    """A log key, the entry that brought it, the one that revoked it, and the size from which on it is in doubt."""
 
     vkey: str
     since: int
     until: int | None
+    suspect: int | None = None
 
 
 class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +141,7 @@ class Recalled:
                 raise _damaged(self.path)
 
 
-def keys_of(keyring: Keyring, log_keys: LogKeys, signed: Iterable[str]) -> Keys:
+def keys_of(keyring: Keyring, signed: Iterable[str]) -> Keys:
     """What is remembered of keys."""
     return Keys(
         threshold=keyring.threshold,
@@ -149,12 +149,15 @@ def keys_of(keyring: Keyring, log_keys: LogKeys, signed: Iterable[str]) -> Keys:
             KeyRow(s.public.raw, s.party, s.roles, s.since, s.custody, s.not_after, s.revoked, s.suspect_from)
             for s in keyring.keys.values()
         ],
-        log_keys=[LogKeyRow(key.format(), since, log_keys.until.get(key)) for key, since in log_keys.since.items()],
+        log_keys=[
+            LogKeyRow(key.format(), since, keyring.log.until.get(key), keyring.log.suspect.get(key))
+            for key, since in keyring.log.since.items()
+        ],
         signed=b"".join(sorted(map(bytes.fromhex, signed))),
     )
 
 
-def keyring_from(origin: str, keys: Keys) -> tuple[Keyring, LogKeys, set[str]]:
+def keyring_from(origin: str, keys: Keys) -> tuple[Keyring, set[str]]:
     """The inverse of `keys_of`."""
     keyring = Keyring(origin=origin, threshold=keys.threshold)
     for row in keys.keys:
@@ -162,14 +165,14 @@ def keyring_from(origin: str, keys: Keys) -> tuple[Keyring, LogKeys, set[str]]:
         keyring.keys[public.fingerprint] = KeyState(
             public, row.party, row.roles, row.since, row.custody, row.not_after, row.revoked, row.suspect_from
         )
-    log_keys = LogKeys()
     for each in keys.log_keys:
         key = VerifierKey.parse(each.vkey)
-        keyring.log_keys.append(key)
-        log_keys.since[key] = each.since
+        keyring.log.since[key] = each.since
         if each.until is not None:
-            log_keys.until[key] = each.until
-    return keyring, log_keys, {keys.signed[at : at + 32].hex() for at in range(0, len(keys.signed), 32)}
+            keyring.log.until[key] = each.until
+        if each.suspect is not None:
+            keyring.log.suspect[key] = each.suspect
+    return keyring, {keys.signed[at : at + 32].hex() for at in range(0, len(keys.signed), 32)}
 
 
 def _path(genesis: bytes) -> Path:

@@ -193,7 +193,7 @@ class Replay:
         log_keys = self.standing.log_keys
         try:
             opened = open_strictly(self._note, [*log_keys.since, *others], self.claimed.origin)
-            log_keys.check(self.claimed.size, opened.signed, self.claimed.size - 1)
+            log_keys.check(self.claimed.size, (*opened.signed, *opened.unsupported), self.claimed.size - 1)
         except VerificationError as error:
             raise VerificationError(f"{name}: {error.message}") from None
         for key in opened.unsupported:
@@ -238,7 +238,7 @@ class Replay:
             tops=self.tree.tops,
             size=earlier.size if earlier else 0,
             root=earlier.root if earlier else b"",
-            keys=keys_of(self.standing.keyring, self.standing.log_keys, self.standing.signed),
+            keys=keys_of(self.standing.keyring, self.standing.signed),
             rules=_name(self._rules),
             rows=rows,
         )

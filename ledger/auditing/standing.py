@@ -11,21 +11,20 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 
-from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from inbond.ledger import dsse, tables
 from inbond.ledger.auditing.examining import Examined, Group
-from inbond.ledger.auditing.heads import LogKeys
 from inbond.ledger.database import create_tables
 from inbond.ledger.keyring import Keyring
-from inbond.ledger.keys import PublicKey, VerifierKey
+from inbond.ledger.keys import PublicKey
+from inbond.ledger.logkeys import LogKeys
 from inbond.ledger.replay import draft_again, resolve_signer
-from inbond.ledger.rules import Draft, Plain, Rules
+from inbond.ledger.rules import Plain, Rules
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, VerificationError
-from inbond.schemas.statements import Genesis, Key
+from inbond.schemas.statements import Genesis
 
 _KEYED = frozenset({"genesis", "key"})
 
@@ -56,7 +55,6 @@ class Standing:
 
     def __init__(self, rules: Rules, connection: Connection, origin: str, executor: Executor) -> None:
         self.keyring = Keyring(origin=origin)
-        self.log_keys = LogKeys()
         self.signed: set[str] = set()
         self._rules, self._connection, self._executor = rules, connection, executor
         self._plain: Plain | None = getattr(rules, "plain", None)
@@ -67,9 +65,14 @@ class Standing:
         """Whether the rules have to be asked about every statement."""
         return self._plain is None
 
-    def recall(self, keyring: Keyring, log_keys: LogKeys, signed: set[str]) -> None:
+    @property
+    def log_keys(self) -> LogKeys:
+        """The keys that sign checkpoints."""
+        return self.keyring.log
+
+    def recall(self, keyring: Keyring, signed: set[str]) -> None:
         """Take over the keys as an earlier audit has left them."""
-        self.keyring, self.log_keys, self.signed = keyring, log_keys, signed
+        self.keyring, self.signed = keyring, signed
 
     def judge(self, entries: Sequence[bytes], examined: Examined) -> None:
         """Judge the entries of a chunk, which follow those judged before; raises VerificationError for the first that may not."""
@@ -109,20 +112,9 @@ class Standing:
             self._others |= {signer.keyid: signer.public for signer in signers}
             if draft.kind in _KEYED:
                 self.keyring.apply(draft)
-                self._take_log_keys(draft)
             self._rules.project(self._connection, draft)
         except InbondError as error:
             raise VerificationError(f"entry {seq} cannot stand in this log: {error.message}") from error
-
-    def _take_log_keys(self, draft: Draft) -> None:
-        body = draft.body
-        if isinstance(body, Genesis):
-            for vkey in body.log_keys:
-                self.log_keys.enrol(VerifierKey.parse(vkey), draft.seq)
-        elif isinstance(body, Key) and body.revocation is not UNSET:
-            self.log_keys.revoke(body.fingerprint, draft.seq)
-        elif isinstance(body, Key) and not isinstance(body.vkey, UnsetType):
-            self.log_keys.enrol(VerifierKey.parse(body.vkey), draft.seq)
 
     def _check_unseen(self, examined: Examined) -> None:
         """Only genesis and the first statement of a key may leave out what their signers have seen."""

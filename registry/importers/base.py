@@ -149,5 +149,6 @@ class Importer:
         if reason == "malformed-json" and element.at_end:
             reason, found = "truncated", f"a last line that breaks off, {found}"
         is_other = reason == "missing-field" and "." not in fault.field  # a field that makes the format what it is
-        hint = hint_for(element.raw, self.name) if is_other or reason == "malformed-json" else ""
+        is_other |= reason == "malformed-json" and element.number == 1  # not JSON from the start
+        hint = hint_for(element.raw, self.name) if is_other else ""
         return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason, hint)

@@ -17,8 +17,10 @@ from inbond.ledger.keyring import KeyState
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Log
 from inbond.ledger.policy import TrustPolicy
+from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
+from inbond.ledger.witnessed import Witnessed
 from inbond.registry import gate, granting, learners, lineage, names, paging, shares, tracing
 from inbond.registry import impact as impacts
 from inbond.registry import tables as t
@@ -79,6 +81,18 @@ class FolderPlace:
         """The trust policy that this registry publishes for outsiders."""
         return (self.folder / POLICY).read_text()
 
+    @cached_property
+    def published(self) -> PublishedHeads:
+        """The checkpoints as outsiders get them. Raises InvalidInput, which names the file, for a policy that cannot be read."""
+        try:
+            policy = TrustPolicy.parse(self.policy_text)
+        except (InbondError, OSError, UnicodeDecodeError) as error:
+            why = error.message if isinstance(error, InbondError) else str(error)
+            raise InvalidInput(
+                f"{self.folder / POLICY}: expected the registry's trust policy (tlog-policy), found: {why}"
+            ) from None
+        return PublishedHeads(Witnessed(self.folder), policy)
+
     @contextmanager
     def reading(self) -> Iterator[LedgerReader]:
         """One snapshot of the log and the catalogue."""
@@ -102,6 +116,8 @@ class FolderPlace:
 
     def close(self) -> None:
         """Close the log."""
+        if "published" in self.__dict__:
+            self.published.close()
         self.log.close()
 
     def __enter__(self) -> Self:
@@ -130,8 +146,9 @@ class FolderPlace:
             return statement_of(self.log, reader, ref)
 
     def receipt(self, seq: int, size: int | None = None) -> Receipt:
-        """The receipt of an entry under the head of `size` (the newest unless given), with the entry's bytes."""
-        return self.log.receipt(seq, size)
+        """The receipt of an entry with its bytes, under the head of `size`, or the one that is shown; see `PublishedHeads`."""
+        with self.reading() as reader:
+            return self.published.receipt(reader, seq, size)
 
     def key(self, fingerprint: str) -> KeyState | None:
         """An enrolled key as of the newest head, None where there is none."""

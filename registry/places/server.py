@@ -20,7 +20,7 @@ from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.mentions import references
 from inbond.registry.objects import bare, compare, lines_of
-from inbond.registry.paging import filters_of
+from inbond.registry.paging import filters_of, places
 from inbond.registry.place import ImportedShard, Objects, Page, RunState, Thing
 from inbond.registry.places import forms
 from inbond.registry.places.environment import folder_of_keys, pin_of, policy_of, token_at_hand
@@ -89,7 +89,7 @@ class ServerPlace:
     def __init__(self, transport: Transport, policy: TrustPolicy, trust: Trust, keys: Keychain) -> None:
         self._transport, self._trust, self.keys = transport, trust, keys
         self._recording = Recording(transport, trust)
-        self._tokens: dict[tuple[Any, ...], str] = {}  # by list, filters and entry: what the server calls that place
+        self._tokens: dict[tuple[Any, ...], str] = {}  # by list, filters and place: what the server calls it
         self.address, self.origin, self.genesis, self.operator = transport.address, trust.origin, trust.genesis, trust.operator
         self.policy_text = policy.format()
         self.objects: Objects = RemoteObjects(transport)
@@ -150,24 +150,26 @@ class ServerPlace:
             return self._page_from_the_start(what, after, limit, wanted)
         params = [("limit", str(limit)), *filters, *([("after", token)] if token else [])]
         found: forms.Listed[Any] = self._asked(f"/v1/{LISTS[what]}", forms.Listed[what], params)  # type: ignore[valid-type]
-        if any(item.entry <= after for item in found.items) or (found.next is not None and not found.items):
+        at = places(what, found.items, after)
+        if any(each <= after for each in at) or (found.next is not None and not at):
             raise VerificationError(f"{LISTS[what]}: expected items of entries after {after}, found earlier ones or none")
         if found.next is None:
             return Page(tuple(found.items), None, found.tree_size, found.names)
-        last = found.items[-1].entry
-        self._tokens[(*place, last)] = found.next
-        return Page(tuple(found.items), last, found.tree_size, found.names)
+        self._tokens[(*place, at[-1])] = found.next
+        return Page(tuple(found.items), at[-1], found.tree_size, found.names)
 
     def _page_from_the_start(self, what: type[L], after: int, limit: int, wanted: Mapping[str, str]) -> Page:
-        """A page that goes on from an entry at which no page of this object's ended."""
-        page = self.page(what, -1, _LONGEST_PAGE, **wanted)
-        while page.next is not None and page.items[-1].entry <= after:
-            page = self.page(what, page.next, _LONGEST_PAGE, **wanted)
-        items = [item for item in page.items if item.entry > after]
-        last = items[:limit][-1].entry if items else after
-        here = tuple(item for item in items if item.entry <= last)
-        names = {ref: page.names[ref] for ref in references(here) & page.names.keys()}
-        return Page(here, last if page.next is not None or len(here) < len(items) else None, page.tree_size, names)
+        """A page that goes on from a place at which no page of this object's ended."""
+        start, page = -1, self.page(what, -1, _LONGEST_PAGE, **wanted)
+        while page.next is not None and page.next <= after:
+            start, page = page.next, self.page(what, page.next, _LONGEST_PAGE, **wanted)
+        later = [pair for pair in zip(places(what, page.items, start), page.items, strict=True) if pair[0] > after]
+        here = later[:limit]
+        items = tuple(item for _, item in here)
+        names = {ref: page.names[ref] for ref in references(items) & page.names.keys()}
+        return Page(
+            items, here[-1][0] if here and (page.next is not None or len(here) < len(later)) else None, page.tree_size, names
+        )
 
     # -- bytes -------------------------------------------------------------------------------------------------------------
 

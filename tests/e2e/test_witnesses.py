@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from inbond.ledger.policy import TrustPolicy
+from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.witnessing import Witnessing
 from inbond.registry.registry import Registry
 from tests.api.cli.shell import Done, ok, run
@@ -59,7 +60,7 @@ def verified(folder: Path, policy: Path, warehouse: Path, into: str) -> subproce
         trust = TrustPolicy.parse(policy.read_bytes())
         made = Witnessing(registry.log, trust.witnesses, warehouse)
         for seq in range(reader.size):
-            receipt = made.kept.receipt(reader, seq, trust)
+            receipt = PublishedHeads(made.kept, trust).receipt(reader, seq)
             (bundle / "receipts" / f"{seq}.tlog-proof").write_bytes(receipt.to_bytes())
         made.stop()
         genesis = registry.home.genesis.hex()

@@ -59,7 +59,17 @@ class Writers:
         self._line.send(json.dumps({"folder": str(folder), "first": first, "last": last}).encode())
         pid = self._hear()["pid"]
         trace = self.base / "trace"
-        options = ["-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={calls}", *(word for each in inject for word in ("-e", each))]
+        options = [
+            "-f",
+            "-y",
+            "-s",
+            "0",
+            "-o",
+            str(trace),
+            "-e",
+            f"trace={calls}",
+            *(word for each in inject for word in ("-e", each)),
+        ]
         strace = subprocess.Popen(["strace", *options, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
         assert strace.stderr is not None
         said = strace.stderr.readline()

@@ -94,7 +94,9 @@ def test_acknowledged_statements_outlive_calls_that_fail(
         when = str(choose.randint(1, total))
         if kind != "signal=SIGKILL" and choose.random() < 0.3:  # and again and again
             when += f"+{choose.randint(2, max(2, total // 3))}"
-        life = served.live(account.folder, len(account.on), len(account.on) + STATEMENTS, call, f"inject={call}:{kind}:when={when}")
+        life = served.live(
+            account.folder, len(account.on), len(account.on) + STATEMENTS, call, f"inject={call}:{kind}:when={when}"
+        )
         assert life.killed == (kind == "signal=SIGKILL" and life.fired > 0)
         fired += life.fired
         account.add(life)

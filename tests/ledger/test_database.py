@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from inbond.ledger import tables
 from inbond.ledger.databases.sqlite import SqliteDatabase
+from inbond.ledger.log import Log
 from inbond.schemas.errors import Conflict, NotFound, StoreError, VerificationError
 from tests.ledger.world import World, names
 
@@ -170,3 +171,22 @@ def test_tables_of_rules_get_the_same_constraints(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="CHECK"), database.writing() as connection:
         connection.exec_driver_sql("INSERT INTO names VALUES ('a', 1, 'text')")
     database.close()
+
+
+def test_a_log_is_made_once(world: World) -> None:
+    before = world.entries()
+    with pytest.raises(Conflict, match=r"ledger\.db"):
+        Log.create(world.folder, world.genesis, world.log_key, world.rules)
+    assert world.entries() == before
+
+
+def test_a_log_is_not_made_on_the_remains_of_another(world: World, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "ledger.db-wal").write_bytes(b"frames")
+    with pytest.raises(Conflict, match=r"ledger\.db-wal.*what is left of it"):
+        Log.create(tmp_path / "new", world.genesis, world.log_key, world.rules)
+
+
+def test_a_closed_log_is_one_file(world: World) -> None:
+    world.log.close()
+    assert sorted(path.name for path in world.folder.iterdir()) == ["ledger.db", "ledger.lock"]

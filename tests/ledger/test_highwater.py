@@ -150,7 +150,7 @@ def test_of_two_copies_that_write_at_once_one_is_behind(world: World, monkeypatc
     """The second compares only when the first has written the file, however long the first took in between."""
     copy = world.log.database.path.parent.parent / "copy"
     shutil.copytree(world.log.database.path.parent, copy)
-    first, second = world.log, type(world.log)(copy, world.log.rules, world.log._log_key)
+    first, second = world.log, type(world.log)(copy, world.log.rules, world.log_key)
     compare, compared = first._compare_high_water, threading.Event()
 
     def slowly(reader: Any) -> bool:

@@ -31,6 +31,8 @@ from inbond.schemas.errors import (
 )
 from tests.ledger.world import NameRules, NoRules, World, error_of, names, rows, seen, seqs
 
+pytestmark = pytest.mark.both_databases
+
 
 def clean(world: World) -> None:
     report = audit_log(world.log, world.rules)
@@ -475,25 +477,6 @@ def test_a_closed_log_refuses(world: World) -> None:
     for count in (1, 9):
         with pytest.raises(StoreError, match="was closed"):
             world.log.append([world.genesis] * count)
-
-
-def test_a_log_is_made_once(world: World) -> None:
-    before = world.entries()
-    with pytest.raises(Conflict, match=r"ledger\.db"):
-        Log.create(world.folder, world.genesis, world.log_key, world.rules)
-    assert world.entries() == before
-
-
-def test_a_log_is_not_made_on_the_remains_of_another(world: World, tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "ledger.db-wal").write_bytes(b"frames")
-    with pytest.raises(Conflict, match=r"ledger\.db-wal.*what is left of it"):
-        Log.create(tmp_path / "new", world.genesis, world.log_key, world.rules)
-
-
-def test_a_closed_log_is_one_file(world: World) -> None:
-    world.log.close()
-    assert sorted(path.name for path in world.folder.iterdir()) == ["ledger.db", "ledger.lock"]
 
 
 def test_a_refused_genesis_leaves_nothing(world: World, tmp_path: Path) -> None:

@@ -22,11 +22,12 @@ from inbond.ledger.log import Log
 from inbond.ledger.loglist import KnownLog
 from inbond.ledger.notes import NoteSignature
 from inbond.ledger.policy import Group, TrustPolicy, Witness
+from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.witness_client import MAX_AHEAD, MAX_ANSWER, check_url, read_cosignatures, read_size
 from inbond.ledger.witness_state import WitnessState
 from inbond.ledger.witnessed import FILE, Witnessed, with_cosignatures
 from inbond.ledger.witnessing import Witnessing
-from inbond.schemas.errors import InvalidInput, StoreError, VerificationError
+from inbond.schemas.errors import InvalidInput, NotFound, StoreError, VerificationError
 from tests.api.witness_server import listening, wait_until
 from tests.ledger.test_parsers import altered
 from tests.ledger.witnessed import COSIGNER, NOW, PlainLog
@@ -545,7 +546,7 @@ def test_a_receipt_gets_the_cosignatures_of_its_checkpoint(world: World, tmp_pat
         policy = TrustPolicy(world.policy.logs, (trusted("a", KEYS[0], url), trusted("b", KEYS[1], None)), (), "a")
         with world.log.reading() as reader:
             assert made.kept.accepted(reader, policy) is None
-            assert made.kept.receipt(reader, 1, policy) == receipt  # there is none better
+            assert PublishedHeads(made.kept, policy).receipt(reader, 1) == receipt  # there is none better
         note = made.cosign_now()
         better = with_cosignatures(receipt, note)
         assert policy.open_checkpoint(better.checkpoint).size == 5
@@ -556,12 +557,23 @@ def test_a_receipt_gets_the_cosignatures_of_its_checkpoint(world: World, tmp_pat
         with world.log.reading() as reader:
             assert made.kept.accepted(reader, policy) == note
             assert made.kept.accepted(reader, policy, above=5) is None
-            refreshed = made.kept.receipt(reader, 4, policy)
+            shown = PublishedHeads(made.kept, policy)
+            assert shown.newest(reader) == note  # the newest that has the quorum, though there is a newer head
+            refreshed = shown.receipt(reader, 4)
+            assert shown.receipt(reader, 4, 8).checkpoint == head(world)
             assert policy.open_checkpoint(refreshed.checkpoint).size == 5
-            newest = made.kept.receipt(reader, 7, policy)
+            newest = shown.receipt(reader, 7)
             assert checkpoints.parse(notes.parse(newest.checkpoint).text).size == 8
             both = TrustPolicy(policy.logs, policy.witnesses, (Group("both", 2, ("a", "b")),), "both")
             assert made.kept.accepted(reader, both) is None
+            assert PublishedHeads(made.kept, both).newest(reader) == head(world)
+            assert PublishedHeads(made.kept, world.policy).newest(reader) == head(world)
+        newer = made.cosign_now()
+        with world.log.reading() as reader:
+            assert shown.newest(reader) == newer
+            assert shown.at(reader, 5) == note
+            with pytest.raises(NotFound):
+                shown.at(reader, 6)
 
 
 def test_two_processes_that_open_the_file_at_once_make_one(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ class World:
         threshold: int = 1,
         clock: Callable[[], Any] = utc_now,
         create: bool = True,
+        database: str | None = None,
     ) -> None:
         self.folder, self.rules, self.clock = folder, rules or NameRules(), clock
         self.random = random.Random(seed)
@@ -101,7 +102,7 @@ class World:
         self.policy = TrustPolicy(logs=(TrustedLog(self.log_key.verifier),))
         if create:
             folder.mkdir(parents=True, exist_ok=True)
-            self.log = Log.create(folder, self.genesis, self.log_key, self.rules, clock=clock)
+            self.log = Log.create(folder, self.genesis, self.log_key, self.rules, clock=clock, database=database)
             self.log.append_one(self.enrol(self.producer))
         else:
             self.log = self.open()

@@ -83,6 +83,22 @@ def test_who_may_have_read_it_is_told_apart(world: World) -> None:
     assert only(trace(world, f"{b}:1")).perhaps == (run,)
 
 
+def test_runs_and_students_stand_in_the_order_of_the_log(world: World) -> None:
+    students = [world.student(f"lab/s{n}") for n in range(4)]
+    made = []
+    for n in (2, 0, 3, 1, 2, 0):
+        run, key = world.run(students[n], f"run{len(made)}", world.ref("chat"))
+        late = LONG_AGO if len(made) in (1, 3) else None
+        grant = world.grant(run, key, world.parts("chat"), **({"report_by": late} if late else {}))
+        if late is None:
+            world.consume(run, key, grant, 0, 12)
+        made.append((run, students[n], late))
+    found = only(trace(world, f"{world.parts('chat')[0][0]}:0"))
+    assert found.runs == tuple(run for run, _, late in made if late is None)
+    assert found.perhaps == tuple(run for run, _, late in made if late is not None)
+    assert found.students == tuple(dict.fromkeys(student for _, student, _ in made))
+
+
 BAD = [
     ("", InvalidInput), ("x", InvalidInput), ("0" * 63, InvalidInput), ("A" * 64, InvalidInput),
     ("sha256:" + "0" * 64, InvalidInput), ("shard:abc:1", InvalidInput), ("shard:" + "0" * 32, InvalidInput),

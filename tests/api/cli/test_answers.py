@@ -136,7 +136,8 @@ def test_a_shut_gate_is_5_and_says_what_would_open_it() -> None:
     assert done.code == 5
     assert "needs authorisation · computed at ledger size" in done.out
     settle = "inbond decide rule --student acme/other@1 --terms tos@2024-01-31 permit --grounds TEXT"
-    assert done.err.splitlines()[-1] == f"  try: {settle}"
+    ask = "inbond decide ask --student acme/other@1 --terms tos@2024-01-31 --grounds TEXT"
+    assert done.err.splitlines()[-2:] == [f"  try: {ask}", f"  try: {settle}"]
     pulled = run("pull", "chat", "--student", "acme/other", "--run", "x", "--out", "../out.jsonl")
     assert (pulled.code, pulled.out, Path("../out.jsonl").exists()) == (5, "", False)
     both = run("check", "chat", "--student", "acme/other", "--json")

@@ -31,7 +31,17 @@ def test_a_reader_that_leaves_is_no_reason_to_talk(warehouse: Path) -> None:
 def test_an_interrupt_is_130(warehouse: Path) -> None:
     write_chats(warehouse.parent / "many.jsonl", 5000)
     inbond(warehouse, "import", "messages", "../many.jsonl", "--teacher", TEACHER)
-    words = [INBOND, "pull", "many", "--student", "acme/mini", "--run", "second"]
+    words = [
+        "env",
+        "--default-signal=INT",
+        INBOND,
+        "pull",
+        "many",
+        "--student",
+        "acme/mini",
+        "--run",
+        "second",
+    ]  # if we ignore it
     with subprocess.Popen(words, cwd=warehouse, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -21,7 +21,7 @@ from inbond.api.settings import Settings
 from inbond.api.tokens import TokenStore
 from tests.registry.world import World
 
-ROLES = ("producer", "trainer", "compliance", "auditor", "provider", "admin")
+ROLES = ("producer", "trainer", "compliance", "auditor", "provider", "admin", "monitor")
 
 
 @dataclass

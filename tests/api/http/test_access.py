@@ -26,6 +26,7 @@ POSTS = {
 EXPECTED: dict[tuple[str, str], set[str] | None] = {
     ("GET", "/health/live"): None,
     ("GET", "/health/ready"): None,
+    ("GET", "/metrics"): {"monitor"},
     ("GET", "/v1/registry"): None,
     ("GET", "/v1/schema/openapi.json"): None,
     ("GET", "/ledger/checkpoint"): None,
@@ -164,8 +165,8 @@ def test_head_is_get_without_its_body(server: Server, path: str) -> None:
 
 
 def _is_of_this_moment(path: str, response: Any) -> bool:
-    """Problems name their request, and lineage about the newest state says when."""
-    return response.status_code >= 400 or path.endswith("/lineage")
+    """Problems name their request, lineage about the newest state says when, and the state of the server changes."""
+    return response.status_code >= 400 or path.endswith("/lineage") or path in ("/metrics", "/health/ready")
 
 
 @pytest.mark.parametrize("path", sorted({path for _, path in ROUTES}))

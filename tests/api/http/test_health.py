@@ -1,5 +1,6 @@
 """Whether the server says that it lives and can work, and what it serves."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,16 @@ from tests.registry.world import World
 
 def test_a_server_that_can_work_says_so(server: Server) -> None:
     assert server.json("/health/live") == {"status": "ok"}
-    assert server.json("/health/ready") == {"status": "ok"}
+    found = server.json("/health/ready")
+    size = server.world.size()
+    assert (found["status"], found["tree_size"], found["published"], found["witnesses"]) == ("ok", size, size, [])
+    assert found["sqlite"] == {
+        "version": sqlite3.sqlite_version,
+        "wal_reset_bug": sqlite3.sqlite_version_info < (3, 51, 3),
+    }
+    with server.world.registry.reading() as reader:
+        assert found["head_time"] == reader.time
+    assert found["head_age"] >= 0
 
 
 def test_it_says_which_registry_it_is(server: Server) -> None:

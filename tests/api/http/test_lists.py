@@ -22,6 +22,7 @@ def every(server: Server, path: str, who: str | None, **params: Any) -> list[Any
     after: str | None = None
     while True:
         page = server.json(path, who, params={**params, **({"after": after} if after else {})})
+        assert len(page["items"]) <= params.get("limit", 100)
         items += page["items"]
         after = page["next"]
         if after is None:

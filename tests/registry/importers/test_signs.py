@@ -42,6 +42,13 @@ def test_what_no_importer_takes_leads_to_the_list_of_formats(raw: bytes) -> None
     assert hint_for(raw, "messages") == "inbond import --list describes the formats"
 
 
+def test_a_file_that_is_no_json_has_that_hint_once(run_import: Import) -> None:
+    first, second = run_import("messages", b"prompt,answer\nhi,hello\n")
+    assert isinstance(first, Rejected)
+    assert isinstance(second, Rejected)
+    assert (first.hint, second.hint) == ("inbond import --list describes the formats", "")
+
+
 def test_a_record_of_the_format_with_a_fault_inside_has_no_such_hint(run_import: Import) -> None:
     values: list[Any] = [{"messages": [{"role": "user", "content": "x"}]}, {"messages": 7}]
     for rejected in run_import("messages", values):
