@@ -6,7 +6,7 @@ import hmac
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from litestar import Response
@@ -14,6 +14,7 @@ from litestar.enums import MediaType
 
 from inbond.api.appending import Appender, Placed, receipts_of
 from inbond.api.auth import may_see, refuse_to_show
+from inbond.api.metrics import Metrics
 from inbond.api.settings import Settings
 from inbond.api.tokens import Principal
 from inbond.ledger.witnessing import Witnessing
@@ -24,9 +25,6 @@ from inbond.registry.place import Thing
 from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
 from inbond.schemas.errors import InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from inbond.api.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -43,7 +41,7 @@ class Served:
     objects: Objects
     permits: Permits
     witnessing: Witnessing
-    metrics: "Metrics"
+    metrics: Metrics
 
     def thing(self, who: Principal | None, ref: str) -> Thing:
         """What is known of a thing. Raises NotFound, or what keeps `who` from seeing it."""

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from inbond.api.served import Served
 from inbond.ledger import checkpoints, notes
+from inbond.ledger.witnessing import Witnessing
+from inbond.registry.places.folder import FolderPlace
 
 WAL_RESET_FIXED: Final = (3, 51, 3)
 """The first SQLite without the WAL-reset bug, which two connections that write at once can meet; our lock keeps clear of it."""
@@ -45,13 +46,13 @@ class State(msgspec.Struct, frozen=True):
     witnesses: list[WitnessLag]
 
 
-def state_of(served: Served) -> State:
+def state_of(place: FolderPlace, witnessing: Witnessing) -> State:
     """The state of a registry that can be read."""
-    with served.place.reading() as reader:
+    with place.reading() as reader:
         size, time = reader.size, reader.time
-        published = checkpoints.parse(notes.parse(served.place.published.newest(reader)).text).size
+        published = checkpoints.parse(notes.parse(place.published.newest(reader)).text).size
     age = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
-    return State("ok", size, published, time, max(0.0, round(age, 3)), sqlite_here(), _witnesses(served, size))
+    return State("ok", size, published, time, max(0.0, round(age, 3)), sqlite_here(), _witnesses(witnessing, size))
 
 
 def sqlite_here() -> Sqlite:
@@ -59,7 +60,7 @@ def sqlite_here() -> Sqlite:
     return Sqlite(sqlite3.sqlite_version, sqlite3.sqlite_version_info < WAL_RESET_FIXED)
 
 
-def _witnesses(served: Served, size: int) -> list[WitnessLag]:
+def _witnesses(witnessing: Witnessing, size: int) -> list[WitnessLag]:
     return [
         WitnessLag(
             name=each.name,
@@ -68,7 +69,7 @@ def _witnesses(served: Served, size: int) -> list[WitnessLag]:
             behind=max(0, size - (each.size or 0)),
             helping=each.problem is None,
         )
-        for each in served.witnessing.status()
+        for each in witnessing.status()
     ]
 
 

@@ -106,8 +106,18 @@ class Batch:
         if keyring is not self.keyring:
             self.keyring = keyring
             self._resolved.clear()
-        self._append(sent, draft, data)
+        self._known[sent.header_id] = (draft.seq, sent.payload_sha)
+        self.put(draft, sent.payload_sha, data)
         return Appended(draft.seq, duplicate=False)
+
+    def put(self, draft: Draft, payload_sha: bytes, data: bytes) -> None:
+        """Let the bytes of a statement that may stand be the next entry."""
+        prev, self.leaf = self.leaf, merkle.leaf_hash(data)
+        self.leaves.append(self.leaf)
+        header_id = bytes.fromhex(draft.statement.header.id)
+        self._rows.append((draft.seq, draft.kind, header_id, payload_sha, prev, self.leaf, data))
+        for signer in draft.signers:
+            self._signers.append((draft.seq, bytes.fromhex(signer.keyid)))
 
     def write(self, connection: Connection) -> tuple[bytes, bytes]:
         """Write the entries and the tree; returns root and frontier. Raises when the two ways to the root differ."""
@@ -138,14 +148,6 @@ class Batch:
                 f"{frontier.root().hex()} at size {frontier.size}"
             )
         return from_tiles, frontier.to_bytes()
-
-    def _append(self, sent: Submission, draft: Draft, data: bytes) -> None:
-        prev, self.leaf = self.leaf, merkle.leaf_hash(data)
-        self.leaves.append(self.leaf)
-        self._known[sent.header_id] = (draft.seq, sent.payload_sha)
-        self._rows.append((draft.seq, draft.kind, sent.header_id, sent.payload_sha, prev, self.leaf, data))
-        for signer in draft.signers:
-            self._signers.append((draft.seq, bytes.fromhex(signer.keyid)))
 
     def _signer(self, connection: Connection, rules: Rules, sent: Submission, keyid: str) -> Signer:
         signer = self._resolved.get(keyid)

@@ -11,9 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from inbond.ledger import cosignatures
 from inbond.ledger.encoding import MAX_SIZE, from_base64, to_base64
-from inbond.ledger.keys import COSIGNATURE_V1, ML_DSA_44, VerifierKey, check_name, read_key_text, write_key_text
+from inbond.ledger.keys import (
+    COSIGNATURE_V1,
+    ML_DSA_44,
+    SigningKey,
+    VerifierKey,
+    check_name,
+    read_key,
+    read_key_text,
+    write_key_text,
+)
 from inbond.ledger.notes import NoteSignature
-from inbond.schemas.errors import InvalidInput, VerificationError
+from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 
 KINDS = {"ed25519": COSIGNATURE_V1, "ml-dsa-44": ML_DSA_44}
 
@@ -76,6 +85,16 @@ class Cosigner:
 
     def __repr__(self) -> str:
         return f"Cosigner({self.name}, {self.verifier.key_id.hex()})"
+
+
+def read_signer(path: Path) -> SigningKey | Cosigner:
+    """Read a key file of any kind; raises what `read_key` raises, and NotPermitted for a kind that cannot be used here."""
+    encoded = (read_key_text(path).split("+", 4) + [""] * 4)[4]
+    if not encoded.startswith("B"):  # base64 of the type 04 or 06, not of 01
+        return read_key(path)
+    if encoded > "Bg" and not cosignatures.ml_dsa_available():
+        raise NotPermitted(f"{path}: {cosignatures.NO_ML_DSA}")
+    return read_cosigner(path)
 
 
 def write_cosigner(path: Path, key: Cosigner) -> None:

@@ -40,9 +40,7 @@ _MODELS = Prepared(
     ),
     [*_SOME, "size"],
 )
-_HOLDING = Prepared(
-    select(_P.dataset).where(_among(_P.shard), _P.dataset == bindparam("wanted")).limit(literal_column("1")), [*_SOME, "wanted"]
-)
+_HOLDING = Prepared(select(_P.dataset).where(_among(_P.shard), _P.dataset == bindparam("wanted")).distinct(), [*_SOME, "wanted"])
 
 
 class Given:

@@ -7,9 +7,10 @@ one query a level, and names the tree size that it is about; an answer that was 
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal_column, select
 
 from inbond.ledger.entries import parse_entry
+from inbond.ledger.prepared import Prepared
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
@@ -19,6 +20,8 @@ from inbond.registry.recorder import now
 from inbond.schemas.errors import InvalidInput
 
 MAX_HOPS = 10_000
+
+_Rows = list[tuple[int, int]]
 
 _STARTS = ("student", "teacher", "shard", "dataset", "run", "release", "party", "terms")
 
@@ -106,6 +109,29 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
     return answer
 
 
+_E, _T = t.edges.c, t.things.c
+_BEFORE = bindparam("size")
+_NO_MODEL = _E.relation.not_like(literal_column("'model:%'"))
+_EDGES_UP = Prepared(
+    select(_E.dst, _E.relation)
+    .where(_E.src == bindparam("wanted"), _E.seq < _BEFORE, _NO_MODEL)
+    .order_by(_E.seq, _E.dst, _E.relation),
+    ["wanted", "size"],
+)
+_EDGES_DOWN = Prepared(
+    select(_E.src, _E.relation)
+    .where(_E.dst == bindparam("wanted"), _E.seq < _BEFORE, _NO_MODEL)
+    .order_by(_E.seq, _E.src, _E.relation),
+    ["wanted", "size"],
+)
+_CORRECTED = Prepared(
+    select(_T.amends).where(_T.ref == bindparam("wanted"), _T.amends.is_not(None), _T.seq < _BEFORE), ["wanted", "size"]
+)
+_CORRECTIONS = Prepared(
+    select(_T.ref).where(_T.amends == bindparam("wanted"), _T.seq < _BEFORE).order_by(_T.seq), ["wanted", "size"]
+)
+
+
 class _View(Given):
     """The catalogue as of a tree size; grants with a reporting time before `time` are overdue."""
 
@@ -189,12 +215,8 @@ class _View(Given):
         ]
 
     def _edges_up(self, ref: str, depth: int) -> list[Hop]:
-        e = t.edges.c
-        query = select(e.dst, e.relation, e.detail).where(e.src == ref, e.seq < self.size, e.relation.not_like("model:%"))
-        return [
-            Hop(ref, row.dst, row.relation, depth, _basis(row.relation))
-            for row in self.connection.execute(query.order_by(e.seq, e.dst))
-        ]
+        rows = _EDGES_UP.rows(self.connection, ref, self.size)
+        return [Hop(ref, dst, relation, depth, _basis(relation)) for dst, relation in rows]
 
     # -- down --------------------------------------------------------------------------------------------------------------
 
@@ -256,20 +278,15 @@ class _View(Given):
         return hops
 
     def _edges_down(self, ref: str, depth: int) -> list[Hop]:
-        e = t.edges.c
-        query = select(e.src, e.relation).where(e.dst == ref, e.seq < self.size, e.relation.not_like("model:%"))
-        return [
-            Hop(row.src, ref, row.relation, depth, _basis(row.relation))
-            for row in self.connection.execute(query.order_by(e.seq, e.src))
-        ]
+        rows = _EDGES_DOWN.rows(self.connection, ref, self.size)
+        return [Hop(src, ref, relation, depth, _basis(relation)) for src, relation in rows]
 
     # -- both ways ---------------------------------------------------------------------------------------------------------
 
     def _corrections(self, ref: str, direction: str, depth: int) -> list[Hop]:
         """Statements that correct one another are about one thing: what is on record under one is so under the others."""
-        c = t.things.c
-        earlier = self.column(select(c.amends).where(c.ref == ref, c.amends.is_not(None), c.seq < self.size))
-        later = self.column(select(c.ref).where(c.amends == ref, c.seq < self.size).order_by(c.seq))
+        earlier = [corrected for (corrected,) in _CORRECTED.rows(self.connection, ref, self.size)]
+        later = [correction for (correction,) in _CORRECTIONS.rows(self.connection, ref, self.size)]
         if direction == "up":
             return [Hop(ref, each, "corrects", depth, "recorded") for each in earlier] + [
                 Hop(ref, each, "corrected_by", depth, "recorded") for each in later
@@ -293,16 +310,16 @@ class _Reached:
 
 def _reached(exposed: Found, at_most: Found) -> dict[str, _Reached]:
     """What runs were given, and may have read, of each shard."""
-    runs: dict[str, list[str]] = {}
-    for shard, run in exposed.keys() | at_most.keys() if at_most else exposed:
-        runs.setdefault(shard, []).append(run)
-    found = {}
-    for shard, by in runs.items():
-        ranges = [each for run in by for each in exposed.get((shard, run), ())]
-        more = [each for run in by for each in at_most.get((shard, run), ())]
-        rows = rows_in(ranges)
-        found[shard] = _Reached(rows, rows_in([*ranges, *more]) if more else rows, by)
-    return found
+    read, granted, runs = dict[str, _Rows](), dict[str, _Rows](), dict[str, list[str]]()
+    for found, of in ((exposed, read), (at_most, granted)):
+        for (shard, run), ranges in found.items():
+            of[shard] = of[shard] + ranges if shard in of else ranges
+            runs.setdefault(shard, []).append(run)
+    reached = {shard: _Reached(rows, rows, runs[shard]) for shard, rows in ((shard, rows_in(read[shard])) for shard in read)}
+    for shard, ranges in granted.items():
+        rows = reached[shard].rows if shard in reached else 0
+        reached[shard] = _Reached(rows, rows_in(read.get(shard, []) + ranges), runs[shard])
+    return reached
 
 
 def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:

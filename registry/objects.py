@@ -32,6 +32,7 @@ from inbond.schemas.scalars import ObjectList
 
 Values = list[Any]  # named here, because `list` is a method below
 _HEX = re.compile(r"[0-9a-f]{64}")
+_COPY = 1 << 20
 _BLOCKS, _IDS = ".blocks", ".ids"
 
 
@@ -136,6 +137,16 @@ class ObjectStore:
             raise NotFound(f"object {digest} is not in the store {self.folder}", object=digest) from None
         except OSError as error:
             raise StoreError(f"object {digest} cannot be opened: {error}") from None
+
+    def copy_to(self, target: "ObjectStore", digest: str) -> None:
+        """Keep an object in another store too, hashed on the way. Raises as `get`."""
+        digest, hashing = bare(digest), sha256()
+        with self.open(digest) as file, target.scratch() as copy, failures_of("object", digest):
+            while data := file.read(_COPY):
+                hashing.update(data)
+                copy.write(data)
+            _compare(digest, hashing.hexdigest(), file.tell())
+            target.put_file(copy, digest)
 
     def path(self, digest: str) -> Path:
         """Where the object lies, or would lie."""

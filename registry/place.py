@@ -157,11 +157,18 @@ class Place(Protocol):
         """The statement that made a thing, proved to be in the log and signed by keys of it."""
 
     def receipt(self, seq: int, size: int | None = None) -> Receipt:
-        """The receipt of an entry under the head of `size` (the newest unless given).
+        """The receipt of an entry under the head of `size`, with the cosignatures that it has by now.
 
+        Unless a size is given, under the newest head that has the quorum of the registry's policy, where it covers the entry.
         It has the entry's bytes where the caller may see them. Heads are signed where a batch ended, so `size` is that of
         a head that was seen.
         """
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The RFC 6962 proof that the tree of size `old` is how that of `new` begins; whoever holds both roots verifies it."""
+
+    def remarks(self) -> list[str]:
+        """What must be said of the answers so far, such as that no witness has seen yet what they rest on."""
 
     def key(self, fingerprint: str) -> KeyState | None:
         """An enrolled key as of the newest head, None where there is none."""

@@ -9,6 +9,7 @@ import click
 
 from inbond.api.cli import (
     asking,
+    backing,
     catalogue,
     data,
     deciding,
@@ -109,6 +110,7 @@ _MODULES = (
     withdrawing,
     reporting,
     operating,
+    backing,
     keys,
     serving,
     tokens,

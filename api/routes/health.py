@@ -55,7 +55,7 @@ def ready(served: NamedDependency[Served], request: Request[Any, Any, AppState])
     if checked is None or monotonic() - checked[0] > _BELIEVED:
         try:
             _check(served)
-            checked = monotonic(), state_of(served)
+            checked = monotonic(), state_of(served.place, served.witnessing)
         except InbondError as error:
             raise StoreError(error.message) from error
         request.app.state["ready"] = checked
@@ -70,7 +70,7 @@ def ready(served: NamedDependency[Served], request: Request[Any, Any, AppState])
 )
 def metrics(served: NamedDependency[Served]) -> Response[str]:
     """What the server measures of itself, as Prometheus reads it (text format 0.0.4)."""
-    made = as_text(served.metrics.text(state_of(served)), cache="no-store")
+    made = as_text(served.metrics.text(state_of(served.place, served.witnessing)), cache="no-store")
     made.media_type = MEDIA_TYPE
     return made
 

@@ -174,7 +174,10 @@ def creating(folder: Path, wanted: list[Table]) -> Iterator[tuple[SqliteDatabase
     Raises Conflict if there is one already.
     """
     path = folder / FILE
-    with locked(path.with_suffix(".lock")), TemporaryDirectory(prefix=".ledger-", dir=folder) as building:
+    with (
+        locked(path.with_suffix(".lock")),
+        TemporaryDirectory(prefix=".ledger-", dir=folder, ignore_cleanup_errors=True) as building,
+    ):
         # A WAL that a deleted ledger has left behind would be replayed into the new one.
         for there in (path, path.with_name(f"{FILE}-wal"), path.with_name(f"{FILE}-shm")):
             if there.exists():
@@ -185,8 +188,11 @@ def creating(folder: Path, wanted: list[Table]) -> Iterator[tuple[SqliteDatabase
                 yield database, connection
         finally:
             database.close()  # the last connection: SQLite moves everything into the one file and syncs it
-        Path(building, FILE).rename(path)
-        sync_folder(folder)
+        try:
+            Path(building, FILE).rename(path)
+            sync_folder(folder)
+        except OSError as error:
+            raise StoreError(f"{path}: the new ledger could not be put in its place for certain: {error}") from error
 
 
 def _triggers(connection: Connection) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from inbond.registry.disclosure import sizes
 from inbond.registry.disclosure.collected import ask_for, collect, lost
 from inbond.registry.disclosure.document import Earlier, Item, Listing, boxes, yes_no
 from inbond.registry.disclosure.facts import Facts
@@ -13,7 +14,6 @@ from inbond.registry.disclosure.ledger import Thing
 from inbond.registry.disclosure.sheet import Sheet
 from inbond.registry.disclosure.wording import (
     EU_MEMBERS,
-    SIZE_BINS,
     count,
     day,
     is_missing,
@@ -21,7 +21,6 @@ from inbond.registry.disclosure.wording import (
     listed,
     month,
     short,
-    token_bin,
     why_not,
 )
 from inbond.schemas.declared import Declared
@@ -46,10 +45,12 @@ def fill(sheet: Sheet, facts: Facts, earlier: Sequence[Earlier]) -> None:
     _names(sheet, facts)
     _dependencies(sheet, facts)
     _market(sheet, facts)
-    ticked = modalities(facts, facts.shards)
+    sources = [source for source in facts.sources.values() if source.in_training]
+    ticked = modalities(facts, facts.shards).union(*map(sizes.modalities_of, sources))
     sheet.fill("1.3.a", boxes(tuple(MODALITIES.values()), ticked))
     sheet.rest_on("1.3.a", "shards.measured", [shard.thing.made for shard in facts.shards.values()])
-    _sizes(sheet, facts, ticked)
+    sheet.rest_on("1.3.a", "sources.declared", [seq for source in sources for seq in source.entries])
+    sizes.fill(sheet, facts, ticked)
     _types(sheet, facts, ticked)
     _latest(sheet, facts)
     _languages(sheet, facts)
@@ -186,37 +187,6 @@ def _market(sheet: Sheet, facts: Facts) -> None:
             sheet.missing("1.2.c", "eu_market", called, text, f"inbond declare {short(thing.ref)} --facts FILE")
         else:
             sheet.fill("1.2.c", f"{called}: not known, {why_not(body.eu_market)}")
-
-
-def _sizes(sheet: Sheet, facts: Facts, ticked: set[str]) -> None:
-    """Tokens where all of them are known, with the box; else rows, which the form allows, and no box."""
-    whole = facts.figures(facts.shards)
-    entries = facts.entries
-    beside = [source for source in facts.sources.values() if source.in_training and not source.shards]
-    sheet.figure("1.3.b", "rows of text given", whole.rows, "rows", "given.rows", entries)
-    if not facts.shards:
-        text = "training data: nothing is on record as given to a run of this model"
-        sheet.missing(
-            "1.3.b", "run", facts.student.name, text, f"inbond pull DATASET --student {quote(facts.student.name)} --run NAME"
-        )
-    for modality in (name for name in SIZE_BINS if name in ticked):
-        tokens = whole.tokens if modality == "Text" and not beside else None
-        sheet.fill("1.3.b", boxes(SIZE_BINS[modality], {token_bin(tokens)} if tokens is not None else set(), modality))
-        if tokens is not None:
-            sheet.figure("1.3.b", "tokens of text given", tokens, "tokens", "given.tokens", entries)
-            sheet.fill("1.3.b", f"{tokens:,} tokens in {count(whole.rows, 'row')}")
-        elif modality == "Text":
-            most = f" (up to {whole.rows_at_most:,}, as a grant is past its reporting time)" if whole.rows_at_most else ""
-            unit = "a row is one prompt with one answer; the number of tokens is not known of all of them"
-            sheet.fill("1.3.b", f"In another unit of measurement: {count(whole.rows, 'row')}{most}; {unit}")
-        else:
-            text = f"the size of the {modality.lower()} data"
-            sheet.missing("1.3.b", "sizes", facts.student.name, text, "inbond source add NAME --facts FILE")
-    for source in beside:
-        rows = "an unknown number of rows" if source.rows is None else count(source.rows, "row")
-        sheet.fill("1.3.b", f"Beside them {rows} of {source.thing.name}")
-    if whole.rows_at_most:
-        sheet.figure("1.3.b", "rows at most", whole.rows_at_most, "rows", "given.rows", entries)
 
 
 def _types(sheet: Sheet, facts: Facts, ticked: set[str]) -> None:

@@ -26,14 +26,15 @@ _LANGUAGES = EU_LANGUAGES | {
     "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
 
-TOKEN_BINS = ("Less than 1 billion tokens", "1 billion to 10 trillion tokens", "More than 10 trillion tokens")
 SIZE_BINS = {
-    "Text": TOKEN_BINS,
+    "Text": ("Less than 1 billion tokens", "1 billion to 10 trillion tokens", "More than 10 trillion tokens"),
     "Image": ("Less than 1 million images", "1 million to 1 billion images", "More than 1 billion images"),
     "Audio": ("Less than 10 000 hours", "10 000 to 1 million hours", "More than 1 million hours"),
     "Video": ("Less than 10 000 hours", "10 000 to 1 million hours", "More than 1 million hours"),
 }
 """The boxes of the form for sizes, by modality."""
+
+_BOUNDS = {"Text": (10**9, 10**13), "Image": (10**6, 10**9), "Audio": (10**4, 10**6), "Video": (10**4, 10**6)}
 
 REASONS = {
     Reason.NOT_DECLARED: "nobody has declared it",
@@ -82,9 +83,10 @@ def share(part: int, whole: int) -> str:
     return f"{exact.quantize(Decimal('0.1'), ROUND_HALF_EVEN).normalize():f} %"
 
 
-def token_bin(tokens: int) -> str:
-    """The box of the form that a number of tokens falls in."""
-    return TOKEN_BINS[0 if tokens < 10**9 else 1 if tokens <= 10**13 else 2]
+def size_bin(modality: str, amount: int | Decimal) -> str:
+    """The box of the form that an amount falls in: tokens of text, images, hours of audio and video."""
+    least, most = _BOUNDS[modality]
+    return SIZE_BINS[modality][0 if amount < least else 1 if amount <= most else 2]
 
 
 def language(tag: str) -> str:

@@ -150,6 +150,15 @@ class FolderPlace:
         with self.reading() as reader:
             return self.published.receipt(reader, seq, size)
 
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of size `old` is how that of `new` begins."""
+        with self.reading() as reader:
+            return reader.consistency(old, new)
+
+    def remarks(self) -> list[str]:
+        """None: whoever has the folder needs no witness."""
+        return []
+
     def key(self, fingerprint: str) -> KeyState | None:
         """An enrolled key as of the newest head, None where there is none."""
         with self.reading() as reader:

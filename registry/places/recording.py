@@ -108,7 +108,7 @@ class Recording:
 
     def _proved(self, posted: Posted, ref: str | None) -> Draft:
         """The entry that an answer shows; it must be the one that the answer names, and `ref` where one is given."""
-        found = self._trust.entry(receipts.parse(posted.receipt.encode()))
+        found = self._trust.recorded(receipts.parse(posted.receipt.encode()))
         if (posted.ref, posted.seq) != (ref or found.ref, found.seq) or found.ref != posted.ref:
             raise VerificationError(
                 f"the server's answer: expected {ref or found.ref} at entry {found.seq}, as its receipt says, found {posted.ref} "

@@ -119,8 +119,17 @@ class ServerPlace:
         """The statement that made a thing: its receipt, its signatures and the roles of its signers were checked."""
         return self._trust.made(ref).statement
 
+    def remarks(self) -> list[str]:
+        """What must be said of all answers so far: that witnesses have not cosigned what they rest on."""
+        found = self._trust.heads.remark()
+        return [] if found is None else [found]
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """The proof that the tree of size `old` is how that of `new` begins; not verified."""
+        return list(self._trust.consistency(old, new))
+
     def receipt(self, seq: int, size: int | None = None) -> Receipt:
-        """The receipt of an entry under the head of `size`, the newest unless given; checked."""
+        """The receipt of an entry under the head of `size`, or the one that the server shows; checked, but for witnesses."""
         return self._trust.receipt(seq, size)
 
     def key(self, fingerprint: str) -> KeyState | None:
@@ -345,8 +354,14 @@ class ServerPlace:
         if size is not None and stated != size:
             raise VerificationError(f"the server's answer to {path}: expected one as of size {size}, found {stated}")
         least = 0 if seen is None else heads.open(seen).size
-        if size is None and (stated < least or (stated > least and stated > heads.newest().size)):
-            raise VerificationError(f"the server's answer to {path}: expected one as of a size from {least} on, found {stated}")
+        try:
+            if size is None and stated < least:
+                raise VerificationError("the log was larger before")
+            heads.reach(stated)
+        except (NotFound, VerificationError) as error:
+            raise VerificationError(
+                f"the server's answer to {path}: expected one as of a size from {least} on, found {stated}: {error.message}"
+            ) from None
         return found
 
 

@@ -1,8 +1,9 @@
 """What of a registry was verified: its genesis, its keys as they stood at each entry, entries by their receipts.
 
-A server's word counts for nothing here. An entry is believed when its receipt leads to a head that the policy accepts
-and that continues the history seen before; a statement, when the keys in force at its place signed it in a role that its
-kind needs. The keys follow from genesis and key entries, each of them believed in the same way.
+A server's word counts for nothing here. An entry is believed when its receipt leads to a head that the log has signed and
+that continues the history seen before, and when a head with the policy's quorum of witnesses covers it; a statement, when the
+keys in force at its place signed it in a role that its kind needs. The keys follow from genesis and key entries, each of them
+believed in the same way; those before an entry that witnesses have seen were seen with it.
 
 What cannot be noticed is what a server leaves out: nothing proves that a list of keys is complete, so a revocation can
 be withheld (an enrolment cannot: its key would be unknown).
@@ -24,7 +25,7 @@ from inbond.ledger.receipts import MAX_RECEIPT, Receipt
 from inbond.ledger.replay import draft_of
 from inbond.ledger.rules import Draft, Signer
 from inbond.ledger.tiles import TILE_WIDTH, tile_path
-from inbond.registry.places.heads import Heads, others_of
+from inbond.registry.places.heads import Asking, Heads, others_of, signed_only
 from inbond.registry.places.paths import path_of
 from inbond.registry.places.transport import Transport
 from inbond.registry.signers import authorised
@@ -61,7 +62,7 @@ class Trust:
     """
 
     def __init__(self, transport: Transport, policy: TrustPolicy, pin: bytes | None) -> None:
-        self._transport, self._policy = transport, policy
+        self._transport, self._policy, self._signed = transport, policy, signed_only(policy)
         self._lock = RLock()
         self._made: dict[str, Draft] = {}
         self._keyrings: list[tuple[int, Keyring]] = []  # (entry, the keys after it), in order
@@ -70,10 +71,12 @@ class Trust:
         first = self._receipt(0)
         data = self._leaf(first)
         self.genesis = merkle.leaf_hash(data)
-        self.origin = policy.open_checkpoint(first.checkpoint).origin
+        self.origin = self._signed.open_checkpoint(first.checkpoint).origin
         self._check_pin(pin)
-        self.heads = Heads(transport.address, self.genesis, self.origin, policy, self._ask_head, self._consistency)
+        asking = Asking(self._ask_head, lambda size: self._receipt(0, size).checkpoint, self.consistency)
+        self.heads = Heads(transport.address, self.genesis, self.origin, policy, asking)
         self.heads.accept(first.checkpoint)
+        self.heads.expect_witnessed(1)
         self.first = self._draft(data, 0)
         self.operator = f"party:{self.first.statement.header.id}"
         self._fold([self.first])
@@ -81,9 +84,19 @@ class Trust:
     # -- entries -----------------------------------------------------------------------------------------------------------
 
     def entry(self, receipt: Receipt) -> Draft:
-        """The statement in a receipt that brings its entry's bytes, with its signers."""
+        """The statement in a receipt that brings its entry's bytes, with its signers.
+
+        Raises Inconclusive where the policy wants witnesses that have not seen the entry yet.
+        """
+        found = self.recorded(receipt)
+        self.heads.expect_witnessed(receipt.index + 1)
+        return found
+
+    def recorded(self, receipt: Receipt) -> Draft:
+        """The same, of a statement that was put on record just now: no witness can have seen it, which `heads.remark` tells."""
         data = self._leaf(receipt)
         self.heads.accept(receipt.checkpoint)
+        self.heads.rely(receipt.index + 1)
         return self._draft(data, receipt.index)
 
     def made(self, ref: str) -> Draft:
@@ -113,6 +126,7 @@ class Trust:
         """The receipt of an entry, proved by its bytes where they are in it, else by the leaf hash in the log's tile."""
         receipt = self._receipt(seq, size)
         head = self.heads.accept(receipt.checkpoint)
+        self.heads.rely(seq + 1)
         if size is not None and head.size != size:
             raise VerificationError(f"receipt of entry {seq}: expected it under the head of size {size}, found {head.size}")
         if receipt.extra is not None:
@@ -253,13 +267,14 @@ class Trust:
         """The entry's bytes in a receipt, which proves them."""
         if receipt.extra is None:
             raise VerificationError(f"receipt of entry {receipt.index}: expected it with the entry's bytes, found it without")
-        receipts.verify(receipt, merkle.leaf_hash(receipt.extra), self._policy)
+        receipts.verify(receipt, merkle.leaf_hash(receipt.extra), self._signed)
         return receipt.extra
 
     def _ask_head(self) -> bytes:
         return self._transport.get("/ledger/checkpoint", limit=MAX_RECEIPT)
 
-    def _consistency(self, old: int, new: int) -> Sequence[bytes]:
+    def consistency(self, old: int, new: int) -> Sequence[bytes]:
+        """The proof that the tree of size `old` is how that of `new` begins, as the server gives it."""
         what = f"consistency of sizes {old} and {new}"
         try:
             found = self._transport.json("/v1/ledger/consistency", _Proof, [("old", str(old)), ("new", str(new))])

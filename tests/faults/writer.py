@@ -15,6 +15,7 @@ import socket
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from inbond.schemas.errors import InbondError
@@ -94,10 +95,8 @@ def _warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         before, os.environ["INBOND_STATE"] = os.environ["INBOND_STATE"], folder + "/state"
         work(Path(folder) / "log", 0, sum(BATCHES), lambda **_: None)
-        try:
+        with suppress(InbondError):
             World(Path(folder) / "none", create=False)
-        except InbondError:
-            pass
         os.environ["INBOND_STATE"] = before
 
 

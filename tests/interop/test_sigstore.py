@@ -12,11 +12,10 @@ import pytest
 from inbond.ledger.receipts import Receipt
 from tests.interop.shown import Shown
 
-merkle = pytest.importorskip(
-    "sigstore._internal.merkle", reason="sigstore is not there, or without this module: pip install sigstore"
-)
-checkpoint = pytest.importorskip("sigstore._internal.rekor.checkpoint", reason="sigstore is not there, or without this module")
-errors = pytest.importorskip("sigstore.errors")
+REASON = "sigstore is not there, or has no such module: pip install sigstore"
+merkle = pytest.importorskip("sigstore._internal.merkle", reason=REASON)
+checkpoint = pytest.importorskip("sigstore._internal.rekor.checkpoint", reason=REASON)
+errors = pytest.importorskip("sigstore.errors", reason=REASON)
 
 
 def verify(receipt: Receipt, size: int, root: bytes, entry: bytes) -> None:
@@ -26,21 +25,17 @@ def verify(receipt: Receipt, size: int, root: bytes, entry: bytes) -> None:
 
 
 def test_inclusion_proofs(shown: Shown) -> None:
-    count = 0
     for size, receipt in shown.receipts():
-        entry = shown.entries[receipt.index]
-        verify(receipt, size, shown.roots[size], entry)
-        for other in (
-            (receipt, shown.roots[size], entry + b" "),
-            (receipt, bytes(32), entry),
-            (replace(receipt, proof=(*receipt.proof, bytes(32))), shown.roots[size], entry),
-            (replace(receipt, proof=tuple(reversed(receipt.proof))), shown.roots[size], entry),
-        ):
-            if other[0] != receipt or other[1:] != (shown.roots[size], entry):
-                with pytest.raises(errors.VerificationError):
-                    verify(other[0], size, *other[1:])
-        count += 1
-    assert count > 60
+        verify(receipt, size, shown.roots[size], shown.entries[receipt.index])
+
+
+def test_a_changed_proof_is_refused(shown: Shown) -> None:
+    for size, receipt in shown.receipts():
+        root, entry = shown.roots[size], shown.entries[receipt.index]
+        longer = replace(receipt, proof=(*receipt.proof, bytes(32)))
+        for asked in ((receipt, size, root, entry + b" "), (receipt, size, bytes(32), entry), (longer, size, root, entry)):
+            with pytest.raises(errors.VerificationError):
+                verify(*asked)
 
 
 def test_checkpoints(shown: Shown) -> None:

@@ -218,7 +218,8 @@ def rotated(world: World, *signers: Sequence[SigningKey]) -> list[tuple[int, byt
 
 
 def new_log_key(world: World, key: SigningKey) -> Envelope:
-    """The statement that makes `key` the log's."""
+    """The statement that makes `key` the log's, which the log has at hand."""
+    world.log.signers.hold(key)
     body = msgspec.structs.replace(world.key_body(key, "log"), public_key=msgspec.UNSET, vkey=key.verifier.format())
     return world.key_statement(body, world.admins)
 

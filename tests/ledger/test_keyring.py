@@ -115,6 +115,7 @@ def test_a_log_key_is_enrolled_by_admins_and_signs_no_statement(world: World) ->
     body = world.key_body(new, "log")
     vkey = msgspec.structs.replace(body, public_key=msgspec.UNSET, vkey=new.verifier.format())
     both = msgspec.structs.replace(vkey, roles=("log", "producer"))
+    world.log.signers.hold(new)
     assert seqs(world.log.append([world.key_statement(both, world.admins), world.key_statement(vkey, world.admins)])) == [None, 2]
     assert world.log.keyring.log_keys == [world.log_key.verifier, new.verifier]
     assert "is a log key" in error_of(world.log.append([world.enrol(new)])[0]).message

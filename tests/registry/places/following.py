@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from inbond.ledger.policy import TrustPolicy
-from inbond.registry.places.heads import Heads
+from inbond.registry.places.heads import Asking, Heads
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[1]).read_text())
@@ -16,8 +16,11 @@ if __name__ == "__main__":
         bytes.fromhex(given["genesis"]),
         given["origin"],
         TrustPolicy.parse(given["policy"]),
-        lambda: notes[-1],
-        lambda old, new: [bytes.fromhex(value) for value in given["proofs"][f"{old} {new}"]],
+        Asking(
+            lambda: notes[-1],
+            lambda size: notes[-1],
+            lambda old, new: [bytes.fromhex(value) for value in given["proofs"][f"{old} {new}"]],
+        ),
     )
     for note in notes[start:] + notes[:start]:
         heads.accept(note)

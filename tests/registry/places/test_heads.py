@@ -16,7 +16,7 @@ from inbond.ledger.checkpoints import Checkpoint, sign
 from inbond.ledger.encoding import from_base64
 from inbond.ledger.merkle import verify_consistency
 from inbond.ledger.policy import TrustedLog, TrustPolicy
-from inbond.registry.places.heads import Heads, others_of
+from inbond.registry.places.heads import Asking, Heads, others_of
 from inbond.schemas.errors import StoreError, VerificationError
 from tests.ledger.world import ORIGIN, World
 
@@ -30,6 +30,7 @@ class Shown:
     world: World
     note: bytes | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
+    held: int | None = None  # the size that it was rolled back to
 
     def ask(self) -> bytes:
         if self.note is not None:
@@ -39,11 +40,20 @@ class Shown:
 
     def consistency(self, old: int, new: int) -> Sequence[bytes]:
         self.asked.append((old, new))
+        if self.held is not None and new > self.held:
+            raise VerificationError(f"size {new} is beyond this log")
         with self.world.log.reading() as reader:
             return reader.consistency(old, new)
 
     def heads(self) -> Heads:
-        return Heads(ADDRESS, self.world.genesis_leaf, ORIGIN, self.world.policy, self.ask, self.consistency)
+        return self.under(self.world.policy)
+
+    def under(self, policy: TrustPolicy) -> Heads:
+        return Heads(ADDRESS, self.world.genesis_leaf, ORIGIN, policy, Asking(self.ask, self.at, self.consistency))
+
+    def at(self, size: int) -> bytes:
+        with self.world.log.reading() as reader:
+            return reader.checkpoint(size)
 
     def grow(self, count: int = 1) -> bytes:
         self.world.log.append(self.world.parties(count))
@@ -85,12 +95,14 @@ def test_an_older_head_with_a_receipt_is_fine_but_an_older_newest_head_is_a_roll
     heads.newest()
     assert heads.accept(old).size == 2
     shown.note = old
+    assert heads.newest().size == 3, "it shows an older head, but holds what it has shown before"
+    shown.held = 2
     with pytest.raises(
         VerificationError, match="expected a head of at least size 3, which it had before, found size 2"
     ) as caught:
         heads.newest()
     assert evidence(caught.value, state) == [new, old]
-    shown.note = None
+    shown.note = shown.held = None
     assert heads.newest().size == 3, "what was refused is not remembered"
 
 
@@ -124,7 +136,7 @@ def test_a_head_that_this_log_did_not_sign_is_refused(shown: Shown) -> None:
     with pytest.raises(VerificationError, match="expected a signature by"):
         heads.accept(sign(Checkpoint(ORIGIN, 5, bytes(32)), [stranger]))
     both = TrustPolicy(logs=(*shown.world.policy.logs, TrustedLog(stranger.verifier)))
-    heads = Heads(ADDRESS, shown.world.genesis_leaf, ORIGIN, both, shown.ask, shown.consistency)
+    heads = shown.under(both)
     with pytest.raises(VerificationError, match=f"expected a head of the log {ORIGIN}, found one of {stranger.name}"):
         heads.accept(sign(Checkpoint(stranger.name, 5, bytes(32)), [stranger]))
 
