@@ -56,7 +56,7 @@ def create_app(
         appender=Appender(place.log, limits.max_waiting, metrics.batch),
         objects=Objects(place.store),
         permits=Permits(),
-        witnessing=Witnessing(place.log, place.published.policy.witnesses, place.folder),
+        witnessing=Witnessing(place.log, place.published.policy.witnesses, place.folder, every=limits.witness_every),
         metrics=metrics,
     )
 

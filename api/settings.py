@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from inbond.ledger.witnessing import EVERY
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,6 +26,9 @@ class Settings:
 
     public_entries: bool = False
     """Whether everybody may read every entry, as a public log; else auditors, and whoever may see its statement."""
+
+    witness_every: float = EVERY
+    """The least time between two rounds with one witness."""
 
     threads: int = 16
     """Threads that answer questions."""

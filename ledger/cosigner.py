@@ -17,7 +17,6 @@ from inbond.ledger.keys import (
     SigningKey,
     VerifierKey,
     check_name,
-    read_key,
     read_key_text,
     write_key_text,
 )
@@ -87,14 +86,23 @@ class Cosigner:
         return f"Cosigner({self.name}, {self.verifier.key_id.hex()})"
 
 
+def parse_signer(text: str) -> SigningKey | Cosigner:
+    """A key of any kind, from its one line; NotPermitted for a kind that cannot be used here, else VerificationError."""
+    encoded = (text.split("+", 4) + [""] * 4)[4]
+    if not encoded.startswith("B"):  # base64 of the type 04 or 06, not of 01
+        return SigningKey.from_text(text)
+    if encoded > "Bg" and not cosignatures.ml_dsa_available():
+        raise NotPermitted(cosignatures.NO_ML_DSA)
+    return Cosigner.from_text(text)
+
+
 def read_signer(path: Path) -> SigningKey | Cosigner:
     """Read a key file of any kind; raises what `read_key` raises, and NotPermitted for a kind that cannot be used here."""
-    encoded = (read_key_text(path).split("+", 4) + [""] * 4)[4]
-    if not encoded.startswith("B"):  # base64 of the type 04 or 06, not of 01
-        return read_key(path)
-    if encoded > "Bg" and not cosignatures.ml_dsa_available():
-        raise NotPermitted(f"{path}: {cosignatures.NO_ML_DSA}")
-    return read_cosigner(path)
+    text = read_key_text(path)
+    try:
+        return parse_signer(text)
+    except (NotPermitted, VerificationError) as error:
+        raise type(error)(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def write_cosigner(path: Path, key: Cosigner) -> None:

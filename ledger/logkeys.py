@@ -45,6 +45,11 @@ class LogKeys:
         """The same keys, in dictionaries of their own."""
         return LogKeys(dict(self.since), dict(self.until), dict(self.suspect))
 
+    def at(self, size: int) -> "LogKeys":
+        """The keys as the first `size` entries name them."""
+        since, until = ({key: seq for key, seq in of.items() if seq < size} for of in (self.since, self.until))
+        return LogKeys(since, until, {key: self.suspect[key] for key in until if key in self.suspect})
+
     def enrol(self, key: VerifierKey, seq: int) -> None:
         """Entry `seq` makes `key` a log key."""
         self.since.setdefault(key, seq)
@@ -150,7 +155,11 @@ class LogSigners:
         body = statement.body
         if not isinstance(body, Key) or isinstance(body.vkey, UnsetType) or body.revocation is not UNSET:
             return None
-        if body.vkey in {key.format() for key in self._keys}:
+        try:
+            held = VerifierKey.parse(body.vkey) in self._keys
+        except VerificationError:
+            held = True  # it is no key: admission says what is wrong
+        if held:
             return None
         return NotPermitted(
             f"key statement: expected a new log key that whoever writes the log has at hand, found {body.vkey[:120]}",

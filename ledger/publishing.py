@@ -7,7 +7,7 @@ cosigned that. Until there is a first one the newest is shown as it is; no reade
 Appends wait for nobody: their receipts are under the head that holds them, and are refreshed later.
 """
 
-from threading import Lock
+from dataclasses import dataclass
 
 from inbond.ledger import checkpoints, notes
 from inbond.ledger.policy import NO_QUORUM, TrustPolicy
@@ -16,13 +16,22 @@ from inbond.ledger.receipts import Receipt
 from inbond.ledger.witnessed import Witnessed, with_cosignatures
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The accepted checkpoint of `size`, as it was when there were `count` cosignatures and the log had `looked` entries."""
+
+    count: int = -1
+    looked: int = 0
+    size: int = 0
+    note: bytes | None = None
+
+
 class PublishedHeads:
     """The checkpoints of one log as outsiders get them, under the registry's own policy. For many threads."""
 
     def __init__(self, kept: Witnessed, policy: TrustPolicy) -> None:
         self.kept, self.policy = kept, policy
-        self._lock = Lock()
-        self._accepted: tuple[int, int, bytes] | None = None  # (cosignatures when it was looked for, size, note)
+        self._found = _Found()  # one value, so read and written as one
 
     def newest(self, reader: LedgerReader) -> bytes:
         """The checkpoint to show: the newest that has the policy's quorum, else the newest; with its cosignatures."""
@@ -32,19 +41,18 @@ class PublishedHeads:
         """The newest checkpoint that the policy accepts, with its cosignatures; None if there is none yet."""
         if self.policy.quorum == NO_QUORUM:
             return self.kept.cosigned(reader.note)
-        count = self.kept.count()
-        with self._lock:
-            known = self._accepted
-        if known is not None and known[1] > reader.size:
-            known = None  # another snapshot's
-        if known is not None and known[0] == count:
-            return known[2]
-        note = self.kept.accepted(reader, self.policy, above=known[1] if known else 0)
-        if note is None and known is not None:
-            note = self.kept.cosigned(known[2])  # some may have cosigned it since
-        if note is not None:
-            with self._lock:
-                self._accepted = count, checkpoints.parse(notes.parse(note).text).size, note
+        count, found = self.kept.count(), self._found
+        if found.size > reader.size:
+            found = _Found()  # a later snapshot's
+        if (found.count, found.looked) == (count, reader.size):
+            return found.note
+        # without another cosignature, only the newest head can have come to be accepted: by a signature of the log's own
+        above = reader.size - 1 if found.count == count else found.size
+        note = self.kept.accepted(reader, self.policy, above=above)
+        if note is None and found.note is not None:
+            note = self.kept.cosigned(found.note)  # some may have cosigned it since
+        size = 0 if note is None else checkpoints.parse(notes.parse(note).text).size
+        self._found = _Found(count, reader.size, size, note)
         return note
 
     def at(self, reader: LedgerReader, size: int) -> bytes:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from inbond.ledger import dsse
+from inbond.ledger.cosigner import read_signer
 from inbond.ledger.entries import parse_entry
-from inbond.ledger.keys import read_key
+from inbond.ledger.logkeys import fingerprint_of
 from inbond.ledger.policy import TrustPolicy
 from inbond.registry import tables as t
-from inbond.registry.home import CONFIG, POLICY, Home, config_text, policy_text
+from inbond.registry.home import CONFIG, POLICY, Home, config_text
 from inbond.registry.mentions import named_objects
 from inbond.registry.opened import OpenRegistry
+from inbond.registry.policies import policy_text
 from inbond.registry.reading import shard_reader, statement_of
 from inbond.registry.versions import parts_of
 from inbond.schemas import statement
@@ -150,7 +152,7 @@ def _files(registry: OpenRegistry, checked: Checked) -> None:
         first = parse_entry(reader.entry(0))
     operator = f"party:{statement.read(dsse.payload_of(first.dsse)).header.id}"
     expected = Home(home.folder, log.origin, log.genesis_leaf, operator)
-    for name, text in ((CONFIG, config_text(expected)), (POLICY, policy_text(log.keyring.log_keys))):
+    for name, text in ((CONFIG, config_text(expected)), (POLICY, policy_text(log.keyring.log))):
         found = (home.folder / name).read_bytes() if (home.folder / name).is_file() else b""
         if found != text and not (name == POLICY and _trusts(found, text)):
             checked.problems.append(f"{home.folder / name}: expected {text.decode()!r}, found {found.decode(errors='replace')!r}")
@@ -167,18 +169,18 @@ def _trusts(found: bytes, text: bytes) -> bool:
 
 def _keys(registry: OpenRegistry, checked: Checked) -> None:
     """Every key file at hand is whole and is a key of this log."""
-    known = set(registry.log.keyring.keys) | {hashlib.sha256(key.public).hexdigest() for key in registry.log.keyring.log_keys}
+    known = set(registry.log.keyring.keys) | {fingerprint_of(key) for key in registry.log.keyring.log_keys}
     with registry.reading() as reader:
         runs = {row.ref.partition(":")[2]: row.keyid for row in reader.connection.execute(select(t.runs.c.ref, t.runs.c.keyid))}
     for path in sorted(registry.keys.folder.rglob("*.key")):
         try:
-            key = read_key(path)
+            found = fingerprint_of(read_signer(path).verifier)
             if path.parent.name == "runs":  # one without a run is what an interrupted pull left
-                expected = runs.get(path.stem, key.public.fingerprint)
-                if expected != key.public.fingerprint:
-                    checked.problems.append(f"{path}: expected the key {expected[:16]}, found {key.public.fingerprint[:16]}")
-            elif key.public.fingerprint not in known:
-                checked.unchecked.append(f"{path}: a key that this log does not know ({key.public.fingerprint[:16]})")
+                expected = runs.get(path.stem, found)
+                if expected != found:
+                    checked.problems.append(f"{path}: expected the key {expected[:16]}, found {found[:16]}")
+            elif found not in known:
+                checked.unchecked.append(f"{path}: a key that this log does not know ({found[:16]})")
             checked.keys += 1
         except (NotPermitted, StoreError) as error:  # nothing differs: the file may not be read, or by too many
             checked.unchecked.append(error.message)

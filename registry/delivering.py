@@ -9,13 +9,14 @@ log/                           with `with_log`: the whole log as static files
 import hashlib
 import io
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import UnsetType
 from sqlalchemy import select
 
+from inbond.ledger import checkpoints, notes
 from inbond.ledger.export import export
 from inbond.ledger.files import write_durably
 from inbond.ledger.receipts import Receipt
@@ -29,7 +30,6 @@ from inbond.registry.recorder import now
 from inbond.registry.training import runs
 from inbond.registry.versions import parts_of
 from inbond.registry.withdrawn import withdrawn
-from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.errors import Conflict, VerificationError
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Dataset, GrantMode, Shard, Terms
@@ -62,6 +62,8 @@ def deliver_to_run(
 
     The run counts as exposed to everything that was delivered.
     """
+    from inbond.schemas.columns import TEXT_SCHEMA  # with pyarrow, which few processes need
+
     _expect_empty(folder)
     opened = runs.open_run(registry, datasets, student=student, name=run, **options)  # type: ignore[arg-type]
     granted = runs.grant(registry, opened, GrantMode.EXPORT, tuple(TEXT_SCHEMA.names))
@@ -103,9 +105,10 @@ def export_everything(registry: OpenRegistry, folder: Path, progress: Progress |
         refs = list(reader.connection.execute(select(t.things.c.ref).order_by(t.things.c.seq)).scalars())
         statements = {ref: statement_of(registry.log, reader, ref) for ref in refs}
         shards, objects = _write_bytes(registry, folder, statements, None, progress, gone)
-        _write_receipts(folder, {seq: reader.receipt(seq) for seq in range(reader.size)})
+        note = registry.local.published.at(reader, reader.size)
+        _write_receipts(folder, {seq: replace(reader.receipt(seq), checkpoint=note) for seq in range(reader.size)})
         (folder / "log").mkdir()
-        export(reader, folder / "log")
+        export(reader, folder / "log", note=note)
         return Delivered(folder, tuple(deliveries), shards, objects, reader.size)
 
 
@@ -126,7 +129,8 @@ def write_bundle(
     shards, objects = _write_bytes(registry, folder, statements, under, progress)
     seqs = {thing.entry for thing in registry.place.things(statements).values()}
     seqs.update({0}, *(key.entries for key in registry.every(ListedKey)))
-    size = int(registry.place.head().size)  # receipts under one head, so that nobody has to ask how several hang together
+    newest = registry.place.receipt(max(seqs)).checkpoint
+    size = checkpoints.parse(notes.parse(newest).text).size  # one head for all, so that nobody asks how several hang together
     _write_receipts(folder, {seq: registry.place.receipt(seq, size) for seq in sorted(seqs)})
     return Delivered(folder, tuple(deliveries), shards, objects, len(seqs))
 

@@ -12,17 +12,19 @@ import re
 import secrets
 import shutil
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inbond.ledger import dsse
+from inbond.ledger.checkpoints import LogSigner
+from inbond.ledger.cosignatures import ml_dsa_available
+from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.files import sync_folder, write_durably
-from inbond.ledger.keys import VerifierKey
+from inbond.ledger.keys import ML_DSA_44, SigningKey
 from inbond.ledger.log import Log
-from inbond.ledger.policy import TrustedLog, TrustPolicy
 from inbond.registry.keychain import Keychain
 from inbond.registry.objects import ObjectStore
+from inbond.registry.policies import policy_text
 from inbond.registry.rules import RegistryRules
 from inbond.schemas import statement
 from inbond.schemas.declared import not_applicable, unknown
@@ -32,6 +34,7 @@ from inbond.schemas.statements import AssertedBy, Basis, FirstParty, Genesis, He
 
 CONFIG = "registry.toml"
 POLICY = "policy.txt"
+MAX_ADMINS = 15  # an envelope holds 16 signatures, and an enrolled key signs too
 OPERATOR_ROLES = (Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE)
 
 _ORIGIN = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:/[A-Za-z0-9._~-]+)+|[a-z0-9][a-z0-9.-]*")
@@ -61,11 +64,16 @@ class Home:
             raise InvalidInput(f"{path}: expected origin, genesis and operator, found {error}") from None
 
 
-def create(folder: Path, origin: str, operator: str, database: str | None = None) -> Home:
+def create(folder: Path, origin: str, operator: str, database: str | None = None, *, admins: int = 1, threshold: int = 1) -> Home:
     """Make a registry: keys, genesis, first checkpoint. It appears under its name when it is whole, or not at all.
 
-    Its log lies in the folder, or in a PostgreSQL `database` (an address such as postgresql://user@host/name).
+    Its log lies in the folder, or in a PostgreSQL `database` (an address such as postgresql://user@host/name). `threshold` of
+    its `admins` have to sign what is said of keys later.
     """
+    if not 1 <= threshold <= admins <= MAX_ADMINS:
+        raise InvalidInput(
+            f"expected 1 to {MAX_ADMINS} admins and a threshold of 1 to their number, found {threshold} of {admins}"
+        )
     if not _ORIGIN.fullmatch(origin):
         raise InvalidInput(f"origin: expected a name such as example.org/inbond (no scheme, no spaces), found {origin!r}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -74,7 +82,7 @@ def create(folder: Path, origin: str, operator: str, database: str | None = None
     building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.inbond-init"
     building.mkdir()
     try:
-        home = _fill(building, origin, operator, database)
+        home = _fill(building, origin, operator, database, admins, threshold)
         if folder.exists():
             folder.rmdir()
         os.rename(building, folder)
@@ -85,16 +93,21 @@ def create(folder: Path, origin: str, operator: str, database: str | None = None
     return Home(folder, home.origin, home.genesis, home.operator)
 
 
-def _fill(folder: Path, origin: str, operator: str, database: str | None) -> Home:
+def _fill(folder: Path, origin: str, operator: str, database: str | None, count: int, threshold: int) -> Home:
     keys = Keychain.create(folder / "keys")
-    admin, registry = (keys.generate(role, f"{origin}/{role}") for role in (Role.ADMIN, Role.REGISTRY))
-    log_key = keys.generate(Role.LOG, origin)
+    names = [Role.ADMIN.value, *(f"{Role.ADMIN}-{number}" for number in range(2, count + 1))]
+    *admins, registry = (keys.generate(name, f"{origin}/{name}") for name in (*names, Role.REGISTRY.value))
+    log_keys: list[LogSigner] = [SigningKey.generate(origin)]
+    if ml_dsa_available():
+        log_keys.append(Cosigner.generate(origin, ML_DSA_44))
+    for key in log_keys:
+        keys.keep_log_key(key)
     header_id = secrets.token_hex(16)
     body = Genesis(
         origin=origin,
-        admins=(admin.public.base64,),
-        threshold=1,
-        log_keys=(log_key.verifier.format(),),
+        admins=tuple(admin.public.base64 for admin in admins),
+        threshold=threshold,
+        log_keys=tuple(key.verifier.format() for key in log_keys),
         registry_key=registry.public.base64,
         operator=FirstParty(name=operator, legal_name=unknown()),
     )
@@ -111,10 +124,10 @@ def _fill(folder: Path, origin: str, operator: str, database: str | None) -> Hom
     store = ObjectStore(folder / "objects")
     store.put_bytes(b"")  # the empty list, which statements name again and again
     rules = RegistryRules(store)
-    log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), [admin]), log_key, rules, database=database)
+    log = Log.create(folder, dsse.sign(statement.make("genesis", body, header), admins), log_keys, rules, database=database)
     log.close()
     home = Home(folder, origin, log.genesis_leaf, f"party:{header_id}")
-    write_durably(folder / POLICY, policy_text([log_key.verifier]))
+    write_durably(folder / POLICY, policy_text(log.keyring.log))
     write_durably(folder / CONFIG, config_text(home))
     return home
 
@@ -122,8 +135,3 @@ def _fill(folder: Path, origin: str, operator: str, database: str | None) -> Hom
 def config_text(home: Home) -> bytes:
     """What registry.toml holds, byte for byte."""
     return f'origin = "{home.origin}"\ngenesis = "{home.genesis.hex()}"\noperator = "{home.operator}"\n'.encode()
-
-
-def policy_text(log_keys: Sequence[VerifierKey]) -> bytes:
-    """What policy.txt holds, byte for byte: trust in this log's keys."""
-    return TrustPolicy(logs=tuple(TrustedLog(key) for key in log_keys)).format().encode()

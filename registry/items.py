@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, and_, func, select
 
+from inbond.ledger.encoding import to_base64
 from inbond.ledger.keyring import Keyring
-from inbond.ledger.keys import PublicKey
+from inbond.ledger.logkeys import fingerprint_of
 from inbond.registry import tables as t
 from inbond.registry.current import newest_of
 from inbond.registry.gate import applicable_terms
@@ -223,12 +224,13 @@ def keys(connection: Connection, keyring: Keyring) -> Iterable[ListedKey]:
             state.not_after, state.suspect_from,
         )  # fmt: skip
     for key in keyring.log_keys:
-        public = PublicKey(key.public)
-        stated = about.get(public.fingerprint, [])
+        fingerprint = fingerprint_of(key)
+        stated = about.get(fingerprint, [])
         enrolled = next((seq for seq, body in stated if body.revocation is msgspec.UNSET), 0)
         ended = next((seq for seq, body in stated if body.revocation is not msgspec.UNSET), None)
         entries = tuple(sorted({enrolled, *(seq for seq, _ in stated)}))
-        yield ListedKey(public.fingerprint, public.base64, ("log",), operator, enrolled, entries, ended, None, None)
+        suspect = keyring.log.suspect.get(key)
+        yield ListedKey(fingerprint, to_base64(key.public), ("log",), operator, enrolled, entries, ended, None, suspect)
 
 
 def _stated(connection: Connection, rows: Rows, form: type[Any]) -> dict[str, Any]:

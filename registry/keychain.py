@@ -84,9 +84,10 @@ class Keychain:
         An ML-DSA-44 key is left out where it cannot be used. Raises what `read_key` raises for a file that is not whole.
         """
         found: list[LogSigner] = []
-        for name in [name + end for name in LOG_FILES.values() for end in ("", _NEXT)]:
-            with suppress(NotFound):
-                found += [key] if (key := self._log_key(name)) is not None else []
+        for type in LOG_FILES:
+            for end in ("", _NEXT):
+                with suppress(NotFound):
+                    found += [key] if (key := self._log_key(type, end)) is not None else []
         return found
 
     def keep_log_key(self, key: LogSigner) -> None:
@@ -96,7 +97,7 @@ class Keychain:
     def next_log_key(self, type: int) -> LogSigner | None:
         """The key that is to take over, None where there is none."""
         try:
-            return self._log_key(LOG_FILES[type] + _NEXT)
+            return self._log_key(type, _NEXT)
         except NotFound:
             return None
 
@@ -118,16 +119,14 @@ class Keychain:
         except OSError as error:
             raise StoreError(f"{self.folder}: the log's key files could not be renamed: {error.strerror}") from error
 
-    def _log_key(self, name: str) -> LogSigner | None:
-        """The key in a file; None for one that cannot be used here. Raises VerificationError for one of another kind."""
-        path = self.folder / f"{name}.key"
-        if name.startswith(LOG_FILES[ML_DSA_44]) and not ml_dsa_available():
+    def _log_key(self, type: int, end: str) -> LogSigner | None:
+        """The key in a file; None for one that cannot be used here. Raises VerificationError for one of another type."""
+        if type == ML_DSA_44 and not ml_dsa_available():
             return None
+        path = self.folder / f"{LOG_FILES[type]}{end}.key"
         key = read_signer(path)
-        if not name.startswith(LOG_FILES[key.verifier.type] if key.verifier.type in LOG_FILES else "\0"):
-            raise VerificationError(
-                f"{path}: expected a log's key of the kind that its name says, found type {key.verifier.type:02x}"
-            )
+        if key.verifier.type != type:
+            raise VerificationError(f"{path}: expected a key of type {type:02x}, found one of type {key.verifier.type:02x}")
         return key
 
     def put_away(self, role: str, key: SigningKey) -> None:

@@ -8,7 +8,6 @@ and everybody else can read the log without a library that has ML-DSA.
 from inbond.ledger.keys import ED25519, ML_DSA_44, VerifierKey
 from inbond.ledger.logkeys import LogKeys
 from inbond.ledger.policy import TrustedLog, TrustPolicy
-from inbond.schemas.errors import InvalidInput, VerificationError
 
 _BOTH = """# The log signs with ML-DSA-44 too. To want both signatures, put these three lines in the place of "quorum none":
 # witness ml-dsa-44 {vkey}
@@ -31,38 +30,29 @@ def trusted(keys: LogKeys) -> list[VerifierKey]:
     return sorted(kept, key=lambda key: -keys.since[key])
 
 
-def updated(text: bytes, before: LogKeys, after: LogKeys) -> bytes:
-    """The policy in `text`, which fitted the keys `before`, for the keys `after`; what else people wrote into it stays.
+def updated(text: bytes, keys: LogKeys) -> bytes:
+    """The policy in `text`, made for this log at some earlier time, for its `keys` now; what people wrote into it stays.
 
     Raises InvalidInput for a text that is no policy.
     """
-    if text == policy_text(before):
-        return policy_text(after)
+    changes = sorted({*keys.since.values(), *keys.until.values()})
+    if any(text == policy_text(keys.at(seq + 1)) for seq in changes):
+        return policy_text(keys)
     TrustPolicy.parse(text)
-    replaced = {key.format(): _successor(key, after) for key in before.current(ML_DSA_44)}
-    new = [key.format() for key in trusted(after)]
+    ours = [key for key in keys.since if key.type == ED25519]
+    newest = {key.format() for key in keys.current(ML_DSA_44)}
+    replaced = {key.format() for key in keys.since if key.type == ML_DSA_44} - newest
+    new = [key.format() for key in trusted(keys)]
     lines: list[str] = []
     for line in text.decode().split("\n"):
         words = line.split()
-        if words[:1] == ["log"] and _key_in(words[1]) in after.since:
+        if words[:1] == ["log"] and VerifierKey.parse(words[1]) in ours:
             lines += [" ".join(["log", vkey, *words[2:]]) for vkey in new]
             new = []
             continue
-        for old, vkey in replaced.items():
-            line = line.replace(old, vkey)
+        for old in replaced if newest else ():
+            line = line.replace(old, min(newest))
         lines.append(line)
     data = "\n".join(lines).encode()
     TrustPolicy.parse(data)
     return data
-
-
-def _successor(key: VerifierKey, after: LogKeys) -> str:
-    newest = after.current(key.type)
-    return newest[0].format() if newest else key.format()
-
-
-def _key_in(text: str) -> VerifierKey | None:
-    try:
-        return VerifierKey.parse(text)
-    except (InvalidInput, VerificationError):
-        return None

@@ -68,13 +68,19 @@ class Recorder:
 
         Statements before and after a refused one stand.
         """
-        if not said:
-            return []
+        return self.put(self.sign_all(said)) if said else []
+
+    def sign_all(self, said: Sequence[Said]) -> list[Envelope]:
+        """The statements as they would be put on record, for more people to sign."""
         seen = self.seen()
         speaking = {item.keys[0].public.fingerprint: item.keys[0] for item in said if not item.party}
         parties = {fingerprint: self.party_of(key) for fingerprint, key in speaking.items()}
+        return [self._signed(item, seen, parties) for item in said]
+
+    def put(self, envelopes: Sequence[Envelope]) -> list[Recorded]:
+        """Put signed statements on record in order; raises the first refusal. Those before and after it stand."""
         recorded = []
-        for result in self._place.append([self._signed(item, seen, parties) for item in said]):
+        for result in self._place.append(envelopes):
             if isinstance(result, InbondError):
                 raise result
             recorded.append(result)

@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inbond.ledger.export import Progress as LogProgress
-from inbond.ledger.export import export
+from inbond.ledger.export import export, note_for
 from inbond.ledger.highwater import state_folder
 from inbond.ledger.rebuild import rebuild
-from inbond.registry import catalogue, checking, deciding, declaring, delivering, enrolling, importing, recalling, versions
+from inbond.registry import (
+    catalogue,
+    checking,
+    deciding,
+    declaring,
+    delivering,
+    enrolling,
+    recalling,
+    rotating,
+    versions,
+)
 from inbond.registry.gate import Ruled
 from inbond.registry.home import OPERATOR_ROLES, Home, create
 from inbond.registry.impact import Impact
-from inbond.registry.importing import ImportResult, Progress
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.opened import OpenRegistry
@@ -27,16 +36,18 @@ from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
 from inbond.registry.shares import Shares
 from inbond.registry.tracing import Traced
-from inbond.registry.training import pulling, runs
+from inbond.registry.training import runs
 from inbond.registry.training.cursors import CURSORS, Cursors
-from inbond.registry.training.pulling import Pull
 from inbond.registry.words import word
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import Role
+from inbond.schemas.statements import RevocationReason
 
 if TYPE_CHECKING:
     from inbond.registry.disclosure.recording import Made
     from inbond.registry.disclosure.verifying import Verified
+    from inbond.registry.importing import ImportResult, Progress
+    from inbond.registry.training.pulling import Pull
 
 
 class Registry(OpenRegistry):
@@ -75,12 +86,23 @@ class Registry(OpenRegistry):
         return cls(place, place.keys, Cursors(place.folder / CURSORS))
 
     @classmethod
-    def init(cls, folder: str | Path, origin: str, operator: str | None = None, database: str | None = None) -> "Registry":
+    def init(
+        cls,
+        folder: str | Path,
+        origin: str,
+        operator: str | None = None,
+        database: str | None = None,
+        *,
+        admins: int = 1,
+        threshold: int = 1,
+    ) -> "Registry":
         """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator.
 
-        With `database`, an address such as postgresql://user@host/name, its log lies there instead of in the folder.
+        With `database`, an address such as postgresql://user@host/name, its log lies there instead of in the folder. `threshold`
+        of its `admins` have to sign what is said of keys later.
         """
-        home = create(Path(folder), origin, operator or origin.partition("/")[0], database)
+        name = operator or origin.partition("/")[0]
+        home = create(Path(folder), origin, name, database, admins=admins, threshold=threshold)
         registry = cls._of_folder(FolderPlace(home))
         for role in OPERATOR_ROLES:
             registry.add_key(role)
@@ -89,12 +111,19 @@ class Registry(OpenRegistry):
     # -- who and what ------------------------------------------------------------------------------------------------------
 
     def add_key(self, role: str, party: str | None = None, public_name: str | None = None) -> Recorded:
-        """Make a key for `role`, enrol it with the admin key, and keep it under that role."""
+        """Make a key for `role`, enrol it with the admins' keys at hand, and keep it under that role."""
         return enrolling.add_key(self, word(Role, role, "role"), party, public_name)
 
     def revoke_key(self, fingerprint: str, reason: str, suspect_from: int | None = None) -> Recorded:
         """Revoke a key, named by its fingerprint or the beginning of it."""
         return enrolling.revoke_key(self, fingerprint, reason, suspect_from)
+
+    def rotate_log_key(
+        self, kind: str = "ed25519", *, reason: str | None = None, suspect_from: int | None = None, out: Path | None = None
+    ) -> rotating.Rotation:
+        """Make a new log key and let it take over; see `rotating.rotate`. `kind` is ed25519 or ml-dsa-44."""
+        why = None if reason is None else word(RevocationReason, reason, "reason")
+        return rotating.rotate(self, rotating.type_of(kind), why, suspect_from, out)
 
     def add_party(self, name: str, facts: Mapping[str, Any] | None = None) -> Recorded:
         """Put a party on record, called `name`."""
@@ -157,18 +186,22 @@ class Registry(OpenRegistry):
         *,
         teacher: str,
         dataset: str,
-        progress: Progress | None = None,
+        progress: "Progress | None" = None,
         **options: Any,
-    ) -> ImportResult:
+    ) -> "ImportResult":
         """Import files of outputs of one teacher as shards and a dataset version; see `importing.import_files`."""
+        from inbond.registry import importing  # with pyarrow, which few processes need
+
         return importing.import_files(self, format, files, teacher=teacher, dataset=dataset, progress=progress, **options)
 
     def check(self, datasets: Sequence[str], student: str) -> Ruled:
         """Ask the gate without recording anything."""
         return deciding.check(self, datasets, student)
 
-    def pull(self, *datasets: str, student: str, run: str, **options: Any) -> Pull:
+    def pull(self, *datasets: str, student: str, run: str, **options: Any) -> "Pull":
         """Read datasets into a run: an iterator of records, on record before they are yielded; see `pulling.Pull`."""
+        from inbond.registry.training import pulling
+
         return pulling.pull(self, datasets, student=student, run=run, **options)
 
     def deliver(self, *datasets: str, student: str, run: str, folder: Path, **options: Any) -> delivering.Delivered:
@@ -228,17 +261,21 @@ class Registry(OpenRegistry):
         """Where a record lies and whom it reached: `shard:ID:ROW`, or a record id."""
         return self.place.trace(record, as_of)
 
-    def verify(self, ref: str | None = None, progress: Progress | None = None) -> checking.Checked:
+    def verify(self, ref: str | None = None, progress: "Progress | None" = None) -> checking.Checked:
         """Check one thing, or (in a folder) everything, against signatures and digests, from the bytes up."""
         return checking.verify(self, ref, progress)
 
     # -- a folder's own ----------------------------------------------------------------------------------------------------
 
-    def export_log(self, folder: Path, progress: LogProgress | None = None) -> int:
-        """Write checkpoint, tiles and entry bundles as static files; returns how many."""
+    def export_log(self, folder: Path, progress: LogProgress | None = None, *, public: bool = False) -> int:
+        """Write the checkpoint that is shown, tiles and entry bundles as static files; returns how many.
+
+        What is `public` has no entries.
+        """
         with self.reading() as reader:
             folder.mkdir(parents=True, exist_ok=True)
-            return export(reader, folder, progress)
+            note = note_for(reader, folder, self.local.published)
+            return export(reader, folder, progress, note=note, public=public)
 
     def rebuild(self, progress: LogProgress | None = None) -> int:
         """Make the catalogue again from the entries; returns how many were read."""

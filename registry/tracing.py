@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -14,13 +15,14 @@ from inbond.registry.gate import applicable_terms
 from inbond.registry.names import names_of
 from inbond.registry.objects import ObjectStore
 from inbond.registry.recorder import now
-from inbond.registry.shards import arrow, ids
-from inbond.registry.shards.reader import ShardReader
 from inbond.registry.spread import Spread, Taken
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError, VerificationError
 from inbond.schemas.statement import Statement
+
+if TYPE_CHECKING:
+    from inbond.registry.shards.reader import ShardReader  # with pyarrow, which few processes need
 
 MAX_FOUND = 1000
 _READ_ALONE = 8
@@ -140,6 +142,8 @@ class _Work:
 
     def _rows(self, shard: str, file: str, rows: int, record_id: bytes) -> list[int]:
         """The rows of a shard that have the id, compared in its verified bytes."""
+        from inbond.registry.shards import ids
+
         if not self.store.has(file):
             raise NotFound(f"object {file} is not in the store")
 
@@ -159,7 +163,9 @@ class _Work:
         ids.keep(self.store, file, data)
         return [row for row in range(rows) if data[32 * row : 32 * row + 32] == record_id]
 
-    def _opened(self, shard: str) -> ShardReader:
+    def _opened(self, shard: str) -> "ShardReader":
+        from inbond.registry.shards.reader import ShardReader
+
         body = self.statement_of(shard).body
         return ShardReader(
             self.store,
@@ -171,7 +177,9 @@ class _Work:
             name=shard,
         )
 
-    def _ids(self, opened: ShardReader, rows: list[range] | None) -> list[bytes]:
+    def _ids(self, opened: "ShardReader", rows: list[range] | None) -> list[bytes]:
+        from inbond.registry.shards import arrow
+
         return [each for table in opened.batches(("record_id",), rows) for each in arrow.record_ids(table)]
 
     # -- whom it reached ---------------------------------------------------------------------------------------------------

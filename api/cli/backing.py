@@ -26,7 +26,9 @@ def backup(session: Session, dir: Path, keys: bool) -> None:
     data = {"folder": str(dir), "size": done.size, "objects": done.objects, "copied": done.copied, "keys": done.keys}
     whole = [("backup", f"{origin} in {dir}"), ("ledger", f"size {done.size}")]
     objects = f"{plural(done.objects, 'object')}, {done.copied:,} of them new"
-    session.output.answer(data, pairs([*whole, ("objects", objects), ("keys", "in it" if done.keys else "not in it")], whole=True))
+    session.output.answer(
+        data, pairs([*whole, ("objects", objects), ("keys", "in it" if done.keys else "not in it")], whole=True)
+    )
     if not done.keys:
         session.output.say("keep a copy of keys/ apart from it: without them nothing can be signed")
 

@@ -52,6 +52,7 @@ class Session:
         from inbond.registry.registry import Registry
 
         with Registry.open(find_home(self.registry), accept_clock=self.accept_clock) as registry:
+            self.output.remarks = registry.place.remarks
             yield registry
 
 

@@ -1,7 +1,6 @@
 """What `inbond doctor` looks at."""
 
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ from inbond.schemas.errors import InbondError
 
 if TYPE_CHECKING:
     from inbond.registry.registry import Registry
-
-WAL_RESET_FIXED = (3, 51, 3)
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ def examine(folder: Path, remove: bool) -> list[Finding]:
         checks: list[tuple[str, Callable[[Registry], Finding]]] = [
             ("keys", _keys),
             ("policy.txt", _policy),
+            ("witnesses", _witnesses),
             ("newest checkpoint", _high_water),
             ("scratch files", _scratch),
             ("unreferenced objects", _remove if remove else _unreferenced),
@@ -53,10 +51,12 @@ def examine(folder: Path, remove: bool) -> list[Finding]:
 
 
 def _sqlite() -> Finding:
-    version = sqlite3.sqlite_version
-    if sqlite3.sqlite_version_info >= WAL_RESET_FIXED:
-        return Finding("ok", "SQLite", version)
-    text = f"{version} has the WAL-reset bug that 3.51.3 mends; inbond's own lock keeps clear of it"
+    from inbond.api.state import sqlite_here
+
+    here = sqlite_here()
+    if not here.wal_reset_bug:
+        return Finding("ok", "SQLite", here.version)
+    text = f"{here.version} has the WAL-reset bug that 3.51.3 mends; inbond's own lock keeps clear of it"
     return Finding("note", "SQLite", text)
 
 
@@ -86,11 +86,11 @@ def _state_folder() -> Finding:
 
 
 def _keys(registry: "Registry") -> Finding:
-    from inbond.ledger.keys import read_key
+    from inbond.ledger.cosigner import read_signer
     from inbond.schemas.scalars import Role
 
     for path in sorted(registry.keys.folder.rglob("*.key")):
-        read_key(path)
+        read_signer(path)
     wanted = (Role.ADMIN, Role.LOG, Role.REGISTRY, Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE)
     missing = [role.value for role in wanted if not registry.keys.has(role)]
     if missing:
@@ -99,11 +99,45 @@ def _keys(registry: "Registry") -> Finding:
 
 
 def _policy(registry: "Registry") -> Finding:
-    from inbond.ledger.policy import TrustPolicy
+    from inbond.registry.places.heads import signed_only
 
     with registry.reading() as reader:
-        TrustPolicy.parse(registry.policy_text).open_checkpoint(reader.note)
-    return Finding("ok", "policy.txt", "accepts the newest checkpoint")
+        signed_only(registry.local.published.policy).open_checkpoint(reader.note)
+    return Finding("ok", "policy.txt", "accepts the log's signature on the newest checkpoint")
+
+
+def _witnesses(registry: "Registry") -> Finding:
+    from inbond.ledger import checkpoints, notes
+    from inbond.ledger.policy import NO_QUORUM
+    from inbond.ledger.witnessing import Witnessing
+
+    place = registry.local
+    published = place.published
+    policy, asking = published.policy, Witnessing(place.log, published.policy.witnesses, place.folder)
+    try:
+        found = asking.status()
+    finally:
+        asking.stop()
+    if strange := [each.name for each in found if each.evidence is not None]:
+        text = f"{', '.join(strange)}: a checkpoint of this log's key that this log does not hold: inbond witness status --json"
+        return Finding("bad", "witnesses", text, 3)
+    if not policy.witnesses:
+        return Finding("ok", "witnesses", "policy.txt names none")
+    with registry.reading() as reader:
+        size = reader.size
+        note = published.accepted(reader)
+    late = [f"{each.name} has cosigned size {each.size or 0:,}" for each in found if (each.size or 0) < size]
+    late = [*late, *(f"{each.name}: {each.problem}" for each in found if each.problem)]
+    if policy.quorum == NO_QUORUM:
+        return Finding("note" if late else "ok", "witnesses", "; ".join(late) or f"all have cosigned size {size:,}")
+    if note is None:
+        text = f"the quorum {policy.quorum!r} was never met, so nobody who wants it can read: inbond witness status"
+        return Finding("bad", "witnesses", "; ".join([text, *late]), 6)
+    accepted = checkpoints.parse(notes.parse(note).text).size
+    text = f"the quorum {policy.quorum!r} is met at size {accepted:,}"
+    if accepted == size:
+        return Finding("ok", "witnesses", text)
+    return Finding("note", "witnesses", "; ".join([f"{text} of {size:,}: inbond witness status", *late]))
 
 
 def _high_water(registry: "Registry") -> Finding:

@@ -113,14 +113,16 @@ def _record_proof(data: bytes, _: "Registry | None") -> Inspected:
 
 
 def _key(data: bytes, registry: "Registry | None") -> Inspected:
-    from inbond.ledger.keys import SigningKey
+    from inbond.ledger.cosigner import parse_signer
+    from inbond.ledger.logkeys import fingerprint_of
 
-    key = SigningKey.from_text(data.decode("ascii", "replace").strip())
-    found = Inspected("a private key: show it to nobody", {"name": key.name, "fingerprint": key.public.fingerprint})
+    key = parse_signer(data.decode("ascii", "replace").strip()).verifier
+    fingerprint = fingerprint_of(key)
+    found = Inspected("a private key: show it to nobody", {"name": key.name, "fingerprint": fingerprint})
     if registry is not None:
         from inbond.registry.listing import ListedKey
 
-        for item in registry.every(ListedKey, fingerprint=key.public.fingerprint):
+        for item in registry.every(ListedKey, fingerprint=fingerprint):
             found.on_record = f"enrolled in entry {item.entry} as {', '.join(item.roles)}"
     return found
 

@@ -11,8 +11,9 @@ from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.home import expect_file_or_folder, maybe_home
 from inbond.api.cli.output import facts, pairs, plural, when
 from inbond.api.cli.progress import counting, progress
+from inbond.api.cli.refreshing import refresh
 from inbond.api.cli.verdicts import EXIT, verdict_line, verdict_lines
-from inbond.schemas.errors import Conflict, NotPermitted, StoreError
+from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, StoreError
 
 if TYPE_CHECKING:
     from inbond.ledger.keyring import KeyState
@@ -89,11 +90,14 @@ def show(session: Session, seq: int) -> None:
 def prove(session: Session, seq: int, out: Path, size: int | None, without_entry: bool) -> None:
     """Write a receipt (tlog-proof) of an entry.
 
-    It shows offline that the entry stands in the log.
+    It shows offline that the entry stands in the log, with the cosignatures that there are by now: `inbond log refresh` fetches
+    later ones.
     """
+    from inbond.ledger import checkpoints, notes
+
     with session.open() as registry:
-        size = size or int(registry.place.head().size)
         receipt = registry.place.receipt(seq, size)
+        size = checkpoints.parse(notes.parse(receipt.checkpoint).text).size
     if without_entry:
         receipt = replace(receipt, extra=None)
     _write_new(out, receipt.to_bytes())
@@ -103,20 +107,25 @@ def prove(session: Session, seq: int, out: Path, size: int | None, without_entry
 
 
 log.add_command(audit)
+log.add_command(refresh)
 
 
 @command("export", "inbond log export published\ninbond log export evidence --bundle", of=log)
 @click.argument("dir", type=click.Path(path_type=Path))
 @click.option("--bundle", is_flag=True, help="Everything: log, receipts, shards and lists, for an outsider to check.")
-def export(session: Session, dir: Path, bundle: bool) -> None:
+@click.option("--public", is_flag=True, help="Without entries: checkpoint and tiles only, for everybody.")
+def export(session: Session, dir: Path, bundle: bool, public: bool) -> None:
     """Write the log as static files, or all evidence there is.
 
     The files are those of tlog-tiles; any web server can serve them.
-    A log exported to the same DIR again is brought up to date. Entries are in it: they say what the statements say.
+    A log exported to the same DIR again is brought up to date. Entries are in it, which say what the statements say, unless it is
+    --public. Where policy.txt wants a quorum of witnesses, it is exported as far as they have cosigned.
     With --bundle shards leave, so that a delivery of every dataset is recorded in the ledger first.
     """
     from inbond.registry.delivering import export_everything
 
+    if bundle and public:
+        raise InvalidInput("export: expected --bundle or --public, found both: a bundle is for somebody, and has the entries")
     with session.open() as registry, progress(session.output) as tell:
         genesis = registry.home.genesis.hex()
         policy = registry.folder / "policy.txt"
@@ -125,9 +134,11 @@ def export(session: Session, dir: Path, bundle: bool) -> None:
             counts = {"receipts": done.receipts, "shards": done.shards, "objects": done.objects}
             text = ", ".join(plural(count, name.removesuffix("s")) for name, count in counts.items()) + f" in {dir}"
         else:
-            files = registry.export_log(dir, counting(tell, "writing"))
+            files = registry.export_log(dir, counting(tell, "writing"), public=public)
             counts, text = {"files": files}, f"{plural(files, 'file')} in {dir}"
     session.output.answer({"folder": str(dir), "genesis": genesis, **counts}, [text])
+    if public:
+        return session.output.say(f"an outsider checks it with:\n  inbond log audit {dir} --policy {policy} --genesis {genesis}")
     session.output.say(f"an outsider checks it with:\n  inbond-verify --policy {policy} \\\n    --genesis {genesis} {dir}")
 
 

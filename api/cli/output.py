@@ -8,8 +8,8 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -28,6 +28,8 @@ class Output:
     """Where a command's answer and messages go; `json` says in which form."""
 
     json: bool = False
+    remarks: Callable[[], list[str]] = field(default=list)
+    """What must be said beside an answer when it is given, such as that no witness has seen yet what it rests on."""
 
     def answer(self, data: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Print an answer: `data` as one JSON object that names its schema, or `lines` for people."""
@@ -36,10 +38,14 @@ class Output:
 
             path = click.get_current_context().command_path.split()[1:]
             whole = {"schema": f"urn:inbond:cli:{'-'.join(path)}:v1", **data}
+            if remarks := self.remarks():
+                whole["remarks"] = remarks
             echo(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
             return
         for line in lines:
             echo(line)
+        for remark in self.remarks():
+            echo(f"{style('note:', 'yellow', err=True)} {remark}", err=True)
 
     def say(self, message: str) -> None:
         """Tell people something beside the answer; silent with --json."""

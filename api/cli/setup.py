@@ -19,20 +19,27 @@ from inbond.api.cli.progress import progress
 @click.option(
     "--database", metavar="URL", help="Keep the ledger in PostgreSQL (postgresql://…), in an empty schema, instead of in DIR."
 )
-def init(session: Session, dir: Path, origin: str, operator: str | None, database: str | None) -> None:
+@click.option("--admins", type=click.IntRange(1, 15), default=1, metavar="N", help="Make so many admin keys (1 unless given).")
+@click.option("--threshold", type=click.IntRange(1, 15), default=1, metavar="K", help="So many of them say what keys may (1).")
+def init(
+    session: Session, dir: Path, origin: str, operator: str | None, database: str | None, admins: int, threshold: int
+) -> None:
     """Make a registry in DIR, with its ledger and your keys.
 
     There is one key for each role, and commands pick the right one. Publish the genesis hash and policy.txt: outsiders pin
     them. Back up keys/ where only you can read it.
     """
+    from inbond.ledger.cosignatures import NO_ML_DSA, ml_dsa_available
     from inbond.registry.registry import Registry
 
-    with Registry.init(dir, origin, operator, database) as registry:
+    with Registry.init(dir, origin, operator, database, admins=admins, threshold=threshold) as registry:
         genesis = registry.place.genesis.hex()
         roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
         data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}
         lines = pairs([("registry", f"{origin} in {dir}"), ("keys", roles), ("genesis", genesis)], whole=True)
         session.output.answer(data, lines)
+    if not ml_dsa_available():
+        session.output.say(f"{NO_ML_DSA}. The log signs with Ed25519 alone; later: inbond key rotate log --kind ml-dsa-44")
     session.output.say(
         f"next: cd {dir}\n      inbond import FORMAT FILE --teacher PARTY/MODEL@VERSION --create      "
         "(formats: inbond import --list)"

@@ -188,6 +188,8 @@ def creating(folder: Path, wanted: list[Table]) -> Iterator[tuple[SqliteDatabase
                 yield database, connection
         finally:
             database.close()  # the last connection: SQLite moves everything into the one file and syncs it
+        if Path(building, f"{FILE}-wal").exists():  # closing says nothing of a page that could not be written
+            raise StoreError(f"{path}: the new ledger could not be written into one file", hint="free space or mend the disk")
         try:
             Path(building, FILE).rename(path)
             sync_folder(folder)

@@ -24,6 +24,7 @@ MEDIA = "text/html; charset=utf-8"
 _FOLDER = Path(__file__).parent / "templates"
 _FILES = ("report.html", "blocks.html", "report.css")
 _HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+_LONG_WORD = 40  # of a column that has room for it on paper
 _WEB = re.compile(r"https?://[^\s]+")
 
 LABELS = {
@@ -90,6 +91,12 @@ def shown(value: object) -> Markup:
     return Markup("<bdi>{}</bdi>").format(text)
 
 
+def in_words(command: str) -> Markup:
+    """A command that breaks between words only, not behind the hyphens of an option; a very long word may break anywhere."""
+    kept = Markup('<span class="word">{}</span>')
+    return Markup(" ").join(kept.format(shown(word)) if len(word) <= _LONG_WORD else shown(word) for word in command.split(" "))
+
+
 def figure(value: object) -> str:
     """A number with its thousands apart."""
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -133,6 +140,7 @@ def _environment() -> Environment:
     )
     made.filters.update(
         shown=shown,
+        in_words=in_words,
         by_command=by_command,
         figure=figure,
         numbered=numbered,

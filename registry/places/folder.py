@@ -13,8 +13,8 @@ import msgspec
 from sqlalchemy import func, select
 
 from inbond.ledger import audit, dsse
+from inbond.ledger.checkpoints import LogSigner
 from inbond.ledger.keyring import KeyState
-from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Log
 from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.publishing import PublishedHeads
@@ -44,7 +44,7 @@ from inbond.registry.tracing import Traced
 from inbond.registry.training.layout import Span
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound, NotPermitted, StoreError, VerificationError
-from inbond.schemas.scalars import ObjectList, Role
+from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Question, Seen, Shard
 
@@ -69,14 +69,14 @@ class FolderPlace:
             self.log.close()
             raise VerificationError(f"{home.folder / CONFIG}: expected origin {self.log.origin}, found {home.origin}")
 
-    def _log_key(self) -> SigningKey | InbondError | None:
-        """The log's key; the error where its file may not be read: who reads only needs none."""
+    def _log_key(self) -> list[LogSigner] | InbondError | None:
+        """The log's keys; the error where a file of them may not be read: who reads only needs none."""
         try:
-            return self.keys.role(Role.LOG) if self.keys.has(Role.LOG) else None
+            return self.keys.log_keys() or None
         except (NotPermitted, StoreError) as error:
             return error
 
-    @cached_property
+    @property
     def policy_text(self) -> str:
         """The trust policy that this registry publishes for outsiders."""
         return (self.folder / POLICY).read_text()

@@ -354,14 +354,13 @@ class ServerPlace:
         if size is not None and stated != size:
             raise VerificationError(f"the server's answer to {path}: expected one as of size {size}, found {stated}")
         least = 0 if seen is None else heads.open(seen).size
+        strange = VerificationError(f"the server's answer to {path}: expected one as of a size from {least} on, found {stated}")
+        if size is None and stated < least:
+            raise strange
         try:
-            if size is None and stated < least:
-                raise VerificationError("the log was larger before")
             heads.reach(stated)
-        except (NotFound, VerificationError) as error:
-            raise VerificationError(
-                f"the server's answer to {path}: expected one as of a size from {least} on, found {stated}: {error.message}"
-            ) from None
+        except NotFound:
+            raise strange from None
         return found
 
 

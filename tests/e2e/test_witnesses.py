@@ -1,5 +1,6 @@
 """A registry, two witnesses in processes of their own, and a reader who believes what both have seen, with one file."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,11 +14,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from inbond.ledger import receipts
 from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.witnessing import Witnessing
 from inbond.registry.registry import Registry
+from inbond.schemas.errors import VerificationError
 from tests.api.cli.shell import Done, ok, run
+from tests.api.witness_server import wait_until
+from tests.registry.places.served import serving_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 INBOND = Path(sys.executable).with_name("inbond")
@@ -156,3 +161,68 @@ def test_mistakes_of_operators(warehouse: Path, tmp_path: Path) -> None:
     assert "no witness with an address" in run("witness", "status").out
     assert run("witness", "status", "--state", policy).code == 3
     assert run("witness", "status", "--state", state).code == 7
+
+
+def accepted(policy: Path, note: bytes) -> int | None:
+    """The size of a checkpoint that a policy accepts, None for another."""
+    try:
+        return TrustPolicy.parse(policy.read_bytes()).open_checkpoint(note).size
+    except VerificationError:
+        return None
+
+
+def test_receipts_exports_and_bundles_get_what_witnesses_say_later(
+    warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, key = warehouse / "policy.txt", tmp_path / "w.key"
+    vkey = ok("witness", "key", key, "--name", "w.example").out.strip()
+    log = policy.read_text().splitlines()[0]
+
+    def doctor() -> tuple[str, str]:
+        return {each["what"]: (each["status"], each["text"]) for each in run("doctor", "--json").json["checks"]}["witnesses"]
+
+    def witnessed(url: str) -> None:
+        policy.write_text(f"{log}\nwitness w {vkey} {url}\nquorum w\n")
+
+    assert doctor() == ("ok", "policy.txt names none")
+    with serving(tmp_path, "w", policy, key) as url:
+        witnessed(url)
+        assert doctor()[0] == "bad"
+        early = tmp_path / "0.tlog-proof"
+        ok("log", "prove", "0", "--out", early)
+        ok("log", "export", tmp_path / "evidence", "--bundle")
+        before = {path: path.read_bytes() for path in [early, *(tmp_path / "evidence").rglob("*.tlog-proof")]}
+        lacking = run("log", "refresh", early, tmp_path / "evidence", "--json")
+        assert (lacking.code, {each["accepted"] for each in lacking.json["receipts"]}) == (6, {False})
+        assert {path: path.read_bytes() for path in before} == before
+        with serving_folder(warehouse, tmp_path / "server") as server:  # asks by itself
+            shown = f"{server.url}/ledger/checkpoint"
+            wait_until(lambda: accepted(policy, httpx.get(shown, trust_env=False).content))
+            monkeypatch.setenv("INBOND_POLICY", str(policy))
+            done = ok("--registry", server.url, "log", "refresh", early, "--json").json
+            assert [each["accepted"] for each in done["receipts"]] == [True]
+            assert "cosigned" not in run("--registry", server.url, "log", "head").err
+            monkeypatch.delenv("INBOND_POLICY")
+        assert doctor()[0] == "ok"
+        done = ok("log", "refresh", tmp_path / "evidence", "--json").json
+        assert all(each["accepted"] for each in done["receipts"])
+        assert ok("verify", tmp_path / "evidence").out.endswith("proved\n")
+    size = done["receipts"][-1]["size"]
+    ok("party", "add", "Somebody")  # which nobody has seen
+    assert doctor()[0] == "note"
+    assert f"met at size {size} of {size + 1}" in doctor()[1]
+    for words in ([], ["--public"]):
+        out = tmp_path / f"out{len(words)}"
+        ok("log", "export", out, *words)
+        assert accepted(policy, (out / "checkpoint").read_bytes()) == size
+        assert (out / "tile" / "entries").exists() == (not words)
+        assert run("log", "audit", out, "--policy", policy).code == (6 if words else 0)
+    assert run("log", "export", tmp_path / "out0", "--public").code == 2
+    late = tmp_path / "late.tlog-proof"
+    ok("log", "prove", str(size), "--out", late)
+    unseen = late.read_bytes()
+    assert run("log", "refresh", late).code == 6
+    assert late.read_bytes() == unseen
+    forged = receipts.parse(before[early])
+    early.write_bytes(dataclasses.replace(forged, proof=(bytes(32),)).to_bytes())
+    assert run("log", "refresh", early).code == 3

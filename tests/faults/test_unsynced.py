@@ -6,6 +6,7 @@ was acknowledged by some call must be found on every disk that the calls up to t
 
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -65,7 +66,9 @@ def lost(folder: Path, acknowledged: dict[int, int], monkeypatch: pytest.MonkeyP
         return f"the log does not open: {error.message}"
     try:
         world.log.check_high_water()
-        names = names_on_record(world)
+        names, outside = names_on_record(world), size_outside(folder / "state", world)
+        if outside < len(acknowledged) + 2 and acknowledged:
+            return f"the checkpoint outside is of size {outside} with {len(acknowledged)} statements acknowledged"
         missing = [number for number, seq in acknowledged.items() if names[seq - 2 : seq - 1] != [f"run/{number}"]]
         if missing:
             return f"statements {missing} are gone"
@@ -80,6 +83,13 @@ def lost(folder: Path, acknowledged: dict[int, int], monkeypatch: pytest.MonkeyP
     finally:
         world.log.close()
     return None
+
+
+def size_outside(state: Path, world: World) -> int:
+    """The size that the checkpoint file speaks of, 0 where there is none or half of one."""
+    path = state / world.genesis_leaf.hex() / "checkpoint"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return int(lines[1]) if len(lines) > 3 else 0
 
 
 def losses(trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int = 1) -> tuple[list[str], int]:
@@ -116,11 +126,18 @@ def test_what_was_acknowledged_survives_power_failures(tmp_path: Path, monkeypat
     assert tried > 3 * 9
 
 
-@pytest.mark.parametrize("setting", ["synchronous=off", "sync=no"])
-def test_a_missing_sync_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
-    """The check has teeth: without SQLite's syncs, and without those of our own files, something is lost."""
+@pytest.mark.parametrize(
+    ("setting", "lost"),
+    [
+        ("synchronous=off", "statements .* are gone"),
+        ("unsynced=files", "the checkpoint outside is"),
+        ("unsynced=folders", "the checkpoint outside is|the log is gone"),
+    ],
+)
+def test_a_missing_sync_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, lost: str) -> None:
+    """The check has teeth: without SQLite's syncs, or those of our own files, or of the folders around them, it fails."""
     found, _ = losses(traced(tmp_path, setting), tmp_path, monkeypatch)
-    assert found
+    assert any(re.search(lost, problem) for problem in found), found
 
 
 def test_a_sync_before_the_rename_is_needed(tmp_path: Path) -> None:

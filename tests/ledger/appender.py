@@ -9,6 +9,7 @@ and `end` when it has ended, and reads on then.
 """
 
 import os
+import stat
 import sys
 from itertools import count, cycle, islice
 from pathlib import Path
@@ -18,9 +19,8 @@ from tests.ledger.world import NameRules, World, seqs
 
 def append(folder: Path, run: str, first: int, sizes: list[int], limit: int | None = None, *settings: str) -> None:
     """Append statements of `run` from number `first` on, `limit` of them or for ever."""
-    if "sync=no" in settings:
-        os.fsync = lambda _: None  # type: ignore[assignment]
-    create = not (folder / "ledger.db").exists()
+    _leave_out_syncs({word.removeprefix("unsynced=") for word in settings if word.startswith("unsynced=")})
+    create = not any((folder / name).exists() for name in ("ledger.db", "ledger.address"))
     world = World(folder, NameRules(), create=create)
     if "synchronous=off" in settings:
         with world.log.database.writing() as connection:
@@ -34,6 +34,17 @@ def append(folder: Path, run: str, first: int, sizes: list[int], limit: int | No
         results = seqs(world.log.append([world.numbered(number, run) for number in batch]))
         os.write(1, "".join(f"{number} {seq}\n" for number, seq in zip(batch, results, strict=True)).encode())
     world.log.close()
+
+
+def _leave_out_syncs(of: set[str]) -> None:
+    """Make `os.fsync` do nothing for `files` or for `folders`, as a product would that forgot it."""
+    sync = os.fsync
+
+    def incomplete(descriptor: int) -> None:
+        if ("folders" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "files") not in of:
+            sync(descriptor)
+
+    os.fsync = incomplete  # type: ignore[assignment]
 
 
 def serve() -> None:

@@ -42,13 +42,23 @@ def split(n: int) -> int:
     return 1 << ((n - 1).bit_length() - 1)
 
 
+def key_type(vkey: str) -> int:
+    """The signature type of a verifier key: `<name>+<key id>+<base64 of type and key>`."""
+    return b64decode(vkey.split("+", 2)[2])[0]
+
+
 @dataclass
 class Model:
-    """A log that cannot fail: entries in order, and which payload stands under a header id."""
+    """A log that cannot fail: entries in order, and which payload stands under a header id.
+
+    `keys` are the verifier keys of the log in their order, with the entry that names each; `ends` the entries that end some.
+    """
 
     origin: str
     leaves: Leaves = field(default_factory=list)
     known: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
 
     def append(self, dsse: dict[str, object], time: str) -> int | None:
         """The seq that a statement gets, or has already; None where the log should refuse it."""
@@ -71,3 +81,14 @@ class Model:
         """The text of the checkpoint at `size`, the newest unless given, without signatures."""
         leaves = self.leaves[:size]
         return f"{self.origin}\n{len(leaves)}\n{b64encode(mth(leaves)).decode()}\n".encode()
+
+    def signers(self, size: int, before: int) -> list[str]:
+        """Who signs the checkpoint of `size` after that of size `before`, sorted.
+
+        For each type of key: the newest that the checkpoint before covered, and all that came since, but none that ended.
+        """
+        due = []
+        for type in {key_type(key) for key in self.keys}:
+            named = [key for key, seq in self.keys.items() if seq < size and key_type(key) == type]
+            due += [key for key in named if self.keys[key] < before][-1:] + [key for key in named if self.keys[key] >= before]
+        return sorted(key for key in due if self.ends.get(key, size) >= size)

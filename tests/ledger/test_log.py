@@ -2,14 +2,10 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 from sqlalchemy import Column, Connection, ForeignKey, Integer, Table, insert
 
 from inbond.ledger import dsse, merkle, receipts, tables
@@ -18,7 +14,6 @@ from inbond.ledger.encoding import to_base64
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Appended, Log
 from inbond.ledger.rules import Draft
-from inbond.schemas import statement
 from inbond.schemas.entry import MAX_ENTRY, MAX_PAYLOAD, PAYLOAD_TYPE, Envelope, Signature
 from inbond.schemas.errors import (
     Conflict,
@@ -29,7 +24,7 @@ from inbond.schemas.errors import (
     StoreError,
     VerificationError,
 )
-from tests.ledger.world import NameRules, NoRules, World, error_of, names, rows, seen, seqs
+from tests.ledger.world import NameRules, World, error_of, names, rows, seen, seqs
 
 pytestmark = pytest.mark.both_databases
 
@@ -531,81 +526,3 @@ def test_a_failed_commit_poisons_the_log_until_it_is_opened_again(make_world: Ca
     world.reopen()
     assert world.log.append_one(fine) == Appended(2, False)
     clean(world)
-
-
-class Machine(RuleBasedStateMachine):
-    """The log against a model of it: a list of payloads in order."""
-
-    sent = Bundle("sent")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = TemporaryDirectory()
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setenv("INBOND_STATE", self.folder.name + "/state")
-        self.world = World(Path(self.folder.name) / "log", NoRules())
-        self.model = [dsse.payload_of(self.world.genesis), b""]
-
-    def teardown(self) -> None:
-        self.world.log.close()
-        self.patch.undo()
-        self.folder.cleanup()
-
-    def expect(self, envelope: Envelope) -> int | None:
-        """What the model says of a statement: its seq, None for a refusal."""
-        payload = dsse.payload_of(envelope)
-        read = statement.read(payload)
-        known = {statement.read(each).header.id: each for each in self.model if each}
-        if read.header.registry != "example.org/log" or known.get(read.header.id, payload) != payload:
-            return None
-        if payload not in self.model:
-            self.model.append(payload)
-        return self.model.index(payload)
-
-    def send(self, envelopes: list[Envelope]) -> None:
-        assert seqs(self.world.log.append(envelopes)) == [self.expect(envelope) for envelope in envelopes]
-
-    @initialize(target=sent)
-    def start(self) -> Envelope:
-        self.model[1] = dsse.payload_of(_envelope_in(self.world.entries()[1]))
-        return self.world.party("first")
-
-    @rule(target=sent, count=st.integers(1, 5))
-    def append(self, count: int) -> Any:
-        made = self.world.parties(count)
-        self.send(made)
-        return multiple(*made)
-
-    @rule(batch=st.lists(sent, min_size=1, max_size=6))
-    def again(self, batch: list[Envelope]) -> None:
-        self.send(batch)
-
-    @rule(target=sent, other=sent)
-    def same_id(self, other: Envelope) -> Envelope:
-        id = statement.read(dsse.payload_of(other)).header.id
-        return self.world.party(self.world.id(), id=id)
-
-    @rule(target=sent)
-    def foreign(self) -> Envelope:
-        return self.world.party("x", registry="example.net/other")
-
-    @rule()
-    def reopen(self) -> None:
-        self.world.reopen()
-
-    @rule()
-    def audit(self) -> None:
-        clean(self.world)
-
-    @invariant()
-    def same(self) -> None:
-        if self.model[1]:
-            assert [dsse.payload_of(_envelope_in(data)) for data in self.world.entries()] == self.model
-
-
-def _envelope_in(data: bytes) -> Envelope:
-    return msgspec.convert(msgspec.json.decode(data)["dsse"], Envelope)
-
-
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=8, stateful_step_count=12, deadline=None)

@@ -271,9 +271,9 @@ class World:
         assert self.rows() == before
 
 
-def build(folder: Path) -> World:
+def build(folder: Path, database: str | None = None) -> World:
     """The registry that this page describes, in `folder`."""
-    with Registry.init(folder, ORIGIN, "lab") as registry:
+    with Registry.init(folder, ORIGIN, "lab", database=database) as registry:
         registry.add_party("vendor")
         for role in (Role.PRODUCER, Role.TRAINER, Role.COMPLIANCE):
             registry.add_key(role, party="vendor", public_name=f"vendor-{role}")

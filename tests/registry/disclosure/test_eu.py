@@ -353,6 +353,14 @@ def test_tokens_fill_the_box_where_all_are_known(world: World) -> None:
     assert says(found, "1.3.g") == ["Where tokens are stated, they are counted with the tokenizer of beta/chat@1."]
 
 
+def test_a_release_without_its_day_on_the_market_is_declared_not_made_again(lived: World) -> None:
+    [released] = [row["ref"] for row in lived.rows()["releases"]]
+    [gap] = gaps(report(lived), "1.2.c")
+    assert gap.supply == f"inbond declare {released[:20]} --facts FILE"
+    lived.registry.declare(gap.supply.split()[2], {"eu_market": "2026-10-02"})
+    assert gaps(report(lived), "1.2.c") == []
+
+
 def test_a_student_that_read_nothing_is_told_what_to_do(world: World) -> None:
     found = report(world, student="lab/other")
     assert gaps(found, "1.3.b")[0].supply == "inbond pull DATASET --student lab/other@1 --run NAME"

@@ -14,7 +14,7 @@ import pytest
 
 from inbond.registry.disclosure import rendering
 from inbond.registry.disclosure.document import State
-from inbond.registry.disclosure.rendering import html, renderer_digest
+from inbond.registry.disclosure.rendering import html, in_words, renderer_digest
 from inbond.schemas.errors import InvalidInput
 from tests.registry.disclosure.reading import report
 from tests.registry.disclosure.scene import CONTENT
@@ -112,6 +112,15 @@ def test_headings_tables_and_language_serve_those_who_listen(told: World, form: 
     links = {each["href"][1:] for each in found.all("a") if each["href"].startswith("#")}
     assert links <= set(ids)
     assert data.endswith(b"</html>\n")
+
+
+def test_commands_break_between_words_only() -> None:
+    assert in_words("inbond x --facts 'a <b>'") == (
+        '<span class="word"><bdi>inbond</bdi></span> <span class="word"><bdi>x</bdi></span> '
+        '<span class="word"><bdi>--facts</bdi></span> <span class="word"><bdi>&#39;a</bdi></span> '
+        '<span class="word"><bdi>&lt;b&gt;&#39;</bdi></span>'
+    )
+    assert in_words("long" * 20) == f"<bdi>{'long' * 20}</bdi>"
 
 
 def test_every_field_state_and_gap_is_on_the_page(lived: World) -> None:

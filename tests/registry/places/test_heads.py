@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from inbond.ledger import notes
 from inbond.ledger.checkpoints import Checkpoint, sign
+from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.encoding import from_base64
+from inbond.ledger.keys import COSIGNATURE_V1
 from inbond.ledger.merkle import verify_consistency
-from inbond.ledger.policy import TrustedLog, TrustPolicy
+from inbond.ledger.policy import TrustedLog, TrustPolicy, Witness
+from inbond.registry.places import heads as heads_module
 from inbond.registry.places.heads import Asking, Heads, others_of
-from inbond.schemas.errors import StoreError, VerificationError
+from inbond.schemas.errors import Inconclusive, StoreError, VerificationError
 from tests.ledger.world import ORIGIN, World
 
 ADDRESS = "https://registry.example"
@@ -168,6 +172,104 @@ def test_another_log_of_the_same_name_and_key_is_found(shown: Shown, tmp_path: P
     assert path.parent.name == shown.world.genesis_leaf.hex()
     assert others_of(ORIGIN, shown.world.genesis_leaf, shown.world.policy) == []
     assert others_of("example.org/other", again.world.genesis_leaf, again.world.policy) == []
+
+
+# Witnesses --------------------------------------------------------------------------------------------------------------
+
+WITNESS = Cosigner("witness.example/one", COSIGNATURE_V1, bytes([7] * 32))
+
+
+@pytest.fixture
+def wanting(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> TrustPolicy:
+    """A policy that wants one witness, for a reader who does not wait."""
+    monkeypatch.setattr(heads_module, "PATIENCE", 0.0)
+    return TrustPolicy(shown.world.policy.logs, (Witness("one", WITNESS.verifier),), (), "one")
+
+
+def cosigned(note: bytes) -> bytes:
+    parsed = notes.parse(note)
+    return notes.Note(parsed.text, (*parsed.signatures, WITNESS.cosign(parsed.text, 1_800_000_000))).to_bytes()
+
+
+def test_nothing_is_read_from_a_log_that_no_witness_has_seen(shown: Shown, wanting: TrustPolicy, state: Path) -> None:
+    heads = shown.under(wanting)
+    for ask in (heads.newest, lambda: heads.expect_witnessed(1)):
+        with pytest.raises(
+            Inconclusive, match="expected cosignatures that meet the policy's quorum 'one' on a head of at least size 1"
+        ):
+            ask()
+    seen = state / shown.world.genesis_leaf.hex() / "seen"
+    assert seen.read_bytes() == shown.ask(), "a fork would be noticed all the same"
+    assert not (seen.parent / "witnessed").exists()
+    assert Inconclusive.exit_code == 6
+
+
+def test_reading_goes_on_under_the_newest_head_with_the_quorum(shown: Shown, wanting: TrustPolicy, state: Path) -> None:
+    shown.note = cosigned(shown.ask())  # as a server with such a policy shows it
+    heads = shown.under(wanting)
+    assert heads.newest().size == 2
+    heads.expect_witnessed(2)
+    assert heads.remark() is None
+    later = grown(shown, 3)
+    assert heads.accept(later).size == 5, "a receipt of what was put on record just now"
+    heads.rely(5)
+    assert heads.remark() == (
+        "not yet witnessed: this rests on the log's signature alone for entries 2 to 4; the quorum 'one' of the policy is met "
+        "up to size 2"
+    )
+    assert heads.newest().size == 2, "it shows an older head, as long as it holds the newer"
+    with pytest.raises(Inconclusive, match="of at least size 5, found: them up to size 2"):
+        heads.expect_witnessed(5)
+    shown.note = cosigned(later)
+    heads.expect_witnessed(5)
+    assert heads.remark() is None
+    assert shown.under(wanting).newest().size == 5
+    shown.note = later  # and to those who have seen it, it cannot be taken away
+    assert shown.under(wanting).newest().size == 5
+    assert (state / shown.world.genesis_leaf.hex() / "witnessed").read_bytes() == cosigned(later)
+
+
+def test_a_reader_waits_for_witnesses(shown: Shown, wanting: TrustPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads_module, "PATIENCE", 30.0)
+    asked = []
+
+    def pause(seconds: float) -> None:
+        asked.append(seconds)
+        if len(asked) == 3:
+            shown.note = cosigned(shown.ask())
+
+    monkeypatch.setattr(heads_module.time, "sleep", pause)
+    shown.under(wanting).expect_witnessed(2)
+    assert asked == [1.0, 1.0, 1.0]
+
+
+def test_a_fork_is_caught_whoever_has_cosigned_it(shown: Shown, wanting: TrustPolicy, state: Path, tmp_path: Path) -> None:
+    other = fork(shown, tmp_path)
+    mine, theirs = cosigned(shown.grow()), other.grow()
+    heads = shown.under(wanting)
+    heads.accept(mine)
+    for note in (theirs, cosigned(theirs)):
+        with pytest.raises(VerificationError, match="expected one history, found heads of sizes 3 and 3") as caught:
+            heads.accept(note)
+        assert evidence(caught.value, state) == [mine, note]
+
+
+def test_another_policy_does_not_believe_the_same_witnesses(shown: Shown, wanting: TrustPolicy) -> None:
+    shown.note = cosigned(shown.ask())
+    assert shown.under(wanting).newest().size == 2
+    stranger = Cosigner("witness.example/two", COSIGNATURE_V1, bytes([8] * 32))
+    other = TrustPolicy(wanting.logs, (Witness("two", stranger.verifier),), (), "two")
+    with pytest.raises(Inconclusive):
+        shown.under(other).newest()
+    assert shown.under(wanting).newest().size == 2
+    assert shown.heads().newest().size == 2
+
+
+def grown(shown: Shown, count: int) -> bytes:
+    """The newest head after some more entries, which the server does not show."""
+    shown.world.log.append(shown.world.parties(count))
+    with shown.world.log.reading() as reader:
+        return reader.note
 
 
 def test_threads_that_follow_a_growing_log_agree(shown: Shown) -> None:
