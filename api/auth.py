@@ -4,6 +4,7 @@ A route's rule is data on its handler (`opt`), read by one guard. `check_rules` 
 without one, and `table` lists them, so that a test asks every route in every role.
 """
 
+import asyncio
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -144,6 +145,7 @@ class Authenticator:
     def __init__(self, store: TokenStore, wait: float) -> None:
         self._store, self._wait = store, wait
         self._known: dict[str, tuple[float, tuple[Token, bytes] | None]] = {}
+        self._asked: dict[str, asyncio.Future[tuple[Token, bytes] | None]] = {}
 
     async def principal(self, header: str) -> Principal:
         """Who shows this `Authorization` header. Raises Unauthenticated, which never repeats what was shown."""
@@ -168,7 +170,11 @@ class Authenticator:
         known = self._known.get(id)
         if known is not None and now - known[0] < self._wait:
             return known[1]
-        found = await sync_to_thread(self._store.find, id)
+        asked = self._asked.get(id)
+        if asked is None:  # whoever else wants to know meanwhile waits for the same answer
+            asked = self._asked[id] = asyncio.ensure_future(sync_to_thread(self._store.find, id))
+            asked.add_done_callback(lambda _: self._asked.pop(id))
+        found = await asyncio.shield(asked)
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
         self._known[id] = (now, found)

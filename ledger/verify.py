@@ -5,7 +5,8 @@ here. It takes two things on trust, both from the command line: a policy (C2SP t
 and the genesis hash (RFC 6962 leaf hash of entry 0, as the operator published it). All else follows from them.
 
 What a line `proved` means
-  receipt   A log that the policy accepts signed a checkpoint, with the witnesses that the policy wants; the entry stands
+  receipt   A log that the policy accepts signed a checkpoint, with the witnesses that the policy wants, and with every
+            log key that the checkpoint's size selects among those of genesis and key statements; the entry stands
             in it at this index; it is canonical, follows its predecessor (where that is shown) and is not earlier; it
             holds one in-toto statement of a kind known here; every signature on it verifies under a key that was in
             force there, and the kind's role (ROLES below) is among them; key statements have the admins' threshold.
@@ -15,12 +16,16 @@ What a line `proved` means
   log       The same for every entry of the log, in order, without a gap: chain, tree, tiles, times, signatures, roles;
             and that the heads which signers say they had seen (header.seen) are heads of this log.
 
+A log's key may have changed since the policy was written. Then the key is followed: from genesis, which the hash pins, through
+key statements that enough admins signed, as far as they are at hand; `noted` says so.
+
 What nothing here proves
   That a statement is true, or that everything that happened was stated. That the operator shows others the same log: only
   witnesses in the policy, or comparing checkpoints, show it. The operator's clock. That bodies have all fields of their
   kind, and that the registry's own rules were kept (ownership, terms, existence of what is named): `inbond log audit`
   does. From receipts alone: that none of the entries left out revokes a key or closes a run; a full log shows it.
-  Whatever cannot be decided is `missing`, never proved. ML-DSA signatures count as missing where `cryptography` lacks them.
+  Whatever cannot be decided is `missing`, never proved. Where `cryptography` lacks ML-DSA, a quorum that rests on it is missing,
+  and it is noted that the log's own ML-DSA signatures were not checked.
 
 Exit codes: 0 all proved; 2 usage; 3 something FAILED; 6 something is missing; 1 a defect of this program.
 """
@@ -35,6 +40,7 @@ import stat
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
@@ -215,6 +221,7 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
     """Check all `files` of bundles, by kind, and the files `beside` them that they should speak of."""
     hashed = [*files["shards"], *files["objects"], *beside]
     contents = {file: found for file in hashed if (found := report.attempt(file, partial(measure, file))) is not None}
+    policy.more = partial(follow, policy, genesis, files)
     accept = cache(policy.open)  # receipts of one bundle mostly have the same checkpoint
     opened = [report.attempt(file, partial(open_receipt, file, accept)) for file in files["receipts"]]
     receipts = sorted((receipt for receipt in opened if receipt is not None), key=lambda receipt: receipt.seq)
@@ -227,10 +234,11 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
         indexes, wanted = {receipt.seq for receipt in receipts}, {content.digest for content in contents.values()}
         report.check(log.folder, partial(replay, log, history, indexes, wanted))
     placed = [(receipt, report.attempt(receipt.file, partial(place, receipt, history, roots, log))) for receipt in receipts]
-    shown = [s for r, s in placed if s is not None and report.check(r.file, partial(conclude, r, s, history))]
+    shown = [s for r, s in placed if s is not None and report.check(r.file, partial(conclude, r, s, history, log))]
     for statement in shown:
         history.keep(statement)
     check_consistency(files["consistency"], roots, log, report)
+    note_keys(policy, history, [receipt.head for receipt in receipts], log, report)
     if shown and not history.complete and len(history.stood) < max(roots):
         text = f"{len(history.stood)} of {max(roots)} entries; that no other revokes a key or closes a run, a full log would show"
         report.add("noted", "receipts", text)
@@ -251,7 +259,7 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
 
 def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: "Log | None") -> "Statement":
     """The statement of a receipt at its place among the others; Missing where it is not at hand."""
-    seq, (_, size, root, _) = receipt.seq, receipt.head
+    seq, size, root = receipt.seq, receipt.head.size, receipt.head.root
     if log is not None and size <= log.tree.size:
         want(log.tree.root(size) == root, f"root {log.tree.root(size).hex()}, which the log has at size {size}", root.hex())
     first = roots.setdefault(size, root)
@@ -268,9 +276,50 @@ def place(receipt: "Receipt", history: "History", roots: dict[int, bytes], log: 
     return statement
 
 
-def conclude(receipt: "Receipt", statement: "Statement", history: "History") -> str:
-    """What a receipt proves, now that all keys are known."""
-    history.check_head(receipt.head)
+def follow(policy: "Policy", genesis: bytes, files: dict[str, list[str]]) -> list["Vkey"]:
+    """The log keys that genesis and the key statements at hand name, each signed by enough admins, and nobody has revoked.
+
+    None unless the policy trusts one of them. Nothing else is believed of these entries: where they stand, receipts say.
+    """
+    found: list[tuple[int, bytes]] = []
+    for file in files["receipts"]:
+        with suppress(Failed, OSError):
+            seq, entry, _, _ = split_receipt(file)
+            found += [(seq, entry)] if entry is not None else []
+    for folder in files["log"]:
+        with suppress(Failed, OSError):
+            names = sorted(os.path.join(at, name) for at, _, some in os.walk(os.path.join(folder, "tile")) for name in some)
+            for name in names:
+                source, n, _ = parse_tile("/".join(os.path.relpath(name, folder).split(os.sep))) or ("", 0, 0)
+                found += enumerate(entries_in(name), 256 * n) if source == "entries" else ()
+    history = History(genesis, complete=False)
+    for seq, entry in sorted({pair for pair in found if pair[0] == 0 or b'"kind":"key"' in pair[1]}):
+        if seq == 0 or history.origin is not None:
+            with suppress(Failed, Missing):
+                history.stand(seq, entry)
+    trusted = any(key.vkey in policy.logs for key in history.log_keys.values())
+    return [key.vkey for key in history.log_keys.values() if key.end is None] if trusted else []
+
+
+def note_keys(policy: "Policy", history: "History", heads: list["Checkpoint"], log: "Log | None", report: Report) -> None:
+    """Say whose signatures on checkpoints were not looked at, and which keys the policy does not have."""
+    known = {(key.name, key.id) for key in (*policy.logs, *policy.witnesses.values())}
+    known |= {(key.vkey.name, key.vkey.id) for key in history.log_keys.values()}
+    for status, some in (("noted", heads), ("missing", [] if log is None else [log.head])):
+        strange = sorted({f"{line[0]}+{line[1].hex()}" for head in some for line in head.lines if line[:2] not in known})
+        if strange:
+            report.add(status, "checkpoints", f"signatures by {', '.join(strange)}: no statement and no policy names them")
+    if history.unread:
+        text = f"signatures by {', '.join(sorted(history.unread))} were not checked: this library of Python has no ML-DSA-44"
+        report.add("noted", "checkpoints", text)
+    if policy.followed:
+        text = f"the log's key has changed to {', '.join(sorted(policy.followed))}: ask for a policy that names it"
+        report.add("noted", "policy", text)
+
+
+def conclude(receipt: "Receipt", statement: "Statement", history: "History", log: "Log | None") -> str:
+    """What a receipt proves, now that all keys are known; where it was compared with a full log, whoever signed its head."""
+    history.check_head(receipt.head, settled=log is not None and log.has_entries and receipt.head.size <= log.tree.size)
     history.check_doubt(statement.seq, statement.signers)
     return f"entry {statement.seq} of {receipt.head.size}, {statement.ref}, signed by {statement.by}"
 
@@ -410,19 +459,25 @@ class Receipt(NamedTuple):
 
 def open_receipt(file: str, accept: "Accept") -> Receipt:
     """Read and check a C2SP tlog-proof: accepted checkpoint, and inclusion of the entry that is its `extra`."""
+    seq, entry, path, note = split_receipt(file)
+    name, folder = os.path.basename(file), os.path.basename(os.path.dirname(os.path.abspath(file)))
+    want(folder != "receipts" or name == f"{seq}.tlog-proof", f"the receipt that {name} names", f"that of entry {seq}")
+    receipt = Receipt(file, seq, path, accept(note), entry)
+    want(seq < receipt.head.size, f"an index below the size {receipt.head.size}", str(seq))
+    if entry is not None:
+        receipt.check(leaf_hash(entry))
+    return receipt
+
+
+def split_receipt(file: str) -> tuple[int, bytes | None, list[bytes], bytes]:
+    """Index, entry (where it is there), path and signed note of a C2SP tlog-proof; nothing is verified."""
     head, blank, note = read_file(file, MAX_RECEIPT).partition(b"\n\n")
     lines = head.decode("latin-1").split("\n")
     want(bool(blank) and lines.pop(0) == "c2sp.org/tlog-proof@v1", "the line c2sp.org/tlog-proof@v1", head[:30])
     entry = from_base64(lines.pop(0)[6:], "extra", limit=MAX_ENTRY) if lines and lines[0].startswith("extra ") else None
     want(bool(lines) and lines[0].startswith("index ") and len(lines) <= 64, "'index <number>' and at most 63 hashes", lines[:1])
     seq = decimal(lines.pop(0)[6:], "index")
-    name, folder = os.path.basename(file), os.path.basename(os.path.dirname(os.path.abspath(file)))
-    want(folder != "receipts" or name == f"{seq}.tlog-proof", f"the receipt that {name} names", f"that of entry {seq}")
-    receipt = Receipt(file, seq, [from_base64(line, "hash", length=32) for line in lines], accept(note), entry)
-    want(seq < receipt.head.size, f"an index below the size {receipt.head.size}", str(seq))
-    if entry is not None:
-        receipt.check(leaf_hash(entry))
-    return receipt
+    return seq, entry, [from_base64(line, "hash", length=32) for line in lines], note
 
 
 class Log(NamedTuple):
@@ -576,6 +631,20 @@ class Key:
         self.suspect: int | None = None
 
 
+class LogKey:
+    """A key that signs checkpoints, from the entry `since` that names it; `end` and `suspect` as of any other key."""
+
+    def __init__(self, vkey: "Vkey", since: int) -> None:
+        self.vkey, self.since = vkey, since
+        self.id = hashlib.sha256(vkey.raw).hexdigest()
+        self.end: int | None = None
+        self.suspect: int | None = None
+
+    def signs_at(self, size: int) -> bool:
+        """Whether no entry that a checkpoint of this size covers has revoked it."""
+        return self.end is None or self.end >= size
+
+
 class Shard(NamedTuple):
     """What a shard statement at `seq` measured."""
 
@@ -609,7 +678,8 @@ class History:
         self.origin: str | None = None
         self.threshold = 1
         self.keys: dict[str, Key] = {}
-        self.log_keys: dict[str, int | None] = {}  # vkey → the entry that revoked it
+        self.log_keys: dict[str, LogKey] = {}  # by vkey
+        self.unread: set[str] = set()  # log keys whose signatures could not be verified here
         self.runs: dict[str, Key] = {}
         # By id of each key that has signed: the entries that brought it, with their signers.
         self.introduced: dict[str, list[tuple[int, list[str]]]] = {}
@@ -671,14 +741,54 @@ class History:
         """What to raise where `what` is not among the entries: with all of them at hand it does not exist."""
         return Failed(f"expected {what}, found none") if self.complete else Missing(f"{what} is not in the bundle")
 
-    def check_head(self, head: "Checkpoint") -> None:
-        """Raise unless a checkpoint is this log's, signed by a key that genesis or a key statement made a log key."""
+    def check_head(self, head: "Checkpoint", settled: bool = False) -> None:
+        """Raise unless a checkpoint is this log's, signed by the log keys that its size selects, and by no unknown one.
+
+        `settled`: it is a prefix of a full log, so that doubt about who signed it matters no more.
+        """
         want(head.origin == self.origin, f"a checkpoint of {self.origin}", head.origin)
-        ends = [self.log_keys[vkey] for vkey in head.signers if vkey in self.log_keys]
-        if not ends:
+        if not any(vkey in self.log_keys for vkey in head.signers):
             raise self.unknown(f"a statement that makes {head.signers[0]} a log key")
-        if all(end is not None and head.size > end for end in ends):
-            raise Missing("the checkpoint is signed by log keys that were revoked before; this program cannot judge it")
+        known = {(key.vkey.name, key.vkey.id): key for key in self.log_keys.values()}
+        signed: list[LogKey] = []
+        for name, key_id, blob in head.lines:
+            key = known.get((name, key_id))
+            if key is None and name == head.origin:
+                raise self.unknown(f"a statement that makes {name}+{key_id.hex()} a log key")
+            if key is not None:
+                want(key.since < head.size, "signatures by log keys that it covers", f"one by a key of entry {key.since}")
+                try:
+                    want(key.vkey.signs(head.text, blob), f"a valid signature by {name}", "one that does not verify")
+                except Missing:
+                    self.unread.add(f"{name}+{key_id.hex()}")
+                signed.append(key)
+        good: list[LogKey] = []
+        for group in self._due(head.size):
+            there = [key for key in group if key in signed and key.signs_at(head.size)]
+            names = ", ".join(f"{key.vkey.name}+{key.vkey.id.hex()}" for key in group)
+            found = ", ".join(f"{name}+{key_id.hex()}" for name, key_id, _ in head.lines)
+            want(bool(there), f"a signature by {names}, the log key of entry {group[0].since}", found)
+            good += there
+        if not settled and all(key.suspect is not None and head.size > key.suspect for key in good):
+            raise Missing(f"its log key is suspect beyond size {good[0].suspect}: ask for it under a newer checkpoint")
+
+    def _due(self, size: int) -> list[list[LogKey]]:
+        """Who had to sign the checkpoint of a size, of each group one.
+
+        The newest key of each type; and where no checkpoint can stand between it and this one, the key before it too. Who was
+        revoked signs no more.
+        """
+        groups = []
+        for type in (ED25519, ML_DSA_44):
+            keys = [key for key in self.log_keys.values() if key.vkey.type == type and key.since < size]
+            seqs = sorted({key.since for key in keys})
+            for since in seqs[-2:] if seqs[-1:] == [size - 1] else seqs[-1:]:
+                group = [key for key in keys if key.since == since]
+                if any(key.signs_at(size) for key in group):
+                    groups.append(group)
+        if not any(key.vkey.type == ED25519 for group in groups for key in group):
+            raise self.unknown(f"a log key that is in force at size {size}")
+        return groups
 
     def check_doubt(self, seq: int, signers: list[str]) -> None:
         """Raise Missing where a later revocation makes a signer suspect at `seq`, or one of those who brought its key."""
@@ -792,6 +902,9 @@ class History:
             valid = seq == 0 and signers.keys() == admins
             want(valid, f"entry 0, signed by its {len(admins)} admins", f"entry {seq}, signed by {len(signers)}")
             want(1 <= get(body, "threshold", int) <= len(admins), f"a threshold of 1 to {len(admins)}", body["threshold"])
+            log_keys = [self._log_key(text, get(body, "origin", str)) for text in strings(body, "log_keys")]
+            apart = any(key.type == ED25519 for key in log_keys) and admins.isdisjoint(Key(key.raw).id for key in log_keys)
+            want(apart, "log keys of its own, one of them Ed25519", [key.text for key in log_keys])
         elif kind == "run" and body.get("phase") == "open":
             own = Key(public_key(get(body, "run_key", str))).id
             want(own in signers, f"a signature of the run's key {own[:16]}", "none")
@@ -799,16 +912,32 @@ class History:
             count = sum("admin" in key.roles for key in signers.values())
             want(count >= self.threshold, f"signatures of {self.threshold} admins in force", str(count))
             want(("public_key" in body) != ("vkey" in body), "either public_key or vkey", "both or none")
-            raw = public_key(get(body, "public_key", str)) if "public_key" in body else Vkey.parse(get(body, "vkey", str)).raw
+            vkey = self._log_key(get(body, "vkey", str), str(self.origin)) if "vkey" in body else None
+            raw = public_key(get(body, "public_key", str)) if vkey is None else vkey.raw
             keyid, known = Key(raw).id, self.keys.get(Key(raw).id)
             want(get(body, "fingerprint", str) == keyid, f"the fingerprint {keyid} of the key", body["fingerprint"])
+            of_log = [key for key in self.log_keys.values() if key.id == keyid]
             if "revocation" in body:
-                if known is None and keyid not in {Key(Vkey.parse(vkey).raw).id for vkey in self.log_keys}:
+                if known is None and not of_log:
                     raise self.unknown(f"the enrolment of key {keyid[:16]}")
-            elif "public_key" in body:  # so a revoked key cannot come back: it signs nothing any more
+                if of_log and of_log == [key for group in self._due(seq + 1) for key in group if key.vkey.type == ED25519]:
+                    raise self.unknown(f"the log key that comes after {keyid[:16]}")
+            elif vkey is not None:
+                alone = body.get("roles") == ["log"] and "not_after" not in body and known is None
+                want(alone, "a log key that signs nothing else and has the role log alone", body)
+                taken = {(key.vkey.name, key.vkey.id) for key in self.log_keys.values()}
+                want((vkey.name, vkey.id) not in taken, "a new log key", f"{vkey.text}, which this log has had before")
+            else:  # so a revoked key cannot come back: it signs nothing any more
                 want(keyid in signers, f"a signature of the enrolled key {keyid[:16]}", "none")
                 roles = strings(body, "roles")
                 want(ANYONE.issuperset(roles), f"roles among {', '.join(sorted(ANYONE))}", ", ".join(roles))
+                want(not of_log, "a key that is no log key", f"{keyid[:16]}, which signs nothing but checkpoints")
+
+    def _log_key(self, text: str, origin: str) -> "Vkey":
+        """The key in a vkey that may sign checkpoints of `origin`."""
+        vkey = Vkey.parse(text)
+        want(vkey.name == origin and vkey.type in (ED25519, ML_DSA_44), f"a log key of {origin}, of type 01 or 06", text)
+        return vkey
 
     def _take(self, statement: Statement, body: Json, signers: dict[str, Key]) -> None:
         """Take in what later entries rest on: keys and runs."""
@@ -816,21 +945,20 @@ class History:
         for keyid in signers:
             self.introduced.setdefault(keyid, [])
         if kind == "genesis":
-            self.log_keys = {Vkey.parse(vkey).text: None for vkey in strings(body, "log_keys")}
+            self.log_keys = {vkey: LogKey(Vkey.parse(vkey), 0) for vkey in strings(body, "log_keys")}
             registry = Key(public_key(get(body, "registry_key", str)), frozenset({"registry"}))
             self.keys = {registry.id: registry} | signers
             self.origin, self.threshold = get(body, "origin", str), get(body, "threshold", int)
         elif kind == "key" and "revocation" in body:
-            key = self.keys.get(body["fingerprint"])
-            if key is not None:
-                if "suspect_from_seq" in get(body, "revocation", dict):
-                    suspect = get(body, "revocation.suspect_from_seq", int)
-                    key.suspect = suspect if key.suspect is None else min(suspect, key.suspect)
-                key.end = seq if key.end is None else key.end
-            ended = [vkey for vkey in self.log_keys if Key(Vkey.parse(vkey).raw).id == body["fingerprint"]]
-            self.log_keys.update(dict.fromkeys(ended, seq))
+            both: list[Key | LogKey] = [*self.keys.values(), *self.log_keys.values()]
+            for ended in both:
+                if ended.id == body["fingerprint"]:
+                    if "suspect_from_seq" in get(body, "revocation", dict):
+                        suspect = get(body, "revocation.suspect_from_seq", int)
+                        ended.suspect = suspect if ended.suspect is None else min(suspect, ended.suspect)
+                    ended.end = seq if ended.end is None else ended.end
         elif kind == "key" and "vkey" in body:
-            self.log_keys[body["vkey"]] = None
+            self.log_keys[body["vkey"]] = LogKey(Vkey.parse(body["vkey"]), seq)
         elif kind == "key":
             limit = get(body, "not_after", str) if "not_after" in body else None
             moment(limit if limit is not None and len(limit) != 10 else f"{limit or '2000-01-01'}T00:00:00.000Z")
@@ -951,12 +1079,14 @@ class Vkey(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """An accepted head of a log; `signers` are the vkeys of the trusted logs that signed it."""
+    """An accepted head of a log; `signers` are the vkeys of the trusted logs that signed it, `lines` all who did."""
 
     origin: str
     size: int
     root: bytes
     signers: tuple[str, ...]
+    text: bytes
+    lines: tuple[tuple[str, bytes, bytes], ...]  # name, key id, signature
 
 
 Accept = Callable[[bytes], Checkpoint]  # the checkpoint in a signed note; Failed or Missing for one that is not accepted
@@ -971,6 +1101,9 @@ class Policy:
         self.groups: dict[str, tuple[int, list[str]]] = {}  # threshold and members; after what they name
         self.quorum: str | None = None
         self._free: set[str] = set()  # names that no group has yet
+        self.more: Callable[[], list[Vkey]] = list  # finds log keys that came after those of the policy
+        self.followed: set[str] = set()  # those that were needed
+        self._chain: list[Vkey] | None = None
         for number, line in enumerate(utf8(data, "a policy").split("\n"), 1):
             try:
                 want(re.search(r"[\x00-\x08\x0b-\x1f\x7f]", line) is None, "no control characters", repr(line))
@@ -1012,12 +1145,28 @@ class Policy:
         want(key.type in types and all(key.raw != other.raw for other in others), f"another key, of a type in {types}", key.text)
 
     def open(self, note: bytes) -> Checkpoint:
-        """The checkpoint in a signed note, if a log of this policy signed it and the quorum of witnesses is met."""
+        """The checkpoint in a signed note, if a log of this policy signed it and the quorum of witnesses is met.
+
+        Where it is not, the log's keys are followed: those that came after the policy's count as these do.
+        """
+        try:
+            return self._open(note, [])
+        except Failed:
+            if self._chain is None:
+                self._chain = self.more()
+            if not self._chain:
+                raise
+        head = self._open(note, self._chain)
+        ours = {key.text for key in (*self.logs, *self.witnesses.values())}
+        self.followed |= {f"{key.name}+{key.id.hex()}" for key in self._chain if key.text not in ours}
+        return head
+
+    def _open(self, note: bytes, chain: list[Vkey]) -> Checkpoint:
         body, signatures = split_note(note)
         lines = body.decode().split("\n")
         want(len(lines) == 4 and lines[3] == "", "a checkpoint of three lines: origin, size, root", body)
         want(1 <= len(lines[0].encode()) <= 255, "an origin of 1 to 255 bytes", lines[0])
-        keys = {(key.name, key.id): key for key in (*self.logs, *self.witnesses.values())}
+        keys = {(key.name, key.id): key for key in (*chain, *self.logs, *self.witnesses.values())}
         signed, unread = set(), set()
         for name, key_id, blob in signatures:
             key = keys.get((name, key_id))
@@ -1028,7 +1177,9 @@ class Policy:
                 except Missing:
                     unread.add(key)
         origin, size, root = lines[0], decimal(lines[1], "size"), from_base64(lines[2], "root", length=32)
-        logs = tuple(key.text for key in self.logs if key in signed and key.name == origin)
+        logs = tuple(key.text for key in dict.fromkeys((*self.logs, *chain)) if key in signed and key.name == origin)
+        later = {key.name for key in chain if key.type == ML_DSA_44 and key in signed}
+        signed |= {key for key in self.witnesses.values() if key.type == ML_DSA_44 and key in chain and key.name in later}
         if not logs and any(key in unread and key.name == origin for key in self.logs):
             raise Missing(f"{origin} signed this checkpoint with ML-DSA only, which this library of Python does not have")
         trusted, found = ", ".join(key.name for key in self.logs), ", ".join(name for name, _, _ in signatures)
@@ -1037,7 +1188,7 @@ class Policy:
             raise Missing(f"the quorum {self.quorum} rests on ML-DSA cosignatures, which this library of Python does not have")
         found = ", ".join(sorted(name for name, key in self.witnesses.items() if key in signed)) or "none"
         want(self._met(signed), f"cosignatures that meet the quorum {self.quorum!r}", found)
-        return Checkpoint(origin, size, root, logs)
+        return Checkpoint(origin, size, root, logs, body, tuple(signatures))
 
     def _met(self, signed: set[Vkey]) -> bool:
         names = {"none"} | {name for name, key in self.witnesses.items() if key in signed}

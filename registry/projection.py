@@ -46,7 +46,7 @@ def project(connection: Connection, draft: Draft, lists: Lists) -> None:
         amends = draft.statement.header.amends
         row["amends"] = None if isinstance(amends, UnsetType) else amends
         row["visibility"] = draft.statement.header.visibility.value
-        row["body"] = canonical.encode(draft.body)
+        row["body"] = canonical.bytes_of(draft.body)
         _put(connection, t.things, row)
     write = _ROWS.get(type(draft.body))
     if write is not None:

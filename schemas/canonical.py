@@ -81,6 +81,11 @@ def again(data: bytes, type: type[T]) -> T:
     return _learned(type)[0].decode(data)  # type: ignore[no-any-return]
 
 
+def bytes_of(value: Any) -> bytes:
+    """The canonical bytes of what `decode` gave, or of a part of it; no rule is looked at again."""
+    return _encoder.encode(value)
+
+
 def convert(value: Any, type: type[T], *, what: str = "value") -> T:
     """Plain Python, as `decode` without a type gives it, as `type`. Raises InvalidInput, naming `what`."""
     _learned(type)

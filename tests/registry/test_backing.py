@@ -40,6 +40,7 @@ def rows(registry: Registry) -> dict[str, list[tuple[Any, ...]]]:
 def answers(registry: Registry) -> dict[str, Any]:
     """What the registry says of everything in it."""
     place, found = registry.local, dict[str, Any]()
+    size = int(place.head().size)  # an answer as of a size does not depend on the clock
     for what in LISTS:
         found[what.__name__] = list(registry.every(what))
     with registry.reading() as reader:
@@ -47,7 +48,7 @@ def answers(registry: Registry) -> dict[str, Any]:
     for ref, kind in refs:
         found[ref] = place.things([ref])
         if kind in ("student", "teacher", "shard", "dataset", "run", "release", "party", "terms"):
-            found[f"{ref} lineage"] = place.lineage(ref, "up"), place.lineage(ref, "down")
+            found[f"{ref} lineage"] = place.lineage(ref, "up", size=size), place.lineage(ref, "down", size=size)
         if kind == "student":
             found[f"{ref} shares"] = place.shares(ref), *(place.report_model(ref, name, {}) for name in TEMPLATES)
         if kind in ("teacher", "party"):
