@@ -58,6 +58,7 @@ def create_app(
         permits=Permits(),
         witnessing=Witnessing(place.log, place.published.policy.witnesses, place.folder, every=limits.witness_every),
         metrics=metrics,
+        private=private,
     )
 
     def tell(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -22,7 +22,9 @@ from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, StoreError
 
-_MAX_BATCH: Final = 512
+MAX_BATCH: Final = 512
+"""The most statements in one transaction, but for those that came together."""
+
 _AT_ONCE: Final = 500
 
 
@@ -45,11 +47,15 @@ class Batched:
     waited: Sequence[float]
 
 
+Admit = Callable[[str], None]
+"""Raises what keeps statements of a kind out."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    kind: str
-    envelope: Envelope
-    answer: "asyncio.Future[Placed]"
+    sent: Sequence[Envelope]
+    admit: Admit
+    answer: "asyncio.Future[Sequence[Placed | InbondError]]"
     since: float
 
 
@@ -62,6 +68,7 @@ class Appender:
     def __init__(self, log: Log, max_waiting: int, heard: Callable[[Batched], None]) -> None:
         self._log, self._max, self._heard = log, max_waiting, heard
         self._waiting: list[_Waiting] = []
+        self._count = 0  # statements among them
         self._came = asyncio.Event()
         self._closing = False
         self._thread = ThreadPoolExecutor(1, "inbond-append")
@@ -81,10 +88,28 @@ class Appender:
 
     async def append(self, kind: str, envelope: Envelope) -> Placed:
         """Put a statement of `kind` on record. Raises what refuses it; StoreError where too many wait already."""
-        if self._closing or len(self._waiting) >= self._max:
-            raise StoreError(f"expected fewer than {self._max} statements to wait, found {len(self._waiting)}")
-        answer: asyncio.Future[Placed] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(kind, envelope, answer, perf_counter()))
+
+        def admit(found: str) -> None:
+            if found != kind:
+                raise InvalidInput(
+                    f"expected a {kind} statement, found a {found} statement", hint="post it to its own collection"
+                )
+
+        [placed] = await self.append_all([envelope], admit)
+        if isinstance(placed, InbondError):
+            raise placed
+        return placed
+
+    async def append_all(self, envelopes: Sequence[Envelope], admit: Admit) -> Sequence[Placed | InbondError]:
+        """Put at most `MAX_BATCH` statements on record, in order; what is refused stands as its error in its place.
+
+        Raises StoreError where too many wait already, and when it is not known what was written.
+        """
+        if self._closing or self._count + len(envelopes) > self._max:
+            raise StoreError(f"expected at most {self._max} statements to wait, found {self._count + len(envelopes)}")
+        answer: asyncio.Future[Sequence[Placed | InbondError]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(envelopes, admit, answer, perf_counter()))
+        self._count += len(envelopes)
         self._came.set()
         return await answer
 
@@ -94,33 +119,50 @@ class Appender:
             await self._came.wait()
             self._came.clear()
             while self._waiting:
-                batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
-                await self._answer(loop, batch)
+                await self._answer(loop, self._take())
             if self._closing:
                 return
 
+    def _take(self) -> Sequence[_Waiting]:
+        """Those who wait longest, up to `MAX_BATCH` statements, and one in any case."""
+        count = 0
+        for taken, each in enumerate(self._waiting):
+            count += len(each.sent)
+            if taken and count > MAX_BATCH:
+                break
+        else:
+            taken = len(self._waiting)
+        batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._count -= sum(len(each.sent) for each in batch)
+        return batch
+
     async def _answer(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
-        placed: list[Placed | InbondError]
         began = perf_counter()
+        sent = [(each.admit, envelope) for each in batch for envelope in each.sent]
+        placed: Sequence[Placed | InbondError] = []
+        failed: InbondError | None = None
         try:
-            placed = await loop.run_in_executor(self._thread, self._append, [(each.kind, each.envelope) for each in batch])
+            placed = await loop.run_in_executor(self._thread, self._append, sent)
         except InbondError as error:
-            placed = [error] * len(batch)
+            failed = error
         except Exception as error:
             failed = StoreError("the statements could not be appended")
             failed.__cause__ = error
-            placed = [failed] * len(batch)
-        self._heard(Batched(placed, perf_counter() - began, [began - each.since for each in batch]))
-        for each, result in zip(batch, placed, strict=True):
+        waited = [began - each.since for each in batch for _ in each.sent]
+        self._heard(Batched([failed] * len(sent) if failed else placed, perf_counter() - began, waited))
+        at = 0
+        for each in batch:
+            results = placed[at : at + len(each.sent)]
+            at += len(each.sent)
             if each.answer.done():
                 continue  # whoever waited has gone
-            if isinstance(result, Placed):
-                each.answer.set_result(result)
+            if failed is None:
+                each.answer.set_result(results)
             else:
-                each.answer.set_exception(result)
+                each.answer.set_exception(failed)
 
-    def _append(self, sent: Sequence[tuple[str, Envelope]]) -> list[Placed | InbondError]:
-        refs = [_ref_of(kind, envelope) for kind, envelope in sent]
+    def _append(self, sent: Sequence[tuple[Admit, Envelope]]) -> list[Placed | InbondError]:
+        refs = [_ref_of(envelope, admit) for admit, envelope in sent]
         appended = iter(self._log.append(envelope for (_, envelope), ref in zip(sent, refs, strict=True) if isinstance(ref, str)))
         outcome = [ref if isinstance(ref, InbondError) else next(appended) for ref in refs]
         with self._log.reading() as reader:
@@ -143,12 +185,11 @@ def receipts_of(reader: LedgerReader, seqs: Iterable[int]) -> dict[int, bytes]:
     return found
 
 
-def _ref_of(kind: str, envelope: Envelope) -> str | InbondError:
-    """What a statement will make; the error that refuses one which is not of this kind."""
+def _ref_of(envelope: Envelope, admit: Admit) -> str | InbondError:
+    """What a statement will make if the log takes it; the error that refuses one which is not admitted."""
     try:
-        found = statement.read(dsse.payload_of(envelope))
+        kind, ref = statement.claimed(dsse.payload_of(envelope))
+        admit(kind)
     except InbondError as error:
         return error
-    if found.kind != kind:
-        return InvalidInput(f"expected a {kind} statement, found a {found.kind} statement", hint="post it to its own collection")
-    return found.ref
+    return ref

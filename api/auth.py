@@ -16,10 +16,10 @@ from litestar import Litestar, Request
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.enums import ParamType, ScopeType
+from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
-from litestar.params import ParameterKwarg
+from litestar.params import QueryParameter
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -166,15 +166,18 @@ class Authenticator:
         return Principal(token.id, token.party, frozenset(token.roles))
 
     async def _find(self, id: str) -> tuple[Token, bytes] | None:
-        now = monotonic()
         known = self._known.get(id)
-        if known is not None and now - known[0] < self._wait:
+        if known is not None and monotonic() - known[0] < self._wait:
             return known[1]
         asked = self._asked.get(id)
         if asked is None:  # whoever else wants to know meanwhile waits for the same answer
-            asked = self._asked[id] = asyncio.ensure_future(sync_to_thread(self._store.find, id))
+            asked = self._asked[id] = asyncio.ensure_future(self._look(id))
             asked.add_done_callback(lambda _: self._asked.pop(id))
-        found = await asyncio.shield(asked)
+        return await asyncio.shield(asked)
+
+    async def _look(self, id: str) -> tuple[Token, bytes] | None:
+        now = monotonic()
+        found = await sync_to_thread(self._store.find, id)
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
         self._known[id] = (now, found)
@@ -264,7 +267,7 @@ def _parameters(handler: BaseRouteHandler) -> dict[str, bool]:
 def _declared(handler: BaseRouteHandler) -> Iterable[tuple[str, bool]]:
     for name, field in handler.parsed_fn_signature.parameters.items():
         kind = field.kwarg_definition
-        if isinstance(kind, ParameterKwarg) and kind.param_type is ParamType.QUERY:
+        if isinstance(kind, QueryParameter):  # a dependency has the kind of which this is one
             yield (
                 kind.name or name,
                 field.is_non_string_sequence or any(each.is_non_string_sequence for each in field.inner_types),

@@ -5,16 +5,19 @@ import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from time import monotonic
-from typing import Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
 from litestar.types import Empty
+from msgspec import Meta
 
+from inbond.api.appending import MAX_BATCH
 from inbond.api.problems import ClientLeft, TooLarge, TooSlow, WrongMediaType
 from inbond.api.tokens import Principal
 from inbond.registry.objects import ObjectStore, bare
+from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, VerificationError
 from inbond.schemas.scalars import Ref
 
@@ -46,6 +49,12 @@ class Delivering(msgspec.Struct, forbid_unknown_fields=True):
     grant: Ref | None = None
     object: Ref | None = None
     recipient: Ref | None = None
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """Statements of any kinds, in the order in which they are to stand."""
+
+    statements: Annotated[list[Envelope], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 async def pieces(request: Request[Any, Any, Any], limit: int | None) -> AsyncGenerator[bytes, None]:

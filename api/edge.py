@@ -1,6 +1,8 @@
 """What stands round the app and sees every request, whatever route it means or none: one ASGI layer.
 
 * A request gets an id, and one line in the log.
+* A head is short, and gives its body one length: of two lengths a proxy may have believed the other, and then what it takes
+  for a body is for us another request.
 * A path is plain, or there is no such route: no route has a segment that is empty, begins with a dot, or holds anything but
   letters, digits and `:._-`. So what could climb folders or end a line never reaches a route.
 * HEAD is GET with its body left out, here and nowhere else, so it cannot let through what GET does not.
@@ -27,6 +29,9 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Heard = Callable[[Seen, int], None]
+
+MAX_HEAD: Final = 32 * 1024
+"""Bytes of a request's line and header fields: a hundred references in a query string, and then some."""
 
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9_:-][A-Za-z0-9_:.-]*)+")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
@@ -64,6 +69,7 @@ class Edge:
         inner = cast(Scope, {**scope, _SEEN: seen, _HEAD: method == "HEAD", "method": "GET" if method == "HEAD" else method})
         answer = _Answer(send, seen.id, head=method == "HEAD")
         try:
+            _check_head(scope)
             _check_path(scope)
             await self._app(inner, _Patient(receive, self._wait), answer)
         except Exception as error:
@@ -126,6 +132,20 @@ class _Patient:
             raise problems.TooSlow(f"expected the next piece of the body within {self._wait:g} seconds") from None
         self._whole = not message.get("more_body", False)
         return message
+
+
+def _check_head(scope: Scope) -> None:
+    """Raise, and have the connection closed, unless the head is one that everybody reads in the same way."""
+    names = [name for name, _ in scope["headers"]]
+    if b"transfer-encoding" in names and b"content-length" in names:
+        raise problems.BadFraming("expected a body of one length, found both Transfer-Encoding and Content-Length")
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"]) + sum(map(_length, scope["headers"]))
+    if size > MAX_HEAD:
+        raise problems.HeadTooLarge(f"expected a head of at most {MAX_HEAD} bytes, found {size}", limit=MAX_HEAD)
+
+
+def _length(field: tuple[bytes, bytes]) -> int:
+    return len(field[0]) + len(field[1]) + len(b": \r\n")
 
 
 def _check_path(scope: Scope) -> None:

@@ -9,14 +9,15 @@ from typing import Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 
 from inbond.api.appending import Batched, Placed
 from inbond.api.logs import METHODS, Seen
 from inbond.api.state import State
 from inbond.schemas.errors import InbondError
 
-MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+MEDIA_TYPE: Final = "text/plain; version=0.0.4"
+"""The charset comes with every text."""
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -51,6 +51,22 @@ class WrongMediaType(InvalidInput):
     status = 415
 
 
+class HeadTooLarge(InvalidInput):
+    """The request's line and header fields are longer than is read."""
+
+    type = "urn:inbond:problem:head-too-large"
+    title = "Request header fields too large"
+    status = 431
+
+
+class BadFraming(InvalidInput):
+    """Where the request's body ends can be read in two ways."""
+
+    type = "urn:inbond:problem:bad-framing"
+    title = "Ambiguous length"
+    status = 400
+
+
 class ClientLeft(InvalidInput):
     """The client closed the connection before its body was whole; nobody hears this."""
 
@@ -113,8 +129,8 @@ def headers_of(error: InbondError) -> dict[str, str]:
         fields["www-authenticate"] = 'Bearer realm="inbond"'
     if error.status == 503:
         fields["retry-after"] = "1"
-    if error.status in (408, 413):
-        fields["connection"] = "close"  # what is left of the body is not read
+    if error.status in (408, 413, 431) or isinstance(error, BadFraming):
+        fields["connection"] = "close"  # what is left of the body is not read, or is not known to be one
     if isinstance(error, RangeNotSatisfiable):
         fields["content-range"] = f"bytes */{error.members['size']}"
     return fields

@@ -33,7 +33,7 @@ _JSON: Final = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A registry that is served."""
+    """A registry that is served. `private` are names of folders that no answer tells."""
 
     place: FolderPlace
     settings: Settings
@@ -42,6 +42,7 @@ class Served:
     permits: Permits
     witnessing: Witnessing
     metrics: Metrics
+    private: tuple[str, ...]
 
     def thing(self, who: Principal | None, ref: str) -> Thing:
         """What is known of a thing. Raises NotFound, or what keeps `who` from seeing it."""

@@ -16,13 +16,13 @@ from litestar import Litestar
 from inbond.api import problems
 from inbond.api.app import create_app
 from inbond.api.deadlines import Protocol
+from inbond.api.edge import MAX_HEAD
 from inbond.api.logs import Handler, RequestLog
 from inbond.api.settings import Settings
 from inbond.registry.registry import Registry
 from inbond.schemas.errors import InvalidInput, StoreError
 
 _CONNECTIONS = 1000
-_MAX_HEAD = 32 * 1024  # a hundred references in a query string, and then some
 _TURN = 0.0005  # seconds; Python's own 5 ms are what each statement of SQL may wait for a busy event loop to let go
 _LAST_WORDS = 15  # seconds for requests that are at work when the server is told to stop
 
@@ -55,7 +55,7 @@ def config(app: Litestar) -> uvicorn.Config:
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_LAST_WORDS,
-        h11_max_incomplete_event_size=_MAX_HEAD,
+        h11_max_incomplete_event_size=2 * MAX_HEAD,  # over MAX_HEAD the edge says so
     )
 
 

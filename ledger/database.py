@@ -7,7 +7,7 @@ What holds on each side, and why, is argued in `databases.sqlite` and `databases
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,9 @@ class Database(Protocol):
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Hold the log's write lock and an open transaction. The caller commits; leaving without it rolls back."""
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """As `writing`, for a database whose tables may be missing or those of another version."""
 
     def commit(self, connection: Connection) -> None:
         """End a write; what it wrote is on disk when this returns.
@@ -75,17 +78,22 @@ def locked(path: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def create_tables(connection: Connection, tables: list[Table]) -> None:
+def create_tables(connection: Connection, tables: Iterable[Table]) -> None:
     """Make `tables` where they are not there yet, as the connection's database needs them."""
+    adapted(tables, connection.dialect.name).create_all(connection)
+
+
+def adapted(tables: Iterable[Table], dialect: str) -> MetaData:
+    """`tables` as a kind of database needs them."""
     metadata = MetaData()
     for table in tables:
         copy = table.to_metadata(metadata)
         for column in copy.columns:
-            if connection.dialect.name == "sqlite":
+            if dialect == "sqlite":
                 _constrain(copy, column)
             else:
                 _widen(column)
-    metadata.create_all(connection)
+    return metadata
 
 
 def _constrain(table: Table, column: Column[Any]) -> None:

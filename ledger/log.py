@@ -38,6 +38,7 @@ from sqlalchemy import Connection, bindparam, update
 from inbond.ledger import checkpoints, databases, merkle, submission, tables
 from inbond.ledger.batch import Appended, Batch
 from inbond.ledger.checkpoints import Checkpoint, LogSigner
+from inbond.ledger.databases import schema
 from inbond.ledger.highwater import HighWater
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey
@@ -203,6 +204,8 @@ class Log:
 
     def _begin(self, folder: Path, genesis: bytes | None) -> None:
         """Read what the log is, and hold it against what is expected."""
+        with self.database.reading() as connection:
+            schema.expect_current(self.database.name, connection)
         with self.reading() as reader:
             self.genesis_leaf = merkle.leaf_hash(reader.entry(0))
             if genesis is not None and genesis != self.genesis_leaf:

@@ -156,10 +156,10 @@ class LogSigners:
         if not isinstance(body, Key) or isinstance(body.vkey, UnsetType) or body.revocation is not UNSET:
             return None
         try:
-            held = VerifierKey.parse(body.vkey) in self._keys
+            key = VerifierKey.parse(body.vkey)
         except VerificationError:
-            held = True  # it is no key: admission says what is wrong
-        if held:
+            return None  # admission says what is wrong with it, as with another log's
+        if key in self._keys or key.name not in {held.name for held in self._keys}:
             return None
         return NotPermitted(
             f"key statement: expected a new log key that whoever writes the log has at hand, found {body.vkey[:120]}",

@@ -6,6 +6,7 @@ one query a level, and names the tree size that it is about; an answer that was 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, literal_column, select
 
@@ -110,7 +111,7 @@ def walk(reader: LedgerReader, start: str, direction: str, depth: int | None, si
 
 
 _E, _T = t.edges.c, t.things.c
-_BEFORE = bindparam("size")
+_BEFORE: Any = bindparam("size")
 _NO_MODEL = _E.relation.not_like(literal_column("'model:%'"))
 _EDGES_UP = Prepared(
     select(_E.dst, _E.relation)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Integer, cast, func, select
+from sqlalchemy import func, select
 
 from inbond.ledger import tables as ledger
 from inbond.ledger.entries import parse_entry
@@ -23,8 +23,8 @@ def entry_times(reader: LedgerReader, seqs: Iterable[int]) -> dict[int, str]:
     e = ledger.entries.c
     found: dict[int, str] = {}
     for chunk in chunks(sorted(set(seqs))):
-        start = cast(func.length(e.data) - (_TAIL_BYTES - 1), Integer)
-        query = select(e.seq, func.substr(e.data, start).label("tail")).where(e.seq.in_(chunk))
+        tail = func.substr(e.data, func.length(e.data) - (_TAIL_BYTES - 1))
+        query = select(e.seq, tail.label("tail")).where(e.seq.in_(chunk))
         for row in reader.connection.execute(query):
             match = _TAIL.search(bytes(row.tail))
             found[row.seq] = match[1].decode() if match else parse_entry(reader.entry(row.seq)).time

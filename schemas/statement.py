@@ -77,6 +77,36 @@ def read(payload: bytes) -> Statement:
     return _read_predicate(payload, kind) or _read_whole(payload, kind)
 
 
+class _ClaimedHeader(msgspec.Struct):
+    id: str
+
+
+class _ClaimedPredicate(msgspec.Struct):
+    header: _ClaimedHeader
+
+
+class _Claimed(msgspec.Struct, rename={"type": "predicateType"}):
+    predicate: _ClaimedPredicate
+    type: str
+
+
+_claimed = msgspec.json.Decoder(_Claimed)
+
+
+def claimed(payload: bytes) -> tuple[str, str]:
+    """The kind and the reference that a payload claims; they are right where `read` accepts it, which takes ten times as long.
+
+    Raises InvalidInput, as `read` does, for bytes that claim nothing.
+    """
+    try:
+        found = _claimed.decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        statement = read(payload)
+        return statement.kind, statement.ref
+    kind = _BY_TYPE.get(found.type) or _peek_kind(payload)
+    return kind.name, ref(kind.name, found.predicate.header.id)
+
+
 def ref(kind: str, id: str) -> str:
     """The reference `<kind>:<id>`."""
     return f"{kind}:{id}"

@@ -13,6 +13,7 @@ from inbond.api.cli.output import facts, pairs, plural, when
 from inbond.api.cli.progress import counting, progress
 from inbond.api.cli.refreshing import refresh
 from inbond.api.cli.verdicts import EXIT, verdict_line, verdict_lines
+from inbond.api.cli.watching import watch
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, StoreError
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def prove(session: Session, seq: int, out: Path, size: int | None, without_entry
 
 log.add_command(audit)
 log.add_command(refresh)
+log.add_command(watch)
 
 
 @command("export", "inbond log export published\ninbond log export evidence --bundle", of=log)

@@ -29,7 +29,8 @@ from inbond.schemas.kinds import KINDS, RUN
 from inbond.schemas.scalars import Role
 
 _MOST_PAGES: Final = 50
-_BY_REGISTRY: Final = ("grant", "delivery")
+BY_REGISTRY: Final = ("grant", "delivery")
+"""The kinds that the registry signs."""
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="The most items of a page.")]
 After = Annotated[str | None, QueryParameter(pattern="^[A-Za-z0-9_-]{32}$", description="`next` of the page before.")]
@@ -62,7 +63,7 @@ def routes() -> list[HTTPRouteHandler]:
         made += [_page(collection, lists[collection], access), _statement(kind, collection)]
         if kind != "key":
             made.append(_thing(kind, collection))
-        if kind not in _BY_REGISTRY:
+        if kind not in BY_REGISTRY:
             made.append(_post(kind, collection))
     return made
 

@@ -2,7 +2,7 @@
 
 from litestar.types import ControllerRouterHandler
 
-from inbond.api.routes import collections, health, imports, keys, ledger, objects, questions, shards, things
+from inbond.api.routes import batches, collections, health, imports, keys, ledger, objects, questions, shards, things
 
 
 def routes(*, public_entries: bool = False) -> list[ControllerRouterHandler]:
@@ -13,6 +13,7 @@ def routes(*, public_entries: bool = False) -> list[ControllerRouterHandler]:
         *keys.ROUTES,
         *things.ROUTES,
         *collections.routes(),
+        *batches.ROUTES,
         *questions.routes(),
         *imports.ROUTES,
         *shards.ROUTES,

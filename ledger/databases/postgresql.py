@@ -22,11 +22,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, Table, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, Integer, Table, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from inbond.ledger.database import create_tables, translated
+from inbond.ledger.databases import schema
 from inbond.ledger.files import write_durably
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError, VerificationError
 
@@ -65,6 +66,15 @@ class PostgresDatabase:
         """Hold the lock on the head row in an open transaction. The caller commits; leaving without it rolls back."""
         with self._transaction("BEGIN ISOLATION LEVEL READ COMMITTED") as connection:
             connection.exec_driver_sql("SELECT id FROM head WHERE id = 1 FOR UPDATE").all()
+            yield connection
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A write that no other write runs beside, whatever tables there are."""
+        with self._transaction("BEGIN ISOLATION LEVEL READ COMMITTED") as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_NEW_LOG})").all()
+            if inspect(connection).has_table("head"):
+                connection.exec_driver_sql("LOCK TABLE head IN ACCESS EXCLUSIVE MODE")
             yield connection
 
     def commit(self, connection: Connection) -> None:
@@ -146,6 +156,7 @@ def creating(file: Path, tables: list[Table], address: str) -> Iterator[tuple[Po
             create_tables(connection, tables)
             for statement in _GUARDS:
                 connection.exec_driver_sql(statement)
+            schema.mark(connection)
             yield database, connection
     finally:
         database.close()
@@ -205,7 +216,7 @@ def _engine(url: URL) -> Engine:
         )
     except ModuleNotFoundError:
         raise StoreError("expected the driver for PostgreSQL, found none", hint="pip install 'inbond[postgresql]'") from None
-    engine.dialect.colspecs = {**engine.dialect.colspecs, Integer: _Wide}
+    engine.dialect.colspecs = {**engine.dialect.colspecs, Integer: _Bare}
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:
@@ -220,7 +231,7 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-class _Wide(BigInteger):
-    """An integer in a question: of 64 bits, as the columns are."""
+class _Bare(Integer):
+    """An integer in a question, as wide as the driver finds it; SQLAlchemy would make it one of 32 bits."""
 
-    render_bind_cast = True
+    render_bind_cast = False

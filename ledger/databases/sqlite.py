@@ -18,7 +18,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from inbond.ledger import tables
 from inbond.ledger.database import create_tables, locked, translated
+from inbond.ledger.databases import schema
 from inbond.ledger.files import sync_folder
 from inbond.schemas.errors import Conflict, NotFound, StoreError, VerificationError
 
@@ -72,6 +73,7 @@ class SqliteDatabase:
             create_tables(connection, tables)
             for verb in ("UPDATE", "DELETE"):
                 connection.exec_driver_sql(_APPEND_ONLY.format(verb=verb, lower=verb.lower()))
+            schema.mark(connection)
             database.commit(connection)
         return database
 
@@ -86,6 +88,10 @@ class SqliteDatabase:
             finally:
                 if _in_transaction(connection):
                     connection.exec_driver_sql("ROLLBACK")
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """As `writing`: the lock is a file's."""
+        return self.writing()
 
     def commit(self, connection: Connection) -> None:
         """End a write; it is on disk when this returns. Raises StoreError or VerificationError where that is not known."""

@@ -6,14 +6,16 @@ nothing, or something else, proves nothing.
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
@@ -56,23 +58,31 @@ class Writers:
 
     def live(self, folder: Path, first: int, last: int, calls: str, *inject: str) -> Life:
         """A writer of statements `first` to `last - 1` with `calls` traced and, as `inject` says, made to fail."""
-        self._line.send(json.dumps({"folder": str(folder), "first": first, "last": last}).encode())
-        pid = self._hear()["pid"]
+        pid = self._fork(folder, first, last)
         trace = self.base / "trace"
-        options = [
-            "-f",
-            "-y",
-            "-s",
-            "0",
-            "-o",
-            str(trace),
-            "-e",
-            f"trace={calls}",
-            *(word for each in inject for word in ("-e", each)),
-        ]
-        strace = subprocess.Popen(["strace", *options, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        words = [word for each in (f"trace={calls}", *inject) for word in ("-e", each)]
+        command = ["strace", "-f", "-y", "-s", "0", "-o", str(trace), *words, "-p", str(pid)]
+        strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert strace.stderr is not None
         said = strace.stderr.readline()
+        life = self._follow(lambda: None)
+        said += strace.communicate(timeout=PATIENCE)[1]
+        assert f"Process {pid} attached" in said, said
+        self._count(life, trace)
+        return life
+
+    def live_through(self, folder: Path, first: int, last: int, event: Callable[[], None]) -> Life:
+        """A writer of statements `first` to `last - 1`, which nobody traces; `event` is called at each word of its."""
+        self._fork(folder, first, last)
+        return self._follow(event)
+
+    def _fork(self, folder: Path, first: int, last: int) -> int:
+        self._line.send(json.dumps({"folder": str(folder), "first": first, "last": last}).encode())
+        pid = self._hear()["pid"]
+        assert isinstance(pid, int)
+        return pid
+
+    def _follow(self, event: Callable[[], None]) -> Life:
         self._line.send(b"go")
         life = Life()
         while "end" not in (heard := self._hear()):
@@ -80,10 +90,8 @@ class Writers:
             life.heads |= {tuple(heard["head"])} if "head" in heard else set()
             life.refused += [heard["refused"]] if "refused" in heard else []
             life.escaped += [heard["escaped"]] if "escaped" in heard else []
-        said += strace.communicate(timeout=PATIENCE)[1]
-        assert f"Process {pid} attached" in said, said
-        life.killed = heard["end"] == 9
-        self._count(life, trace)
+            event()
+        life.killed = heard["end"] == signal.SIGKILL
         return life
 
     def _count(self, life: Life, trace: Path) -> None:
@@ -100,10 +108,11 @@ class Writers:
             elif "+++ killed by SIGKILL" in rest:
                 life.fired += last.get(pid, False)
 
-    def _hear(self) -> dict[str, object]:
+    def _hear(self) -> dict[str, Any]:
         heard = self._line.recv(1 << 20)
         assert heard, "the server of writers has died"
-        return json.loads(heard)
+        said: dict[str, Any] = json.loads(heard)
+        return said
 
 
 @contextmanager

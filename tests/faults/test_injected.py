@@ -7,24 +7,21 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from inbond.ledger.audit import audit_log
-from tests.faults.injecting import Life, Writers, writers
-from tests.ledger.test_faults import names_on_record
-from tests.ledger.world import World, seqs
+from tests.faults.account import Account
+from tests.faults.injecting import Writers, writers
 
 pytestmark = pytest.mark.faults
-QUOTA = max(1, int(os.environ.get("INBOND_FAULTS", "20")) * 45 // 100)
+QUOTA = max(1, int(os.environ.get("INBOND_FAULTS", "20")) * 40 // 100)
 """Faults that have to fire in each test; 24 tests and those of a log that is made have more than a thousand at 100."""
 
 CALLS = ("write", "pwrite64", "fsync", "fdatasync", "openat", "unlink", "rename", "ftruncate")
 KINDS = ("error=EIO", "error=ENOSPC", "signal=SIGKILL")
 STATEMENTS = 24  # of one life: the log is opened and closed four times
-LONG = 240  # entries after which a new log is begun, as every audit reads all of them
+LONG = 120  # entries after which a new log is begun, as every audit reads all of them
 
 
 @pytest.fixture(scope="module")
@@ -33,44 +30,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
     assert shutil.which("strace"), "strace is not installed: apt-get install strace"
     with writers(tmp_path_factory.mktemp("injected")) as made:
         yield made
-
-
-@dataclass
-class Account:
-    """A log, and everything that writers have ever said about it."""
-
-    folder: Path
-    on: dict[int, int] = field(default_factory=dict)
-    heads: set[tuple[int, str]] = field(default_factory=set)
-
-    def add(self, life: Life) -> None:
-        assert not life.escaped, life.escaped[0]
-        for number, seq in life.on.items():
-            assert self.on.setdefault(number, seq) == seq, f"statement {number} was entry {self.on[number]}, now {seq}"
-        self.heads |= life.heads
-
-    def check(self, crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Open and audit a copy, so that the next writer finds the files as the last one left them."""
-        base = self.folder.parent
-        shutil.copytree(base, crashed, ignore=shutil.ignore_patterns("trace"))
-        monkeypatch.setenv("INBOND_STATE", str(crashed / "state"))
-        folder = crashed / self.folder.name
-        world = World(folder, create=not (folder / "ledger.db").exists())
-        try:
-            report = audit_log(world.log, world.rules)
-            assert report.verdict == "clean", report
-            names = names_on_record(world)
-            assert names == [f"/{number}" for number in range(len(names))], "each once, in the order in which they were sent"
-            assert {number: number + 2 for number in self.on} == self.on
-            assert set(self.on) <= set(range(len(names))), "acknowledged, and gone"
-            with world.log.reading() as reader:
-                assert all(reader.root_at(size).hex() == root for size, root in self.heads), "a head of another history"
-            if report.size > 1:
-                again = [world.numbered(number) for number in range(len(names) + 2)]
-                assert seqs(world.log.append(again)) == [number + 2 for number in range(len(again))]
-        finally:
-            world.log.close()
-            shutil.rmtree(crashed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +59,7 @@ def test_acknowledged_statements_outlive_calls_that_fail(
         assert life.killed == (kind == "signal=SIGKILL" and life.fired > 0)
         fired += life.fired
         account.add(life)
-        account.check(tmp_path / "crashed", monkeypatch)
+        check_copy(account, tmp_path / "crashed", monkeypatch)
     record_property("injected", [call, kind, fired])
     assert fired >= QUOTA, f"only {fired} faults fired"
 
@@ -125,7 +84,7 @@ def test_a_log_is_made_whole_or_not_at_all(
         life = served.live(account.folder, 0, 2, call, f"inject={call}:{kind}:when={when}")
         fired += life.fired
         account.add(life)
-        account.check(tmp_path / "crashed", monkeypatch)
+        check_copy(account, tmp_path / "crashed", monkeypatch)
     record_property("injected", [call, kind, fired])
     assert fired
 
@@ -140,3 +99,11 @@ def begin(served: Writers, call: str) -> tuple[Account, int]:
     account.add(life)
     assert life.calls[call], f"{call} is not called"
     return account, life.calls[call]
+
+
+def check_copy(account: Account, crashed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a copy, so that the next writer finds the files as the last one left them."""
+    shutil.copytree(account.folder.parent, crashed, ignore=shutil.ignore_patterns("trace"))
+    monkeypatch.setenv("INBOND_STATE", str(crashed / "state"))
+    account.check(crashed / account.folder.name)
+    shutil.rmtree(crashed)

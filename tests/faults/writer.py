@@ -54,7 +54,8 @@ def work(folder: Path, first: int, last: int, say: Say) -> None:
 
 def opened(folder: Path) -> World:
     """The log in `folder`, which is made where it is not there, with its producer enrolled."""
-    world = World(folder, create=not (folder / "ledger.db").exists())
+    there = any((folder / name).exists() for name in ("ledger.db", "ledger.address"))
+    world = World(folder, create=not there)
     try:
         with world.log.reading() as reader:
             size = reader.size

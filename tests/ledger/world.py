@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, insert, select
 
 from inbond.ledger import dsse
+from inbond.ledger.checkpoints import LogSigner
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.log import Appended, Log, utc_now
 from inbond.ledger.policy import TrustedLog, TrustPolicy
@@ -91,18 +92,20 @@ class World:
         clock: Callable[[], Any] = utc_now,
         create: bool = True,
         database: str | None = None,
+        more_log_keys: Sequence[LogSigner] = (),
     ) -> None:
         self.folder, self.rules, self.clock = folder, rules or NameRules(), clock
         self.random = random.Random(seed)
         self.admins = [self.key(f"admin-{i}") for i in range(admins)]
         self.registry, self.producer = self.key("registry"), self.key("producer")
         self.log_key = SigningKey.from_seed(ORIGIN, self.random.randbytes(32))
+        self.log_keys = [self.log_key, *more_log_keys]
         self.operator = f"party:{self.id()}"
         self.genesis = self.make_genesis(threshold)
         self.policy = TrustPolicy(logs=(TrustedLog(self.log_key.verifier),))
         if create:
             folder.mkdir(parents=True, exist_ok=True)
-            self.log = Log.create(folder, self.genesis, self.log_key, self.rules, clock=clock, database=database)
+            self.log = Log.create(folder, self.genesis, self.log_keys, self.rules, clock=clock, database=database)
             self.log.append_one(self.enrol(self.producer))
         else:
             self.log = self.open()
@@ -114,7 +117,7 @@ class World:
             origin=ORIGIN,
             admins=tuple(key.public.base64 for key in self.admins),
             threshold=threshold,
-            log_keys=(self.log_key.verifier.format(),),
+            log_keys=tuple(key.verifier.format() for key in self.log_keys),
             registry_key=self.registry.public.base64,
             operator=FirstParty(name="Example", legal_name=unknown()),
         )
@@ -123,7 +126,7 @@ class World:
 
     def open(self, rules: Rules | None = None, *, writable: bool = True, **options: Any) -> Log:
         """The log opened once more; the earlier object goes on working."""
-        return Log(self.folder, rules or self.rules, self.log_key if writable else None, clock=self.clock, **options)
+        return Log(self.folder, rules or self.rules, self.log_keys if writable else None, clock=self.clock, **options)
 
     def reopen(self) -> Log:
         """Close the log and open it again."""

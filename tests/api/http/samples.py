@@ -82,6 +82,8 @@ def sample(server: Server, method: str, path: str) -> Sample:
     options: dict[str, Any] = {"params": query} if query else {}
     if method == "POST" and path == "/v1/deliveries":
         options["json"] = {"grant": first(server, "grant")}
+    elif method == "POST" and path == "/v1/batches":
+        options["json"] = {"statements": [_nonsense()]}
     elif method == "POST":
         options["json"] = _nonsense()
     if method == "PUT":

@@ -54,6 +54,7 @@ EXPECTED: dict[tuple[str, str], set[str] | None] = {
     ("GET", "/v1/shards/{id}/content"): MEMBERS,
     ("GET", "/v1/objects/{digest}"): KNOWN,
     ("PUT", "/v1/objects/{digest}"): {"producer", "trainer", "compliance", "admin"},
+    ("POST", "/v1/batches"): KNOWN,
     **{("POST", f"/v1/{name}"): roles for name, roles in POSTS.items()},
     **{("GET", f"/v1/{name}"): KNOWN for name in POSTS if name != "keys"},
     **{("GET", f"/v1/{name}/{{id}}"): KNOWN for name in POSTS if name != "keys"},

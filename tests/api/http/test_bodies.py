@@ -71,6 +71,24 @@ def test_a_body_longer_than_it_said_is_the_next_request(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    "order", [("Transfer-Encoding: chunked", "Content-Length: 5"), ("Content-Length: 3", "Transfer-Encoding: chunked")]
+)
+def test_a_body_of_two_lengths_ends_the_connection(server: Server, order: tuple[str, str]) -> None:
+    """What a proxy may have taken for the body's end is for us not the beginning of somebody else's request."""
+    lines = ["POST /v1/parties HTTP/1.1", "Host: x", f"Authorization: Bearer {server.tokens['compliance']}", *order]
+    smuggled = b"0\r\n\r\nGET /v1/registry HTTP/1.1\r\nHost: x\r\n\r\n"
+    said = raw(server, "\r\n".join([*lines, "", ""]).encode() + smuggled)
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"urn:inbond:problem:bad-framing" in said
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("fields", [{"X-Long": "a" * 33_000}, {f"X-{n}": "a" * 60 for n in range(600)}], ids=["long", "many"])
+def test_a_head_that_is_too_long_is_431(server: Server, fields: dict[str, str]) -> None:
+    problem(server.ask("GET", "/v1/registry", headers=fields), 431, "head-too-large")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "[" * 100_000,

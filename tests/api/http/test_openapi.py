@@ -14,7 +14,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from inbond.api import problems
 from inbond.schemas import errors
-from tests.api.http.serving import Server
+from tests.api.http.samples import sample
+from tests.api.http.serving import Server, problem
 from tests.api.http.test_access import EXPECTED
 
 
@@ -66,6 +67,18 @@ def test_every_operation_does_what_the_document_says(server: Server, api: BaseSc
 def test_the_document_names_every_route(server: Server, document: Any) -> None:
     found = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert found == set(EXPECTED)
+
+
+def test_a_route_knows_the_query_parameters_of_the_document_and_no_others(server: Server, document: Any) -> None:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            wanted = sorted(each["name"] for each in operation.get("parameters", ()) if each["in"] == "query")
+            roles = EXPECTED[method.upper(), path]
+            asked = sample(server, method.upper(), path)
+            options = {**asked.options, "params": {**asked.options.get("params", {}), "who": "me"}}
+            found = server.ask(method.upper(), asked.path, min(roles) if roles else None, **options)
+            detail = problem(found, 400, "invalid-input")["detail"]
+            assert detail == f"expected query parameters among {', '.join(wanted) or 'none'}, found 'who'"
 
 
 def test_every_operation_is_described(document: Any) -> None:
