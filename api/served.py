@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.enums import MediaType
 
 from inbond.api.appending import Appender, Placed, receipts_of
-from inbond.api.auth import may_see, refuse_to_show
+from inbond.api.auth import MEMBERS, may_see, refuse_to_show
 from inbond.api.metrics import Metrics
 from inbond.api.settings import Settings
 from inbond.api.tokens import Principal
@@ -24,7 +24,8 @@ from inbond.registry.permits import Permits
 from inbond.registry.place import Thing
 from inbond.registry.places.folder import FolderPlace
 from inbond.registry.recorder import Recorded
-from inbond.schemas.errors import InvalidInput, NotFound
+from inbond.schemas.errors import InbondError, InvalidInput, NotFound
+from inbond.schemas.scalars import Role
 
 T = TypeVar("T")
 
@@ -69,6 +70,26 @@ class Served:
         things = self.place.things(names)
         shown = self.visible(who, things.values())
         return {ref: name if ref in shown or ref not in things else ref for ref, name in names.items()}
+
+    def hears_all(self, who: Principal | None) -> bool:
+        """Whether `who` may hear the names of whatever is on record: auditors, and the operator's own members."""
+        return who is not None and (Role.AUDITOR in who.roles or (who.party == self.place.operator and bool(who.roles & MEMBERS)))
+
+    def meant(self, who: Principal | None, name: str, *kinds: str, size: int | None = None) -> str:
+        """The reference that a name means to `who`. Raises NotFound, and where several fit InvalidInput.
+
+        What else there is by that name, or one like it, is told to those alone who may hear all.
+        """
+        nothing = NotFound(f"no thing that you may see is called {name[:80]!r}")
+        try:
+            ref = self.place.find(name, *kinds, size=size)
+        except InbondError:
+            if self.hears_all(who):
+                raise
+            raise nothing from None
+        if not self.visible(who, self.place.things([ref]).values()):
+            raise nothing
+        return ref
 
     def placed(self, recorded: Iterable[Recorded]) -> list[Placed]:
         """What was put on record here, with receipts."""

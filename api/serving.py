@@ -23,7 +23,7 @@ from inbond.registry.registry import Registry
 from inbond.schemas.errors import InvalidInput, StoreError
 
 _CONNECTIONS = 1000
-_TURN = 0.0005  # seconds; Python's own 5 ms are what each statement of SQL may wait for a busy event loop to let go
+TURN = 0.0005  # seconds; Python's own 5 ms are what each statement of SQL may wait for a busy event loop to let go
 _LAST_WORDS = 15  # seconds for requests that are at work when the server is told to stop
 
 Tell = Callable[[str], None]
@@ -36,7 +36,7 @@ def serve(registry: Registry, host: str, port: int, tell: Tell, *, settings: Set
     """
     log = RequestLog()
     app = create_app(registry, settings=settings, log=log)
-    sys.setswitchinterval(_TURN)
+    sys.setswitchinterval(TURN)
     with listening(host, port) as bound, _said_by_libraries(log):
         _Server(config(app), lambda: tell(address_of(bound))).run(sockets=[bound])
 

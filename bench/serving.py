@@ -57,6 +57,12 @@ def peak_memory(pid: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+def processor_time(pid: int) -> float:
+    """Seconds of processor time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def taught(folder: Path, shards: int, rows: int = 1, segment: int = 4096) -> Registry:
     """A registry in which a student was given `shards` shards of `rows` records, by two teachers."""
     os.environ.setdefault("INBOND_STATE", str(folder.parent / "state"))

@@ -21,7 +21,13 @@ from inbond.registry.mentions import references
 from inbond.registry.place import Page
 from inbond.schemas.errors import InvalidInput
 
-Filter = Callable[[Connection, str], ColumnElement[bool]]
+
+@dataclass(frozen=True)
+class Filter:
+    """A condition that a value gives; where the value means a thing, by name or reference, `kinds` are those that it may be."""
+
+    condition: Callable[[Connection, str], ColumnElement[bool]]
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,13 @@ class _List:
 def filters_of(what: type) -> tuple[str, ...]:
     """The fields by which items of a class can be asked for."""
     return _KEY_FILTERS if what is ListedKey else tuple(_list(what).filters)
+
+
+def kinds_by_filter(what: type) -> dict[str, tuple[str, ...]]:
+    """The filters whose values mean things, with the kinds that those may be."""
+    if what is ListedKey:
+        return {"party": ("party",)}
+    return {name: each.kinds for name, each in _list(what).filters.items() if each.kinds}
 
 
 def page(
@@ -64,7 +77,7 @@ def _rows(connection: Connection, what: type, after: int, limit: int, wanted: Ma
     kind = _list(what)
     query = kind.query.where(kind.entry > after)
     for name, value in wanted.items():
-        query = query.where(kind.filters[name](connection, value))
+        query = query.where(kind.filters[name].condition(connection, value))
     rows = connection.execute(query.order_by(kind.entry).limit(limit + 1)).all()
     found = list(kind.items(connection, rows[:limit]))
     return found, found[-1].entry if len(rows) > limit else None
@@ -103,12 +116,12 @@ def _list(what: type) -> _List:
 
 
 def _is(column: Any) -> Filter:
-    return lambda _connection, value: column == value
+    return Filter(lambda _connection, value: column == value)
 
 
 def _thing(column: Any, *kinds: str) -> Filter:
     """By a thing that a column refers to."""
-    return lambda connection, value: column == names.resolve(connection, value, *kinds)
+    return Filter(lambda connection, value: column == names.resolve(connection, value, *kinds), kinds)
 
 
 def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filter:
@@ -122,13 +135,13 @@ def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filte
             return column.in_(few)  # type: ignore[no-any-return]
         return exists(query.where(hit == column))  # looked up for each row, as nearly any fits
 
-    return found
+    return Filter(found, kinds)
 
 
 _FEW = 2000
 
 
-def _now(column: Any, query: Callable[[Connection, str], Any]) -> Filter:
+def _now(column: Any, query: Callable[[Connection, str], Any], *kinds: str) -> Filter:
     """By what the newest statement about a thing says: `query` selects all statements that say so."""
 
     def found(connection: Connection, value: str) -> ColumnElement[bool]:
@@ -136,7 +149,7 @@ def _now(column: Any, query: Callable[[Connection, str], Any]) -> Filter:
         firsts, newest = first_of(connection, saying), newest_of(connection, saying)
         return column.in_(sorted({firsts[ref] for ref in saying if newest[ref] == ref}))  # type: ignore[no-any-return]
 
-    return found
+    return Filter(found, kinds)
 
 
 def _called(kind: str) -> Filter:
@@ -154,6 +167,7 @@ def _of_party(table: Any) -> Filter:
     return _now(
         t.things.c.ref,
         lambda connection, value: select(table.c.ref).where(table.c.party == names.resolve(connection, value, "party")),
+        "party",
     )
 
 
@@ -220,7 +234,7 @@ def _lists() -> dict[type, _List]:
             t.datasets,
             items.datasets,
             c.body,
-            name=_label,
+            name=Filter(_label),
             shard=_in(t.datasets.c.ref, p.dataset, p.shard, "shard"),
             digest=digest,
         ),
@@ -229,7 +243,7 @@ def _lists() -> dict[type, _List]:
             items.shards,
             teacher=_in(s.ref, e.src, e.dst, "teacher", where=e.relation.like("model:%")),
             dataset=_in(s.ref, p.shard, p.dataset, "dataset"),
-            input=lambda _, value: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value)),
+            input=Filter(lambda _, value: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value))),
             import_identity=_is(s.import_identity),
             digest=_is(s.file),
         ),

@@ -25,7 +25,7 @@ def backup(session: Session, dir: Path, keys: bool) -> None:
         origin = registry.origin
     data = {"folder": str(dir), "size": done.size, "objects": done.objects, "copied": done.copied, "keys": done.keys}
     whole = [("backup", f"{origin} in {dir}"), ("ledger", f"size {done.size}")]
-    objects = f"{plural(done.objects, 'object')}, {done.copied:,} of them new"
+    objects = f"{plural(done.objects, 'object')}, {done.copied:,} new"
     session.output.answer(
         data, pairs([*whole, ("objects", objects), ("keys", "in it" if done.keys else "not in it")], whole=True)
     )

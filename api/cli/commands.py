@@ -26,12 +26,13 @@ HELP = RichHelpConfiguration(
     style_helptext="",
     command_groups={
         "inbond": [
-            {"name": "Start", "commands": ["init", "demo", "serve", "doctor"]},
+            {"name": "Start", "commands": ["init", "demo", "serve"]},
             {"name": "Use", "commands": ["import", "declare", "check", "pull", "recall"]},
             {"name": "Ask", "commands": ["lineage", "used-by", "inspect"]},
             {"name": "Disclose", "commands": ["report", "operator", "source"]},
-            {"name": "Prove", "commands": ["verify", "prove-record", "log", "witness", "rebuild"]},
+            {"name": "Prove", "commands": ["verify", "prove-record", "log", "witness"]},
             {"name": "Manage", "commands": ["party", "teacher", "terms", "dataset", "student", "run", "decide", "key", "token"]},
+            {"name": "Look after", "commands": ["doctor", "backup", "restore", "rebuild", "database"]},
         ]
     },
 )

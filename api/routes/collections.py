@@ -5,6 +5,7 @@ envelope. Grants and deliveries are signed by the registry, so their POST stands
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, PUBLIC, Access, only
-from inbond.api.routes.declared import TEXT, WRITING, Id, also, told
+from inbond.api.routes.declared import REF, TEXT, WRITING, Id, also, told
 from inbond.api.served import Served, answer, as_text, page_token, read_page_token
 from inbond.api.tokens import TOKEN_ROLES, Principal
 from inbond.registry import names, paging
@@ -29,6 +30,7 @@ from inbond.schemas.kinds import KINDS, RUN
 from inbond.schemas.scalars import Role
 
 _MOST_PAGES: Final = 50
+_REF: Final = re.compile(REF)  # an id cannot be guessed, so it tells nothing
 BY_REGISTRY: Final = ("grant", "delivery")
 """The kinds that the registry signs."""
 
@@ -99,7 +101,7 @@ def _page(collection: str, what: type, access: Access) -> HTTPRouteHandler:
     ) -> Any:
         wanted = {name: value for name, value in filters.items() if value is not None}
         start = -1 if after is None else read_page_token(path, wanted, after)
-        page = _visible_page(served, who, what, start, limit, wanted)
+        page = _visible_page(served, who, what, start, limit, _meant(served, who, what, wanted))
         following = None if page.next is None else page_token(path, wanted, page.next)
         return answer(form(list(page.items), following, page.tree_size, served.named(who, page.names)))
 
@@ -115,6 +117,15 @@ def _declare(function: Callable[..., Any], filters: tuple[str, ...], returns: An
     added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Wanted) for name in filters]
     function.__signature__ = signature.replace(parameters=[*own, *added], return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {each.name: each.annotation for each in (*own, *added)} | {"return": returns}
+
+
+def _meant(served: Served, who: Principal | None, what: type, wanted: dict[str, str]) -> dict[str, str]:
+    """The values of filters, names turned into references, without telling of things that `who` may not see."""
+    if served.hears_all(who):
+        return wanted
+    kinds = paging.kinds_by_filter(what)
+    named = {name for name, value in wanted.items() if name in kinds and _REF.fullmatch(value) is None}
+    return {name: served.meant(who, value, *kinds[name]) if name in named else value for name, value in wanted.items()}
 
 
 def _visible_page(served: Served, who: Principal | None, what: type, after: int, limit: int, wanted: dict[str, str]) -> Page:

@@ -9,12 +9,12 @@ from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
-from inbond.api.auth import ANYONE_KNOWN, MEMBERS
+from inbond.api.auth import ANYONE_KNOWN
 from inbond.api.routes.declared import REF, TEXT, AsOf, each, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry.place import Thing
-from inbond.schemas.errors import InbondError, InvalidInput, NotFound
+from inbond.schemas.errors import InvalidInput
 from inbond.schemas.kinds import KINDS
 from inbond.schemas.scalars import Ref
 
@@ -62,17 +62,7 @@ def resolve(
     wanted = tuple(dict.fromkeys(kinds or ()))
     if strange := sorted(set(wanted) - set(KINDS)):
         raise InvalidInput(f"kind: expected kinds of statements ({', '.join(KINDS)}), found {strange[0][:40]!r}")
-    member = who is not None and bool(who.roles & MEMBERS)
-    nothing = NotFound(f"no thing that you may see is called {name[:80]!r}")
-    try:
-        ref = served.place.find(name, *wanted, size=as_of)
-    except InbondError:
-        if member:
-            raise
-        raise nothing from None  # what else there is by that name, or one like it, is not for everybody
-    if not served.visible(who, served.place.things([ref]).values()):
-        raise nothing
-    return answer(Resolved(ref))
+    return answer(Resolved(served.meant(who, name, *wanted, size=as_of)))
 
 
 @get("/v1/things", sync_to_thread=True, **told("get_things", ANYONE_KNOWN, tags=("things",)))

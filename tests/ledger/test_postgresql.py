@@ -74,7 +74,7 @@ def test_an_audit_misses_no_trigger(world: World, tampering: str) -> None:
 def test_a_server_that_owns_nothing_can_append_and_cannot_change(world: World) -> None:
     """The SQL of docs/operations.md, as it stands there."""
     page = (ROOT / "docs" / "operations.md").read_text()
-    sql = page[page.index("```sql\n") + 7 :]
+    sql = page[page.index("CREATE ROLE inbond_server") :]
     role, schema = f"r{secrets.token_hex(4)}", schema_of(world)
     sql = sql[: sql.index("```")].replace("inbond_server", role).replace("SCHEMA public", f"SCHEMA {schema}")
     execute(world, sql)

@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 from typing import Any
 
@@ -186,3 +187,18 @@ def test_the_digest_of_a_plan_is_over_its_canonical_json():
 def test_headers_of_first_statements_have_seen_nothing():
     assert statement.read(payload("genesis", seen=None)).header.seen is None
     assert examples.ORIGIN in payload("genesis", seen=None).decode()
+
+
+@given(st.sampled_from(PAYLOADS), st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_is_read_is_what_was_claimed(original, data):
+    at = data.draw(st.integers(0, len(original) - 1))
+    mutated = original[:at] + data.draw(st.binary(max_size=2)) + original[at + data.draw(st.integers(0, 2)) :]
+    for payload in (original, mutated):
+        try:
+            found = statement.read(payload)
+        except InvalidInput:
+            with contextlib.suppress(InvalidInput):
+                statement.claimed(payload)
+        else:
+            assert statement.claimed(payload) == (found.kind, found.ref)

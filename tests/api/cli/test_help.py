@@ -13,14 +13,15 @@ from tests.api.cli.shell import run
 
 HEAVY = ("litestar", "numpy", "polars", "pyarrow", "sqlalchemy", "sqlmodel")
 COMMANDS = [
-    "check", "dataset-export", "dataset-list", "dataset-show", "dataset-trim", "decide-ask", "decide-list",
-    "decide-rule", "declare", "demo", "doctor", "import", "init", "inspect", "key-add", "key-list", "key-revoke",
-    "lineage", "log-audit", "log-export", "log-head", "log-prove", "log-show", "operator-set", "operator-show",
-    "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list",
-    "report-new", "report-show", "report-verify", "run-close", "run-list", "serve", "source-add", "source-list",
-    "student-add", "student-list", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show",
-    "terms-add", "terms-list", "terms-show", "token-add", "token-list", "token-revoke", "used-by", "verify",
-    "witness-key", "witness-serve", "witness-status",
+    "backup", "check", "database-check", "database-downgrade", "database-upgrade", "dataset-export", "dataset-list",
+    "dataset-show", "dataset-trim", "decide-ask", "decide-list", "decide-rule", "declare", "demo", "doctor", "import",
+    "init", "inspect", "key-add", "key-list", "key-record", "key-revoke", "key-rotate", "key-sign", "lineage", "log-audit",
+    "log-export", "log-head", "log-prove", "log-refresh", "log-show", "log-watch", "operator-set", "operator-show",
+    "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list", "report-new",
+    "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list", "student-add",
+    "student-list", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show", "terms-add",
+    "terms-list", "terms-show", "token-add", "token-list", "token-revoke", "used-by", "verify", "witness-key",
+    "witness-serve", "witness-status",
 ]  # fmt: skip
 
 

@@ -149,6 +149,40 @@ def test_what_is_public_is_for_all(server: Server) -> None:
         assert shown in [item["ref"] for item in every(server, "/v1/students", who)]
 
 
+NAMING = [
+    ("runs", "student"), ("runs", "dataset"), ("students", "owner"), ("students", "ref"), ("teachers", "party"),
+    ("terms", "party"), ("shards", "teacher"), ("shards", "dataset"), ("datasets", "shard"), ("decisions", "student"),
+    ("decisions", "terms"), ("recalls", "dataset"), ("grants", "run"), ("deliveries", "recipient"), ("keys", "party"),
+]  # fmt: skip
+"""Filters whose values mean things by name."""
+
+
+@pytest.mark.parametrize(("name", "by"), NAMING)
+def test_a_filter_tells_nobody_what_things_are_called(server: Server, name: str, by: str) -> None:
+    """A name that is, one that is not, and one that is nearly one, are answered alike to whoever sees none of them."""
+    hidden = {"student": "lab/pupil", "dataset": "chat", "teacher": "acme/base@1", "terms": "acme-terms", "run": "lessons"}
+    called = hidden.get(by, "lab/pupil" if by == "ref" else server.world.parts("chat")[0][0][6:16] if by == "shard" else "acme")
+    for who in ("vendor-provider", *([None] if name == "keys" else [])):
+        said = {}
+        for text in (called, f"{called[:-1]}", f"no{called}", called[:2]):
+            found = problem(server.get(f"/v1/{name}", who, params={by: text}), 404, "not-found")
+            said[found["detail"].replace(repr(text), "NAME")] = found.get("hint")
+        assert said == {"no thing that you may see is called NAME": None}
+    assert server.get(f"/v1/{name}", "auditor", params={by: called}).status_code == 200
+    own = server.ref("vendor", "party")
+    if by in ("owner", "party", "recipient"):
+        named, by_ref = (server.json(f"/v1/{name}", "vendor-provider", params={by: text}) for text in ("vendor", own))
+        assert named == by_ref
+
+
+def test_members_of_others_hear_no_names_of_what_is_internal(server: Server) -> None:
+    server.world.put("student", student_body("lab/unheard"), "trainer", visibility=Visibility.INTERNAL)
+    for path, by in (("/v1/runs", "student"), ("/v1/resolve", "name")):
+        found = problem(server.get(path, "vendor-trainer", params={by: "lab/unherd"}), 404, "not-found")
+        assert "unheard" not in str(found)
+        assert "did you mean lab/unheard@1" in server.get(path, "trainer", params={by: "lab/unherd"}).json()["detail"]
+
+
 def test_a_name_that_one_may_not_see_is_not_told(server: Server) -> None:
     """An answer may mention what is internal to another party, by its reference."""
     world = server.world
