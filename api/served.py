@@ -21,9 +21,8 @@ from inbond.ledger.witnessing import Witnessing
 from inbond.registry import about
 from inbond.registry.fetching import Objects
 from inbond.registry.permits import Permits
-from inbond.registry.place import Thing
+from inbond.registry.place import Recorded, Thing
 from inbond.registry.places.folder import FolderPlace
-from inbond.registry.recorder import Recorded
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound
 from inbond.schemas.scalars import Role
 

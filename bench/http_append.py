@@ -1,4 +1,4 @@
-"""How fast does a server put statements on record, one by one and in batches, each answered with its receipt?
+"""How fast does a server put statements on record, one by one and in batches? Each is answered with its receipt.
 
     python bench/http_append.py [--clients 64] [--statements 1000] [--rounds 5] [--batch 256]
 
@@ -15,7 +15,6 @@ that wait for each other's turn can see only above 640 a second; in batches abov
 import argparse
 import asyncio
 import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,15 +27,12 @@ from urllib.parse import urlsplit
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from serving import ORIGIN, processor_time, served, token
+from serving import ORIGIN, party, processor_time, served, token
 
 from inbond.api.serving import TURN
 from inbond.ledger import dsse
 from inbond.registry.registry import Registry
-from inbond.schemas import statement
-from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
-from inbond.schemas.statements import AssertedBy, Basis, Header, Party, Visibility
 
 Way = Callable[[list[Envelope]], list[float]]
 """Does something with statements; returns how long each answer took, where there is one."""
@@ -85,7 +81,7 @@ def main() -> None:
             for turn in range(-1, given.rounds):
                 for name_of, way in ways.items():
                     count = given.statements if "batches" not in name_of else max(given.statements, 4 * given.batch)
-                    envelopes = [_party(near if way is threads else far) for _ in range(count)]
+                    envelopes = [party(near if way is threads else far) for _ in range(count)]
                     found = _measure(way, envelopes, server.pid)
                     if turn >= 0:  # the first round warms up
                         measured[name_of].append(found)
@@ -116,22 +112,6 @@ def _measure(way: Way, envelopes: list[Envelope], pid: int) -> Measured:
     waits = way(envelopes)
     count, took = len(envelopes), perf_counter() - start
     return Measured(count / took, waits, (processor_time(pid) - there) / count, (process_time() - here) / count)
-
-
-def _party(registry: Registry) -> Envelope:
-    key = registry.keys.role("compliance")
-    header = Header(
-        registry=ORIGIN,
-        id=secrets.token_hex(16),
-        seen=registry.recorder.seen(),
-        occurred=unknown(),
-        basis=Basis.DECLARED,
-        asserted_by=AssertedBy(party=registry.operator),
-        evidence=(),
-        visibility=Visibility.PARTIES,
-    )
-    body = Party(legal_name=unknown(), aliases=(secrets.token_hex(8),), domicile=unknown())
-    return dsse.sign(statement.make("party", body, header), [key])
 
 
 async def _send(url: str, path: str, bearer: str, waiting: list[bytes], clients: int) -> list[float]:

@@ -1,6 +1,7 @@
 """A server process for the benches, and a registry with many shards for it."""
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from inbond.ledger import dsse
 from inbond.registry.registry import Registry
+from inbond.schemas import statement
+from inbond.schemas.declared import unknown
+from inbond.schemas.entry import Envelope
+from inbond.schemas.statements import AssertedBy, Basis, Header, Party, Visibility
 
 ORIGIN = "bench.example/inbond"
 INBOND = [str(Path(sys.executable).parent / "inbond")]
@@ -61,6 +67,23 @@ def processor_time(pid: int) -> float:
     """Seconds of processor time that a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def party(registry: Registry) -> Envelope:
+    """A new party statement, signed by compliance."""
+    key = registry.keys.role("compliance")
+    header = Header(
+        registry=ORIGIN,
+        id=secrets.token_hex(16),
+        seen=registry.recorder.seen(),
+        occurred=unknown(),
+        basis=Basis.DECLARED,
+        asserted_by=AssertedBy(party=registry.operator),
+        evidence=(),
+        visibility=Visibility.PARTIES,
+    )
+    body = Party(legal_name=unknown(), aliases=(secrets.token_hex(8),), domicile=unknown())
+    return dsse.sign(statement.make("party", body, header), [key])
 
 
 def taught(folder: Path, shards: int, rows: int = 1, segment: int = 4096) -> Registry:

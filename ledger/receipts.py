@@ -6,6 +6,7 @@ hash has been verified.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from inbond.ledger import notes
 from inbond.ledger.checkpoints import Checkpoint
@@ -68,8 +69,13 @@ def parse(data: bytes) -> Receipt:
     if len(lines) > MAX_PROOF:
         raise VerificationError(f"receipt: expected at most {MAX_PROOF} proof lines, found {len(lines)}")
     proof = tuple(from_base64(line, "receipt proof", length=HASH_SIZE) for line in lines)
-    notes.parse(checkpoint)
+    _check_note(checkpoint)
     return Receipt(index, proof, checkpoint, extra)
+
+
+@lru_cache(maxsize=4)  # the receipts of a batch have one checkpoint
+def _check_note(checkpoint: bytes) -> None:
+    notes.parse(checkpoint)
 
 
 def verify(receipt: Receipt, leaf_hash: bytes, policy: TrustPolicy) -> Checkpoint:

@@ -16,7 +16,8 @@ from inbond.ledger.files import write_durably
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import SigningKey
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, Said
+from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.schemas import canonical, statement
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted, StoreError

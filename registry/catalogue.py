@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from inbond.registry.facts import fill
 from inbond.registry.listing import ListedRun
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, now
+from inbond.registry.place import Recorded
+from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted

@@ -10,7 +10,7 @@ from inbond.ledger import dsse
 from inbond.ledger.cosigner import read_signer
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.logkeys import fingerprint_of
-from inbond.ledger.policy import TrustPolicy
+from inbond.ledger.policy import NO_QUORUM, TrustPolicy
 from inbond.registry import tables as t
 from inbond.registry.home import CONFIG, POLICY, Home, config_text
 from inbond.registry.mentions import named_objects
@@ -95,7 +95,7 @@ def _thing(registry: OpenRegistry, ref: str, checked: Checked) -> None:
             digests.remove(found.body.file)
             checked.unchecked.append(f"{ref}: its bytes, which leave a server against a grant or a delivery only")
         elif isinstance(found.body, Shard):
-            with shard_reader(registry, ref, found.body) as shard:
+            with shard_reader(registry.place, ref, found.body) as shard:
                 shard.check_records()
             checked.shards, checked.records = checked.shards + 1, checked.records + int(found.body.rows)
         for digest in digests:
@@ -159,12 +159,14 @@ def _files(registry: OpenRegistry, checked: Checked) -> None:
 
 
 def _trusts(found: bytes, text: bytes) -> bool:
-    """Whether a policy trusts the logs that `text` does and no others; witnesses may be wanted beside."""
+    """Whether a policy trusts the logs that `text` does and no others; witnesses may stand in the place of its comment."""
     try:
-        mine, ours = (TrustPolicy.parse(policy.decode()).logs for policy in (found, text))
-        return [log.vkey for log in mine] == [log.vkey for log in ours]
+        mine, ours = (TrustPolicy.parse(policy.decode()) for policy in (found, text))
     except (InbondError, UnicodeDecodeError):
         return False
+    comments = {line for line in text.split(b"\n") if line.startswith(b"#")}
+    whole = mine.quorum != NO_QUORUM or comments.issubset(found.split(b"\n"))
+    return whole and [log.vkey for log in mine.logs] == [log.vkey for log in ours.logs]
 
 
 def _keys(registry: OpenRegistry, checked: Checked) -> None:

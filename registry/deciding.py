@@ -8,7 +8,8 @@ from inbond.registry.disclosure.router import sections_in
 from inbond.registry.gate import Ruled
 from inbond.registry.listing import ListedDecision
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, now
+from inbond.registry.place import Recorded
+from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
 from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied

@@ -17,8 +17,8 @@ from inbond.registry.fact_types import fields, is_struct, item_of, plain, templa
 from inbond.registry.facts import fill
 from inbond.registry.listing import ListedShard
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.place import Thing
-from inbond.registry.recorder import Recorded, Said
+from inbond.registry.place import Recorded, Thing
+from inbond.registry.recorder import Said
 from inbond.schemas.declared import Declared
 from inbond.schemas.errors import Conflict
 from inbond.schemas.kinds import KINDS

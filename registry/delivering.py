@@ -26,7 +26,7 @@ from inbond.registry.mentions import named_objects, references
 from inbond.registry.objects import bare
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 from inbond.registry.training import runs
 from inbond.registry.versions import parts_of
 from inbond.registry.withdrawn import withdrawn

@@ -7,7 +7,8 @@ from inbond.ledger.logkeys import fingerprint_of
 from inbond.registry import rotating
 from inbond.registry.admins import admins_at_hand, keyring_of, record
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, Said
+from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.registry.words import word
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import Role

@@ -5,19 +5,25 @@ grant is on record once. So whoever does not hear an answer may ask again.
 """
 
 import hashlib
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from msgspec import UNSET
 from sqlalchemy import Connection, select
 
 from inbond.ledger import dsse
 from inbond.ledger.keys import PublicKey
+from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
+from inbond.registry.keychain import Keychain
 from inbond.registry.lists import layout_of, sources_of
-from inbond.registry.recorder import Recorded, Recorder, Said, now
+from inbond.registry.objects import ObjectStore
+from inbond.registry.place import Place, Recorded
+from inbond.registry.recorder import Recorder, Said
 from inbond.registry.signers import requested
+from inbond.registry.times import now
 from inbond.registry.training.layout import part_lines
 from inbond.schemas import canonical
 from inbond.schemas.declared import Reason, known, unknown
@@ -36,14 +42,21 @@ from inbond.schemas.statements import (
     Verdict,
 )
 
-if TYPE_CHECKING:
-    from inbond.registry.places.folder import FolderPlace
-
 GRANT_DAYS = 7
 REPORT_DAYS = 30
 
 
-def grant(place: "FolderPlace", envelope: Envelope) -> Recorded:
+class Signing(Place, Protocol):
+    """A place where the registry's key, its objects and its catalogue are at hand."""
+
+    keys: Keychain
+    store: ObjectStore
+
+    def reading(self) -> AbstractContextManager[LedgerReader]:
+        """One snapshot of log and catalogue."""
+
+
+def grant(place: Signing, envelope: Envelope) -> Recorded:
     """Put the grant that the request in `envelope` asks for on record; the same request again returns the first grant.
 
     Raises PolicyDenied if the gate is shut, NotPermitted or VerificationError unless the run's key signed the request,
@@ -112,7 +125,7 @@ def _granted(connection: Connection, request: GrantRequest, envelope: Envelope) 
     return Recorded(row.ref, row.seq, duplicate=True)
 
 
-def deliver_to_run(place: "FolderPlace", grant: str) -> list[Recorded]:
+def deliver_to_run(place: Signing, grant: str) -> list[Recorded]:
     """Put on record that every dataset of the plan behind an export grant is delivered to its run, once each.
 
     Raises NotFound, NotPermitted for a grant of another mode, and what admission refuses.
@@ -140,7 +153,7 @@ def deliver_to_run(place: "FolderPlace", grant: str) -> list[Recorded]:
     return [before.get(ref) or recorded[ref] for ref in wanted]
 
 
-def deliver_object(place: "FolderPlace", ref: str, recipient: str | None) -> Recorded:
+def deliver_object(place: Signing, ref: str, recipient: str | None) -> Recorded:
     """Put on record that a dataset version or a shard is delivered to `recipient`, whoever that is where None."""
     return Recorder(place).record(_said(place, ref, recipient, Channel.EXPORT, None))
 
@@ -154,7 +167,7 @@ def _delivered(connection: Connection, grant: str) -> dict[str, Recorded]:
     return found
 
 
-def _said(place: "FolderPlace", ref: str, recipient: str | None, channel: Channel, grant: str | None) -> Said:
+def _said(place: Signing, ref: str, recipient: str | None, channel: Channel, grant: str | None) -> Said:
     body = Delivery(
         policy=unknown(Reason.NOT_YET),
         object=ref,

@@ -17,8 +17,8 @@ from inbond.registry import tables as t
 from inbond.registry.current import first_of
 from inbond.registry.given import Ranges, chunks, rows_in
 from inbond.registry.names import names_of
-from inbond.registry.recorder import now
 from inbond.registry.spread import Spread, Taken
+from inbond.registry.times import now
 from inbond.registry.training.layout import Span, merged
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import InvalidInput

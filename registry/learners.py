@@ -21,9 +21,8 @@ from inbond.registry.clocks import CLOCKS, Seen
 from inbond.registry.current import first_of, newest_of
 from inbond.registry.given import chunks, rows_in
 from inbond.registry.names import names_of
-from inbond.registry.recorder import now
 from inbond.registry.spread import Spread
-from inbond.registry.times import Window
+from inbond.registry.times import Window, now
 from inbond.registry.ways import Way, below, ways
 from inbond.schemas.errors import InvalidInput
 

@@ -17,7 +17,7 @@ from inbond.registry import tables as t
 from inbond.registry.gate import applicable_terms
 from inbond.registry.given import Found, Given, Ranges, chunks, rows_in, within
 from inbond.registry.names import names_of
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 from inbond.schemas.errors import InvalidInput
 
 MAX_HOPS = 10_000

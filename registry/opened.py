@@ -15,9 +15,9 @@ from inbond.registry.home import Home
 from inbond.registry.keychain import Keychain
 from inbond.registry.listing import MAX_PAGE
 from inbond.registry.objects import ObjectStore
-from inbond.registry.place import Place, Thing
+from inbond.registry.place import Place, Recorded, Thing
 from inbond.registry.places.folder import FolderPlace
-from inbond.registry.recorder import Recorded, Recorder, Said
+from inbond.registry.recorder import Recorder, Said
 from inbond.registry.rules import RegistryRules
 from inbond.registry.training.cursors import Cursors
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted

@@ -13,7 +13,7 @@ from inbond.registry.declaring import declare
 from inbond.registry.facts import fill, template
 from inbond.registry.listing import ListedOperator
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded
+from inbond.registry.place import Recorded
 from inbond.registry.words import word
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError
 from inbond.schemas.scalars import Role

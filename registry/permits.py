@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied

@@ -16,7 +16,6 @@ from inbond.registry.gate import Ruled
 from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
-from inbond.registry.recorder import Recorded
 from inbond.registry.shares import Shares
 from inbond.registry.tracing import Traced
 from inbond.schemas.entry import Envelope
@@ -26,6 +25,15 @@ from inbond.schemas.statement import Statement
 from inbond.schemas.statements import Seen, Shard
 
 L = TypeVar("L")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A statement on record: the reference of what it made, and its place. `duplicate` says that it had been there before."""
+
+    ref: str
+    seq: int
+    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from inbond.schemas.statement import Statement, split_ref
 from inbond.schemas.statements import Shard
 
 if TYPE_CHECKING:
-    from inbond.registry.opened import OpenRegistry
+    from inbond.registry.place import Place
     from inbond.registry.shards.reader import ShardReader
 
 
@@ -59,19 +59,19 @@ def _check_signatures(keyring: Keyring, reader: LedgerReader, envelope: Envelope
     dsse.verify(envelope, public)
 
 
-def open_shard(registry: "OpenRegistry", ref: str, under: str | None = None) -> "ShardReader":
+def open_shard(place: "Place", ref: str, under: str | None = None) -> "ShardReader":
     """A verifying reader of the shard that `ref` names; `under` is the grant or delivery that permits it, where one must."""
-    body = registry.place.statement(ref).body
+    body = place.statement(ref).body
     if not isinstance(body, Shard):
         raise InvalidInput(f"expected a shard, found {ref}")
-    return shard_reader(registry, ref, body, under)
+    return shard_reader(place, ref, body, under)
 
 
-def shard_reader(registry: "OpenRegistry", ref: str, body: Shard, under: str | None = None) -> "ShardReader":
+def shard_reader(place: "Place", ref: str, body: Shard, under: str | None = None) -> "ShardReader":
     """A verifying reader of the shard that `body` describes."""
     from inbond.registry.shards.reader import ShardReader
 
-    file, joined = registry.place.shard_file(ref, body, under)
+    file, joined = place.shard_file(ref, body, under)
     return ShardReader(
         file,
         leaf_hashes=joined,

@@ -11,7 +11,9 @@ from inbond.registry.deciding import keep_text
 from inbond.registry.impact import Impact
 from inbond.registry.listing import ListedShard
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, Said, now
+from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
+from inbond.registry.times import now
 from inbond.registry.training.layout import merged
 from inbond.registry.words import word
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted

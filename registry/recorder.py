@@ -3,30 +3,18 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
 from inbond.ledger import dsse
 from inbond.ledger.keys import SigningKey
+from inbond.registry.place import Place, Recorded
 from inbond.schemas import statement
 from inbond.schemas.declared import Declared, unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, NotPermitted
 from inbond.schemas.statements import AssertedBy, Basis, Header, Occurred, Seen, Visibility
-
-if TYPE_CHECKING:
-    from inbond.registry.place import Place
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A statement on record: the reference of what it made, and its place. `duplicate` says that it had been there before."""
-
-    ref: str
-    seq: int
-    duplicate: bool = False
 
 
 @dataclass(slots=True)
@@ -111,8 +99,3 @@ class Recorder:
             why=said.why,
         )
         return dsse.sign(statement.make(said.kind, said.body, header), said.keys)
-
-
-def now() -> str:
-    """The time now, as statements write it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"

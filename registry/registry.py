@@ -32,8 +32,8 @@ from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.opened import OpenRegistry
+from inbond.registry.place import Recorded
 from inbond.registry.places.folder import FolderPlace
-from inbond.registry.recorder import Recorded
 from inbond.registry.shares import Shares
 from inbond.registry.tracing import Traced
 from inbond.registry.training import runs

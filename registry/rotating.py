@@ -16,8 +16,9 @@ from inbond.registry.admins import Sheet, admins_at_hand, keyring_of, record, wr
 from inbond.registry.home import POLICY
 from inbond.registry.keychain import LOG_FILES
 from inbond.registry.opened import OpenRegistry
+from inbond.registry.place import Recorded
 from inbond.registry.policies import updated
-from inbond.registry.recorder import Recorded, Said
+from inbond.registry.recorder import Said
 from inbond.schemas.errors import InvalidInput, StoreError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Custody, Key, Revocation, RevocationReason, Visibility

@@ -20,7 +20,7 @@ from inbond.registry.gate import terms_of
 from inbond.registry.given import Found, rows_in
 from inbond.registry.intake import Intake, Ranges, Read, ShardFacts
 from inbond.registry.names import names_of
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import func, select
@@ -29,6 +30,11 @@ def entry_times(reader: LedgerReader, seqs: Iterable[int]) -> dict[int, str]:
             match = _TAIL.search(bytes(row.tail))
             found[row.seq] = match[1].decode() if match else parse_entry(reader.entry(row.seq)).time
     return found
+
+
+def now() -> str:
+    """The time now, as statements write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
 
 
 @dataclass(frozen=True, slots=True)

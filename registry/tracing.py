@@ -14,8 +14,8 @@ from inbond.registry.current import first_of, newest_of
 from inbond.registry.gate import applicable_terms
 from inbond.registry.names import names_of
 from inbond.registry.objects import ObjectStore
-from inbond.registry.recorder import now
 from inbond.registry.spread import Spread, Taken
+from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError, VerificationError

@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from inbond.registry.listing import ListedDataset, ListedRecall
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Said, now
+from inbond.registry.recorder import Said
+from inbond.registry.times import now
 from inbond.registry.training.layout import merged
 from inbond.schemas import canonical
 from inbond.schemas.canonical import MAX_INTEGER

@@ -13,7 +13,7 @@ from inbond.api.cli.output import facts as fact_lines
 from inbond.api.cli.output import pairs, samples_of, table, when
 
 if TYPE_CHECKING:
-    from inbond.registry.recorder import Recorded
+    from inbond.registry.place import Recorded
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 RELATIONS = ("finetune", "adapter", "merge", "quantized", "continued")

@@ -182,7 +182,7 @@ def prove_record(session: Session, shard: str, row: int, out: Path) -> None:
 
     with session.open() as registry:
         ref = registry.resolve(shard, "shard")
-        with open_shard(registry, ref) as reader:
+        with open_shard(registry.place, ref) as reader:
             proof = proofs.prove(reader, row)
     _write_new(out, proof)
     session.output.answer({"file": str(out), "shard": ref, "row": row}, [f"{out}: row {row} of {ref}"])

@@ -52,7 +52,7 @@ def add(session: Session, roles: tuple[str, ...], party: str | None, days: int |
 def list_tokens(session: Session) -> None:
     """List the tokens, without their secrets."""
     from inbond.api.tokens import TokenStore
-    from inbond.registry.recorder import now
+    from inbond.registry.times import now
 
     with session.open() as registry:
         found = TokenStore(registry.local.folder).list()

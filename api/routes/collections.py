@@ -19,15 +19,17 @@ from inbond.api.auth import ANYONE_KNOWN, PUBLIC, Access, only
 from inbond.api.routes.declared import REF, TEXT, WRITING, Id, also, told
 from inbond.api.served import Served, answer, as_text, page_token, read_page_token
 from inbond.api.tokens import TOKEN_ROLES, Principal
+from inbond.ledger import dsse
 from inbond.registry import names, paging
 from inbond.registry.listing import ListedKey
 from inbond.registry.mentions import references
 from inbond.registry.place import Page, Thing
 from inbond.registry.places.paths import COLLECTIONS, LISTS
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import InvalidInput
+from inbond.schemas.errors import InvalidInput, NotPermitted
 from inbond.schemas.kinds import KINDS, RUN
 from inbond.schemas.scalars import Role
+from inbond.schemas.statements import Basis
 
 _MOST_PAGES: Final = 50
 _REF: Final = re.compile(REF)  # an id cannot be guessed, so it tells nothing
@@ -169,7 +171,10 @@ def _statement(kind: str, collection: str) -> HTTPRouteHandler:
 
 
 def _post(kind: str, collection: str) -> HTTPRouteHandler:
-    async def append(served: NamedDependency[Served], data: JSONBody[Envelope]) -> Response[Posted]:
+    async def append(
+        served: NamedDependency[Served], who: NamedDependency[Principal | None], data: JSONBody[Envelope]
+    ) -> Response[Posted]:
+        _check_party(who, data)
         placed = await served.appender.append(kind, data)
         return posted(placed.ref, placed.seq, placed.receipt, new=not placed.duplicate)
 
@@ -179,6 +184,43 @@ def _post(kind: str, collection: str) -> HTTPRouteHandler:
     there = also(200, Posted, "It was on record already.")
     declared = told(f"post_{kind}", access_to_post(kind), *WRITING, tags=(collection,), body=True, responses=there)
     return post(f"/v1/{collection}", **declared)(append)
+
+
+class _Party(msgspec.Struct):
+    party: str
+
+
+class _Header(msgspec.Struct):
+    asserted_by: _Party
+    basis: str
+
+
+class _Predicate(msgspec.Struct):
+    header: _Header
+
+
+class _Says(msgspec.Struct):
+    """Of a statement, who says it."""
+
+    predicate: _Predicate
+
+
+_SAYS: Final = msgspec.json.Decoder(_Says)
+
+
+def _check_party(who: Principal | None, envelope: Envelope) -> None:
+    """Raise unless a statement is of the party whose token brings it: whoever holds another's
+    envelope does not decide when it goes on record.
+
+    What is alleged may be said by anybody; and of what is no statement the log says so.
+    """
+    try:
+        header = _SAYS.decode(dsse.payload_of(envelope)).predicate.header
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return
+    party = header.asserted_by.party
+    if header.basis != Basis.ALLEGED and (who is None or who.party != party):
+        raise NotPermitted(f"expected a statement of {who.party if who else 'nobody'}, whose token this is, found one of {party}")
 
 
 def posted(ref: str, seq: int, receipt: bytes, *, new: bool) -> Response[Posted]:

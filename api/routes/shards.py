@@ -19,7 +19,7 @@ from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
 from inbond.registry import tables as t
 from inbond.registry.objects import bare
-from inbond.registry.recorder import Recorded
+from inbond.registry.place import Recorded
 from inbond.registry.signers import requested
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied

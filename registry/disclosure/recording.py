@@ -14,7 +14,7 @@ from inbond.registry.disclosure.rendering import MEDIA, html, renderer_digest
 from inbond.registry.listing import ListedRelease
 from inbond.registry.lists import ReportOptions
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded
+from inbond.registry.place import Recorded
 from inbond.schemas import canonical
 from inbond.schemas.declared import not_applicable
 from inbond.schemas.errors import Conflict, InvalidInput, VerificationError

@@ -34,12 +34,12 @@ from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.mentions import digests
 from inbond.registry.objects import ObjectStore, bare
-from inbond.registry.place import ImportedShard, Page, RunState, Segment, Thing
+from inbond.registry.place import ImportedShard, Page, Recorded, RunState, Segment, Thing
 from inbond.registry.reading import statement_of
-from inbond.registry.recorder import Recorded, now
 from inbond.registry.rules import RegistryRules
 from inbond.registry.shares import Shares
 from inbond.registry.signers import SignerRules
+from inbond.registry.times import now
 from inbond.registry.tracing import Traced
 from inbond.registry.training.layout import Span
 from inbond.schemas.entry import Envelope

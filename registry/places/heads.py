@@ -30,7 +30,7 @@ from inbond.schemas.errors import Inconclusive, StoreError, VerificationError
 SEEN = "seen"
 WITNESSED = "witnessed"
 PATIENCE = 25.0
-"""Seconds that one object waits for witnesses, in all: they are asked every ten seconds."""
+"""Seconds for which witnesses are waited for: they are asked every ten seconds."""
 
 _KNOWN = 4096  # heads of which a process remembers that it compared them
 _PAUSE = 1.0
@@ -56,7 +56,6 @@ class Heads:
         self._known: dict[tuple[int, bytes], None] = {}
         self._opened: tuple[bytes, Checkpoint] | None = None
         self._lock = Lock()
-        self._patience = PATIENCE
         self._relied = 0  # the size of the log that answers were about
         self._covered = 0  # the size of the newest head with the quorum, as far as this object knows
 
@@ -110,15 +109,14 @@ class Heads:
         """Raise Inconclusive unless the policy accepts a head of at least `size`; witnesses are waited for a while."""
         if not self.wants_witnesses:
             return
+        end = time.monotonic() + PATIENCE
         while self._covered < size and self._size_witnessed() < size:
             self._follow()
             if self._size_witnessed() >= size:
                 return
-            if self._patience <= 0:
+            if time.monotonic() >= end:
                 raise self._lacking(size)
-            began = time.monotonic()
-            time.sleep(min(_PAUSE, self._patience))
-            self._patience -= time.monotonic() - began
+            time.sleep(_PAUSE)
 
     def remark(self) -> str | None:
         """What must be said of the answers that were given: that witnesses have not cosigned all that they are about."""

@@ -8,10 +8,10 @@ from msgspec import UnsetType
 
 from inbond.ledger import dsse, receipts
 from inbond.ledger.rules import Draft
+from inbond.registry.place import Recorded
 from inbond.registry.places.paths import collection_of
 from inbond.registry.places.transport import Transport
 from inbond.registry.places.trust import Trust
-from inbond.registry.recorder import Recorded
 from inbond.registry.signers import authorised, requested
 from inbond.schemas import statement as statements
 from inbond.schemas.entry import Envelope

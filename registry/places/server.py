@@ -21,7 +21,7 @@ from inbond.registry.lineage import Answer
 from inbond.registry.mentions import references
 from inbond.registry.objects import bare, compare, lines_of
 from inbond.registry.paging import filters_of, places
-from inbond.registry.place import ImportedShard, Objects, Page, RunState, Thing
+from inbond.registry.place import ImportedShard, Objects, Page, Recorded, RunState, Thing
 from inbond.registry.places import forms
 from inbond.registry.places.environment import folder_of_keys, pin_of, policy_of, token_at_hand
 from inbond.registry.places.exposure import check_inputs
@@ -32,7 +32,6 @@ from inbond.registry.places.remote_file import RemoteFile
 from inbond.registry.places.remote_objects import RemoteObjects
 from inbond.registry.places.transport import Params, Transport
 from inbond.registry.places.trust import Trust
-from inbond.registry.recorder import Recorded
 from inbond.registry.shards.blocks import BLOCK, HASH_BYTES
 from inbond.registry.shares import Shares
 from inbond.registry.signers import authorised

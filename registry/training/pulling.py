@@ -140,5 +140,5 @@ class Pull:
         if shard not in self._readers:
             for reader in self._readers.values():
                 reader.close()
-            self._readers = {shard: open_shard(self._registry, shard, self.grant)}
+            self._readers = {shard: open_shard(self._registry.place, shard, self.grant)}
         return self._readers[shard]

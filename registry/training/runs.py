@@ -11,7 +11,8 @@ from inbond.registry import deciding
 from inbond.registry.listing import ListedRun
 from inbond.registry.objects import as_lines
 from inbond.registry.opened import OpenRegistry
-from inbond.registry.recorder import Recorded, Said
+from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.registry.training.layout import ORDER, Layout, Span, part_lines
 from inbond.registry.versions import parts_of
 from inbond.registry.words import word

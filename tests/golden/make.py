@@ -54,7 +54,7 @@ def main(target: Path) -> None:
             shard = first_shard(registry)
             with registry.reading() as reader:
                 receipt = reader.receipt(reader.seq_of(shard.partition(":")[2])).to_bytes()
-            with open_shard(registry, shard) as opened:
+            with open_shard(registry.place, shard) as opened:
                 (target / "record.json").write_bytes(prove(opened, 2))
             (target / "receipt.tlog-proof").write_bytes(receipt)
             (target / "genesis.txt").write_text(registry.log.genesis_leaf.hex() + "\n")

@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from inbond.ledger import merkle
-from inbond.ledger.audit import audit_folder
-from inbond.ledger.export import export
+from inbond.ledger import checkpoints, merkle, notes
+from inbond.ledger.audit import Options, audit_folder
+from inbond.ledger.cosigner import Cosigner
+from inbond.ledger.export import export, note_for
+from inbond.ledger.keys import COSIGNATURE_V1
+from inbond.ledger.policy import TrustPolicy, Witness
+from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.tiles import TILE_WIDTH, decode_bundle, entries_path, parse_path, tile_path
+from inbond.ledger.witnessed import Witnessed
 from inbond.schemas.errors import InvalidInput, StoreError
 from tests.ledger.world import NoRules, World
 
@@ -101,6 +106,55 @@ def test_a_later_state_of_the_log_is_not_overwritten(make_world: Callable[..., W
         put(world, tmp_path / "out")
         with pytest.raises(InvalidInput, match="expected a size of at most 2, which is this log's, found 4"):
             export(before, tmp_path / "out")
+
+
+def test_a_public_export_has_no_entries(large: World, tmp_path: Path) -> None:
+    with large.log.reading() as reader:
+        assert export(reader, tmp_path / "public", public=True) == 4
+        assert set(files(tmp_path / "public")) == {"checkpoint", "tile/0/000", "tile/0/001.p/7", "tile/1/000.p/1"}
+        assert export(reader, tmp_path / "public", public=True) == 4
+        export(reader, tmp_path / "whole")
+        before = files(tmp_path / "whole")
+        with pytest.raises(InvalidInput, match="expected no entries in a public export, found some"):
+            export(reader, tmp_path / "whole", public=True)
+        assert files(tmp_path / "whole") == before
+    assert (
+        audit_folder(tmp_path / "public", NoRules(), large.genesis_leaf, options=Options(policy=large.policy)).verdict
+        == "inconclusive"
+    )
+
+
+def test_a_log_is_exported_as_far_as_its_witnesses_have_seen_it(make_world: Callable[..., World], tmp_path: Path) -> None:
+    world, out = make_world(), tmp_path / "out"
+    key = Cosigner("witness.example", COSIGNATURE_V1, bytes([5] * 32))
+    policy = TrustPolicy(world.policy.logs, (Witness("w", key.verifier),), (), "w")
+    heads = PublishedHeads(Witnessed(world.folder), policy)
+
+    def cosign(note: bytes) -> None:
+        head = checkpoints.parse(notes.parse(note).text)
+        heads.kept.keep(head, [key.cosign(head.text(), 1_800_000_000)])
+
+    def update() -> int:
+        with world.log.reading() as reader:
+            export(reader, out, note=note_for(reader, out, heads))
+        return checkpoints.parse(notes.parse((out / "checkpoint").read_bytes()).text).size
+
+    assert update() == 2, "nobody has seen it yet, so it is shown as it is"
+    world.log.append(world.parties(3))
+    assert update() == 5
+    with world.log.reading() as reader:
+        cosign(reader.checkpoint(2))
+    assert update() == 5, "an export does not go back"
+    with world.log.reading() as reader:
+        cosign(reader.note)
+    world.log.append(world.parties(3))
+    assert update() == 5
+    policy.open_checkpoint((out / "checkpoint").read_bytes())
+    assert set(files(out)) == {
+        "checkpoint", *(f"tile/{kind}/000.p/{width}" for kind in ("0", "entries") for width in (2, 5))
+    }  # fmt: skip
+    assert audit_folder(out, world.rules, world.genesis_leaf, options=Options(policy=policy)).verdict == "clean"
+    heads.close()
 
 
 def test_what_is_no_checkpoint_is_not_overwritten(world: World, tmp_path: Path) -> None:

@@ -16,8 +16,12 @@ import msgspec
 import pytest
 
 from inbond.ledger import merkle
+from inbond.ledger.cosigning import Witness
 from inbond.ledger.keys import ML_DSA_44, VerifierKey
-from inbond.schemas.errors import InbondError, VerificationError
+from inbond.ledger.notes import NoteSignature
+from inbond.ledger.witness_state import WitnessState
+from inbond.schemas.errors import Conflict, InbondError, VerificationError
+from tests.ledger.witnessed import COSIGNER, KNOWN, NOW, PlainLog
 from tests.ledger.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +71,7 @@ HELD = {
         "tests/ledger/test_receipts.py::test_other_bytes_are_no_receipt",
     ],
     "a witness that checks and then writes": [
+        "tests/ledger/test_traps.py::test_a_witness_checks_what_it_writes",
         "tests/ledger/test_witness_faults.py::test_two_processes_race_for_every_step",
         "tests/ledger/test_witness_faults.py::test_two_processes_race_with_two_histories",
     ],
@@ -145,6 +150,44 @@ def test_chain_and_tree_commit_to_the_same_bytes(world: World) -> None:
     with world.log.reading() as reader:
         assert reader.root == merkle.root_of(leaves)
         assert [reader.node(0, seq) for seq in range(len(leaves))] == leaves
+
+
+def test_a_witness_checks_what_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests from size 5, of which the second arrives while the first is being written: one of them is answered."""
+    log, file = PlainLog(), tmp_path / "witness.db"
+    states = [WitnessState.create(file), WitnessState.open(file)]
+    first, second = (Witness(state, [COSIGNER], KNOWN, clock=lambda: NOW) for state in states)
+    first.add_checkpoint(log.body(0, 5))
+    arrived, refused = threading.Event(), []
+
+    def arrive() -> None:
+        connection = states[1]._file._connection.connection.dbapi_connection
+        connection.set_trace_callback(lambda sql: arrived.set() if sql == "BEGIN IMMEDIATE" else None)  # type: ignore[union-attr]
+        try:
+            second.add_checkpoint(log.body(5, 9))
+        except Conflict as error:
+            refused.append(error.members["size"])
+        finally:
+            arrived.set()
+
+    thread = threading.Thread(target=arrive)
+    cosign = COSIGNER.cosign
+
+    def slowly(text: bytes, time: int) -> NoteSignature:  # the first has checked and not written yet
+        monkeypatch.undo()
+        thread.start()
+        arrived.wait()
+        return cosign(text, time)
+
+    monkeypatch.setattr(COSIGNER, "cosign", slowly)
+    first.add_checkpoint(log.body(5, 7))
+    thread.join()
+    assert refused == [7]
+    latest = states[0].latest(KNOWN[0].origin)
+    assert latest is not None
+    assert latest.size == 7
+    for state in states:
+        state.close()
 
 
 def test_a_wal_is_moved_by_nobody_but_who_holds_the_lock(make_world: Callable[..., World]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from inbond.registry import gate
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 from inbond.schemas import statements as s
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.scalars import AccessPath

@@ -29,7 +29,7 @@ def take(world: World, *files: Path, dataset: str = "new", **options: Any) -> An
 def records(world: World, dataset: str) -> list[Record]:
     found: list[Record] = []
     for shard, first, last in world.parts(dataset):
-        with open_shard(world.registry, shard) as reader:
+        with open_shard(world.registry.place, shard) as reader:
             found += reader.records([range(first, last)])
     return found
 

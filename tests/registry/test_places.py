@@ -198,13 +198,13 @@ def test_keys_are_listed_with_every_entry_about_them(world: World) -> None:
     [key] = every(registry.local, listing.ListedKey, fingerprint=fingerprint)
     assert (key.roles, key.party, key.entry) == (("auditor",), registry.operator, recorded.seq)
     assert (key.entries, key.revoked, key.suspect_from) == ((recorded.seq, revoked.seq), revoked.seq, 3)
-    [log] = every(registry.local, listing.ListedKey, role="log")
-    assert (log.entry, log.entries, log.file) == (0, (0,), None)
+    for log in every(registry.local, listing.ListedKey, role="log"):
+        assert (log.entry, log.entries, log.file) == (0, (0,), None)
     about = {seq for key in every(registry.local, listing.ListedKey) for seq in key.entries}
     with registry.reading() as reader:
         assert about == {seq for seq, _ in reader.entries(kinds=("genesis", "key"))}
     whole = registry.local.page(listing.ListedKey).items
-    first = registry.local.page(listing.ListedKey, limit=2)  # genesis brought three: none of them may be lost
+    first = registry.local.page(listing.ListedKey, limit=2)  # genesis brought three or four: none of them may be lost
     assert [len(first.items), {key.entry for key in whole[:3]}] == [2, {0}]
     rest = registry.local.page(listing.ListedKey, int(first.next or 0))
     assert (*first.items, *rest.items) == whole

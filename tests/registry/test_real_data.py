@@ -21,7 +21,7 @@ def test_the_shared_files_are_imported_whole(shared_data: Path, tmp_path: Path, 
             found = registry.import_files("alpaca-eval", [file], teacher=f"makers/{name}@1", dataset=name, create=True)
             assert (found.records, found.empty) == (len(records), sum(not item["output"] for item in records)), file.name
             assert len(found.not_known) >= 20
-            with open_shard(registry, found.shards[0]) as shard:
+            with open_shard(registry.place, found.shards[0]) as shard:
                 assert [record.response for record in shard.records([range(0, 5)])] == [item["output"] for item in records[:5]]
             expected[found.name] = found.records
         assert (len(expected), sum(expected.values())) == (12, 9660)
@@ -35,7 +35,7 @@ def test_the_shared_files_are_imported_whole(shared_data: Path, tmp_path: Path, 
             "chat-completions", [judged], teacher="makers/gpt4_1106_preview@1", dataset="judged", options={"kind": "judgement"}
         )
         assert found.records == sum(1 for line in judged.read_bytes().splitlines() if line)
-        with open_shard(registry, found.shards[0]) as shard:
+        with open_shard(registry.place, found.shards[0]) as shard:
             first = next(iter(shard.records([range(0, 1)])))
         assert (first.prompt, first.kind) == (None, "judgement")
         assert "logprobs" in (first.extra or "")

@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from inbond.registry import gate
-from inbond.registry.recorder import now
+from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.schemas import statements as s
 from inbond.schemas.entry import Envelope

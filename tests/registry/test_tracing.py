@@ -20,7 +20,7 @@ def trace(world: World, record: str, size: int | None = None) -> Traced:
 def id_of(world: World, shard: str, row: int) -> str:
     from inbond.registry.reading import open_shard
 
-    with open_shard(world.registry, shard) as opened:
+    with open_shard(world.registry.place, shard) as opened:
         [record] = opened.records([range(row, row + 1)])
     return record_id(record).hex()
 

@@ -22,8 +22,10 @@ from inbond.ledger.log import Appended
 from inbond.registry import gate
 from inbond.registry import tables as t
 from inbond.registry.disclosure import recording
-from inbond.registry.recorder import Recorded, Said, now
+from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.registry.registry import Registry
+from inbond.registry.times import now
 from inbond.registry.training.layout import ORDER
 from inbond.schemas import canonical, statement
 from inbond.schemas.declared import not_applicable, unknown

@@ -97,6 +97,15 @@ def test_a_key_in_another_role_is_refused(server: Server) -> None:
     problem(post(server, "parties", envelope, "compliance"), 403, "not-permitted")
 
 
+def test_a_statement_of_one_party_does_not_come_with_the_token_of_another(server: Server) -> None:
+    envelope = server.world.signed("student", student_body("lab/intercepted"), "trainer")
+    found = problem(post(server, "students", envelope, "vendor-trainer"), 403, "not-permitted")
+    assert server.ref("vendor", "party") in found["detail"]
+    assert post(server, "students", envelope, "trainer").status_code == 201
+    own = server.world.signed("student", student_body("vendor/own"), "vendor-trainer")
+    assert post(server, "students", own, "vendor-trainer").status_code == 201
+
+
 @pytest.mark.parametrize(
     "body",
     [
