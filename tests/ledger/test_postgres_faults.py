@@ -1,6 +1,7 @@
-"""What survives on PostgreSQL when connections are cut at COMMIT and the server is killed."""
+"""PostgreSQL: connections that are cut at COMMIT, and writers who share nothing but the server."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -56,3 +57,37 @@ def test_a_connection_that_is_cut_at_commit(
     record_property("injected", ["COMMIT", f"cut={moment}", cutter.fired])
     assert names_on_record(world) == [f"/{each}" for each in range(number)]
     assert audit_log(world.log, world.rules).verdict == "clean"
+
+
+def test_writers_on_two_machines_take_turns(
+    make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock on the checkpoint outside is one machine's; between machines there is the lock on the head alone."""
+    world = make_world(database=postgres.new_schema())
+    logs = [world.log]
+    for machine in "bc":
+        monkeypatch.setenv("INBOND_STATE", str(tmp_path / machine))
+        logs.append(world.open())
+    batches = [
+        [world.numbered(number, f"{log}-{batch}") for number in range(batch % 4 + 1)] for log in range(3) for batch in range(12)
+    ]
+    errors, found, start = [], [], threading.Barrier(3)
+
+    def work(log: int) -> None:
+        start.wait()
+        for batch in batches[log * 12 : log * 12 + 12]:
+            try:
+                found.extend(seqs(logs[log].append(batch)))
+            except StoreError as error:
+                errors.append(error.message)
+
+    threads = [threading.Thread(target=work, args=[log]) for log in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors, errors[0]
+    assert sorted(found) == list(range(2, 2 + sum(map(len, batches))))
+    for log in logs:
+        assert audit_log(log, world.rules).verdict == "clean"
+        log.close()

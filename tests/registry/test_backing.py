@@ -134,12 +134,13 @@ def test_a_backup_of_a_registry_that_is_written_meanwhile(world: World, tmp_path
 def test_a_restored_registry_that_is_behind_can_be_read_and_not_written(world: World, tmp_path: Path) -> None:
     size = backing.back_up(world.registry, tmp_path / "b", keys=True).size
     world.registry.add_party("later")
-    restored = backing.restore(tmp_path / "b", tmp_path / "r")
-    assert f"expected at least size {size + 1}" in (restored.behind or "")
-    with Registry.open(tmp_path / "r") as registry:
-        assert registry.local.head().size == size
-        with pytest.raises(StoreError, match="signing now would fork the log"):
-            registry.add_party("other")
+    for name, database in (("here", None), ("there", postgres.new_schema())):
+        restored = backing.restore(tmp_path / "b", tmp_path / name, database=database)
+        assert f"expected at least size {size + 1}" in (restored.behind or "")
+        with Registry.open(tmp_path / name) as registry:
+            assert registry.local.head().size == size
+            with pytest.raises(StoreError, match="signing now would fork the log"):
+                registry.add_party("other")
 
 
 def test_one_flipped_bit_anywhere_is_refused_and_leaves_nothing(

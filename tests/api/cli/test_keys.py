@@ -49,7 +49,9 @@ def test_the_logs_key_rotates(registry: Path) -> None:
     assert "replaced by 4" in table
     said = run("key", "rotate", "log", "--revoke", "compromised", "--suspect-from", "3")
     assert (said.code, "publish it again" in said.err, "restart" in said.err) == (0, True, True)
-    assert before not in Path("policy.txt").read_text() or "log " + before in Path("policy.txt").read_text()
+    lines = Path("policy.txt").read_text().splitlines()
+    assert [line for line in lines if done["vkey"] in line] == []  # it was stolen
+    assert f"log {before}" in lines  # it was only replaced
     assert ok("log", "audit").out.rstrip().endswith("clean")
     assert ok("verify").code == 0
     assert run("key", "rotate", "log", "--suspect-from", "3").code == 2
@@ -60,9 +62,9 @@ def test_the_logs_key_rotates(registry: Path) -> None:
 @pytest.mark.skipif(not cosignatures.ml_dsa_available(), reason="this cryptography library has no ML-DSA-44")
 @pytest.mark.usefixtures("registry")
 def test_every_key_file_is_known() -> None:
-    found = ok("inspect", "keys/log-ml-dsa-44.key", "--json").json
-    assert found["is"] == "a private key: show it to nobody"
-    assert found["on_record"] == "enrolled in entry 0 as log"
+    found = ok("inspect", "keys/log-ml-dsa-44.key").out
+    assert "a private key: show it to nobody" in found
+    assert "enrolled in entry 0 as log" in found
     at_hand = {key["fingerprint"]: key["file"] for key in ok("key", "list", "--json").json["keys"]}
     assert {Path(file).name for file in at_hand.values() if file} >= {"log.key", "log-ml-dsa-44.key", "admin.key"}
     Path("keys/log-ml-dsa-44.key").write_text("PRIVATE+KEY+nonsense\n")
