@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DIR ?= demo-registry
+NEEDS_GO := command -v go >/dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends golang-go golang-golang-x-mod-dev)
 NEEDS_STRACE := command -v strace >/dev/null || (apt-get update -qq && apt-get install -y -qq strace)
 
-.PHONY: demo test test-all lint docs serve bench faults lock clean
+.PHONY: demo test test-all lint docs serve bench faults interop lock clean
 
 demo: $(READY)  ## the whole story, in DIR (demo-registry); an earlier demo there is replaced, nothing else is
 	$(BIN)/inbond demo "$(DIR)"
@@ -26,9 +27,13 @@ lint: $(READY)
 docs: $(READY)  ## the pages of docs/, in docs/_build; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -n -q -E -b html docs docs/_build
 
-faults: $(READY)  ## kills and un-synced writes, many times
+faults: $(READY)  ## calls that fail, kills, cut connections, un-synced writes, flipped bits: counts those that fired
 	$(NEEDS_STRACE)
-	INBOND_FAULTS=100 $(BIN)/pytest -m "faults or not faults" -k "fault or kill or flipped" tests
+	INBOND_FAULTS=100 $(BIN)/pytest -n 2 -m "faults or not faults" -k "fault or kill or flipped or machine" tests
+
+interop: $(READY)  ## other people's code on our log; what is not there is skipped with a reason
+	$(NEEDS_GO)
+	$(BIN)/pytest tests/interop
 
 bench: $(READY)  ## every measurement, as ratios within one run
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

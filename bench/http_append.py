@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from serving import ORIGIN, party, processor_time, served, token
+from serving import ORIGIN, parties, processor_time, served, token
 
 from inbond.api.serving import TURN
 from inbond.ledger import dsse
@@ -81,7 +81,7 @@ def main() -> None:
             for turn in range(-1, given.rounds):
                 for name_of, way in ways.items():
                     count = given.statements if "batches" not in name_of else max(given.statements, 4 * given.batch)
-                    envelopes = [party(near if way is threads else far) for _ in range(count)]
+                    envelopes = parties(near if way is threads else far, count)
                     found = _measure(way, envelopes, server.pid)
                     if turn >= 0:  # the first round warms up
                         measured[name_of].append(found)

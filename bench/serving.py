@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from inbond.ledger import dsse
+from inbond.ledger.keys import SigningKey
 from inbond.registry.registry import Registry
 from inbond.schemas import statement
 from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
-from inbond.schemas.statements import AssertedBy, Basis, Header, Party, Visibility
+from inbond.schemas.statements import AssertedBy, Basis, Header, Party, Seen, Visibility
 
 ORIGIN = "bench.example/inbond"
 INBOND = [str(Path(sys.executable).parent / "inbond")]
@@ -69,13 +70,17 @@ def processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def party(registry: Registry) -> Envelope:
-    """A new party statement, signed by compliance."""
-    key = registry.keys.role("compliance")
+def parties(registry: Registry, count: int) -> list[Envelope]:
+    """New party statements, signed by compliance, who has seen the head as it is now."""
+    key, seen = registry.keys.role("compliance"), registry.recorder.seen()
+    return [_party(registry, key, seen) for _ in range(count)]
+
+
+def _party(registry: Registry, key: SigningKey, seen: Seen) -> Envelope:
     header = Header(
         registry=ORIGIN,
         id=secrets.token_hex(16),
-        seen=registry.recorder.seen(),
+        seen=seen,
         occurred=unknown(),
         basis=Basis.DECLARED,
         asserted_by=AssertedBy(party=registry.operator),

@@ -118,6 +118,28 @@ class LogKeys:
         self.check(checkpoint.size, (*signed, *unread), checkpoint.size - 1)
         return checkpoint
 
+    def refuse_replaced(self, note: bytes) -> None:
+        """Raise VerificationError where an Ed25519 key signed a checkpoint that another had replaced by then.
+
+        For readers who may not know of all keys yet: a signature under the log's name by a key that is not among these may be its
+        newest. The note is one that was verified in some way.
+        """
+        parsed = notes.parse(note)
+        checkpoint = checkpoints.parse(parsed.text)
+        newest = {(key.name, key.key_id): key for key in self.current(ED25519, checkpoint.size)}
+        known = {(key.name, key.key_id) for key in self.since}
+        own = [line for line in parsed.signatures if line.name == checkpoint.origin]
+        if not newest or any((line.name, line.key_id) not in known for line in own):
+            return
+        if not any(
+            newest[line.name, line.key_id].verify(parsed.text, line.blob) for line in own if (line.name, line.key_id) in newest
+        ):
+            first = next(iter(newest.values()))
+            raise VerificationError(
+                f"checkpoint {checkpoint.size} of {checkpoint.origin}: expected a signature by {_names([first])}, the log key of entry "
+                f"{self.since[first]}, found one by a key that it has replaced"
+            )
+
     def _ended(self, key: VerifierKey, size: int | None) -> bool:
         end = self.until.get(key)
         return end is not None and (size is None or end < size)

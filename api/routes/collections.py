@@ -211,7 +211,8 @@ _SAYS: Final = msgspec.json.Decoder(_Says)
 def _check_party(who: Principal | None, envelope: Envelope) -> None:
     """Raise unless a statement is of the party whose token brings it.
 
-    Whoever holds another's envelope does not decide when it goes on record. What is alleged may be said by anybody; and of what is no statement the log says so.
+    Whoever holds another's envelope does not decide when it goes on record. What is alleged may be said by anybody; of what is
+    no statement the log says so.
     """
     try:
         header = _SAYS.decode(dsse.payload_of(envelope)).predicate.header

@@ -24,6 +24,7 @@ from inbond.ledger.database import locked
 from inbond.ledger.encoding import to_base64
 from inbond.ledger.files import make_folders, write_durably
 from inbond.ledger.highwater import state_folder
+from inbond.ledger.logkeys import LogKeys
 from inbond.ledger.policy import NO_QUORUM, TrustPolicy
 from inbond.schemas.errors import Inconclusive, StoreError, VerificationError
 
@@ -55,9 +56,14 @@ class Heads:
         self._signed, self._asking = signed_only(policy), asking
         self._known: dict[tuple[int, bytes], None] = {}
         self._opened: tuple[bytes, Checkpoint] | None = None
+        self._keys = LogKeys()
         self._lock = Lock()
         self._relied = 0  # the size of the log that answers were about
         self._covered = 0  # the size of the newest head with the quorum, as far as this object knows
+
+    def learn(self, keys: LogKeys) -> None:
+        """The log's keys as far as its entries are known: what a replaced key signs alone is refused from now on."""
+        self._keys, self._opened = keys, None
 
     def newest(self) -> Checkpoint:
         """Ask for the newest head, and follow the log to it; returns the newest that the policy accepts.
@@ -134,6 +140,7 @@ class Heads:
         if opened is not None and opened[0] == note:
             return opened[1]
         head = self._signed.open_checkpoint(note)
+        self._keys.refuse_replaced(note)
         if head.origin != self._origin:
             raise VerificationError(f"{self._address}: expected a head of the log {self._origin}, found one of {head.origin}")
         self._opened = note, head

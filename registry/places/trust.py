@@ -186,6 +186,7 @@ class Trust:
                 keyring.apply(judged)
                 keyrings.append((seq, keyring))
             self._key_drafts, self._keyrings = known, keyrings
+            self.heads.learn(keyring.log)
 
     def _keys_at(self, seq: int) -> Keyring:
         """The keys in force at an entry: what the key entries before it say."""

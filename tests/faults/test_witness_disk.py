@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_what_was_answered_survives_power_failures(setting: str, tmp_path: Path)
 
 @pytest.mark.parametrize("call", ["pwrite64", "fdatasync", "openat", "unlink"])
 @pytest.mark.parametrize("how", ["error=EIO", "error=ENOSPC", "signal=KILL"])
-def test_calls_that_fail(call: str, how: str, tmp_path: Path) -> None:
+def test_calls_that_fail(call: str, how: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Every answer is known afterwards, a witness that went on has gone on rightly, and the faults did fire."""
     WitnessState.create(tmp_path / "template.db").close()
     choose = random.Random(f"{call}{how}")
@@ -96,4 +97,5 @@ def test_calls_that_fail(call: str, how: str, tmp_path: Path) -> None:
         again = run(folder, "-o", os.devnull, "-e", "trace=exit")
         assert again.returncode == 0, again.stderr
         assert known(folder) == 40
+    record_property("injected", [f"{call} (witness)", how.replace("=KILL", "=SIGKILL"), fired])
     assert fired, f"no {call} failed"

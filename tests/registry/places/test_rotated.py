@@ -40,5 +40,5 @@ def test_clients_after_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             there.add_party("third")
             assert there.place.statement(there.resolve("first", "party")).kind == "party"
             assert there.place.head().size == 8
-        with pytest.raises(VerificationError, match="that a log of the policy"):
+        with pytest.raises(VerificationError, match="note: expected a signature by"):
             client(before)
