@@ -27,7 +27,7 @@ from inbond.api import tokens
 from inbond.api.edge import seen_of
 from inbond.api.tokens import MONITOR, TOKEN_ROLES, Principal, Token, TokenStore
 from inbond.registry.place import Thing
-from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, Unauthenticated
+from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, StoreError, Unauthenticated, VerificationError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Visibility
 
@@ -177,7 +177,10 @@ class Authenticator:
 
     async def _look(self, id: str) -> tuple[Token, bytes] | None:
         now = monotonic()
-        found = await sync_to_thread(self._store.find, id)
+        try:
+            found = await sync_to_thread(self._store.find, id)
+        except VerificationError as error:  # not of what was shown: the file is damaged
+            raise StoreError(error.message) from error
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
         self._known[id] = (now, found)

@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import structs
 from sqlalchemy import Connection
 
-from inbond.ledger import tables
+from inbond.ledger import notes, tables
 from inbond.ledger.auditing.heads import open_strictly
 from inbond.ledger.auditing.ids import HeaderIds
 from inbond.ledger.auditing.remembered import Memory, Recalled
@@ -170,7 +170,12 @@ def _audit_tiles(source: FileSource, options: Options, report: AuditReport) -> N
         report.not_checked("the checkpoint's signatures: without entries a trust policy has to say whose they should be")
     else:
         keys = [*(each.vkey for each in options.policy.logs), *(each.vkey for each in options.policy.witnesses)]
-        open_strictly(note, keys, head.origin)
+        known, signed = {(each.name, each.key_id) for each in keys}, notes.parse(note)
+        own = [each for each in signed.signatures if each.name == head.origin and (each.name, each.key_id) not in known]
+        for each in own:  # the entries name the log's keys, of which a policy need not have all
+            report.not_checked(f"the checkpoint's signature by {each.name}+{each.key_id.hex()}: entries say whose key that is")
+        judged = notes.Note(signed.text, tuple(each for each in signed.signatures if each not in own))
+        open_strictly(judged.to_bytes() if judged.signatures else note, keys, head.origin)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ The log writes with this and an audit replays with it, so both ask the same ques
 promises is argued in log.py.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from inbond.ledger.rules import Draft, Rules, Signer
 from inbond.ledger.submission import Submission
 from inbond.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, node_reader, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV
-from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
+from inbond.schemas.errors import Conflict, InbondError, InvalidInput, VerificationError
 
 RootAt = Callable[[int], bytes]
 
@@ -31,6 +31,10 @@ class Appended:
 
     seq: int
     duplicate: bool
+
+
+class _RefusedLateError(Exception):
+    """A projection refused, and what it wrote has to be taken back."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,7 @@ class Batch:
     _seen: dict[int, str] = field(default_factory=dict)
     _resolved: dict[str, Signer] = field(default_factory=dict)
     _execute: Callable[[str], object] | None = None
+    _alone: bool = True  # whether each projection has a savepoint of its own
 
     @classmethod
     def first(cls, origin: str, time: str) -> "Batch":
@@ -73,6 +78,40 @@ class Batch:
             some += some[:1] * (_AT_ONCE - len(some))  # the statement has that many parameters
             for header_id, seq, payload_sha in _PLACES_OF.rows(connection, *some):
                 self._known[header_id] = (seq, payload_sha)
+
+    def add_all(
+        self, connection: Connection, rules: Rules, sent: Sequence[Submission | InbondError], root_at: RootAt
+    ) -> list[Appended | InbondError]:
+        """`add` for everything that a new batch is to hold, in order; what is refused stands as its error in its place.
+
+        To take back the rows of one projection there has to be a savepoint before it, and one for each statement costs more
+        than the rows of most. Projections hardly ever refuse, as admission is asked before them, so there is one for all; when
+        one refuses all the same, everything is taken back and done again with one for each.
+        """
+        start = self.keyring, self.leaf, dict(self._known)
+        self._run(connection, "SAVEPOINT batch")
+        self._alone = False
+        try:
+            return [self._outcome(connection, rules, each, root_at) for each in sent]
+        except _RefusedLateError:
+            self._run(connection, "ROLLBACK TO batch")
+            self.keyring, self.leaf, self._known = start
+            for each in (self.leaves, self._rows, self._signers, self._seen, self._resolved):
+                each.clear()
+        finally:
+            self._alone = True
+            self._run(connection, "RELEASE batch")
+        return [self._outcome(connection, rules, each, root_at) for each in sent]
+
+    def _outcome(
+        self, connection: Connection, rules: Rules, sent: Submission | InbondError, root_at: RootAt
+    ) -> Appended | InbondError:
+        if isinstance(sent, InbondError):
+            return sent
+        try:
+            return self.add(connection, rules, sent, root_at)
+        except InbondError as error:
+            return error
 
     def add(self, connection: Connection, rules: Rules, sent: Submission, root_at: RootAt) -> Appended:
         """Let one statement stand as the next entry and write its projection, or raise what refuses it.
@@ -158,16 +197,24 @@ class Batch:
         return signer
 
     def _project(self, connection: Connection, rules: Rules, draft: Draft) -> None:
-        if self._execute is None:  # the driver's own: a tenth of the time, and there is one for each statement
-            self._execute = connection.connection.cursor().execute
-        self._execute("SAVEPOINT statement")
+        if not self._alone:
+            try:
+                return rules.project(connection, draft)
+            except Exception as error:
+                raise _RefusedLateError from error
+        self._run(connection, "SAVEPOINT statement")
         try:
             rules.project(connection, draft)
         except BaseException:
-            self._execute("ROLLBACK TO statement")
-            self._execute("RELEASE statement")
+            self._run(connection, "ROLLBACK TO statement")
+            self._run(connection, "RELEASE statement")
             raise
-        self._execute("RELEASE statement")
+        self._run(connection, "RELEASE statement")
+
+    def _run(self, connection: Connection, statement: str) -> None:
+        if self._execute is None:  # the driver's own: a tenth of the time
+            self._execute = connection.connection.cursor().execute
+        self._execute(statement)
 
     def _check_seen(self, connection: Connection, sent: Submission, root_at: RootAt) -> None:
         seen = sent.statement.header.seen

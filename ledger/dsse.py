@@ -42,20 +42,24 @@ def payload_of(envelope: Envelope) -> bytes:
 
 
 def verify(
-    envelope: Envelope, public_key_of: Callable[[str], PublicKey | None], payload_type: str = PAYLOAD_TYPE
+    envelope: Envelope,
+    public_key_of: Callable[[str], PublicKey | None],
+    payload_type: str = PAYLOAD_TYPE,
+    *,
+    payload: bytes | None = None,
 ) -> tuple[str, ...]:
     """Check every signature of an envelope; returns the key ids, in the order of the signatures.
 
-    `public_key_of` gives the key that a key id names, or None. Raises NotPermitted if it knows no such key, and
-    VerificationError if a key signed twice, is not the one that its id names, or a signature fails; also if the
-    envelope holds something else than `payload_type`, for which the caller is about to take it. Safe to call from many
-    threads, which run in parallel.
+    `public_key_of` gives the key that a key id names, or None; `payload` is what `payload_of` gave, where it was asked
+    before. Raises NotPermitted if it knows no such key, and VerificationError if a key signed twice, is not the one that
+    its id names, or a signature fails; also if the envelope holds something else than `payload_type`, for which the caller
+    is about to take it. Safe to call from many threads, which run in parallel.
     """
     if envelope.payload_type != payload_type:
         raise VerificationError(f"envelope: expected payload type {payload_type}, found {envelope.payload_type[:80]!r}")
     if not envelope.signatures:
         raise VerificationError("envelope: expected at least one signature, found none")
-    signed = pae(envelope.payload_type, payload_of(envelope))
+    signed = pae(envelope.payload_type, payload_of(envelope) if payload is None else payload)
     keyids: list[str] = []
     for signature in envelope.signatures:
         keyid = signature.keyid

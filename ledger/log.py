@@ -19,8 +19,8 @@ A statement is on record when `append` returns it. What holds then, and why:
    flipped bit between hashing and storing shows as two roots, and nothing is committed.
 6. *A failed COMMIT is not interpreted.* It may or may not be on disk; the log object refuses everything until it is
    opened again and reads what is there.
-7. *A refusal touches nothing else.* Each statement stands in a savepoint of its own; a refused one leaves no row, its seq
-   goes to the next, and the others of the batch go through.
+7. *A refusal touches nothing else.* A refused statement leaves no row, its seq goes to the next, and the others of the batch
+   go through: what its projection wrote is taken back to a savepoint (`Batch.add_all`).
 
 Concurrent appends in one process are pooled: whoever gets the writer commits what everybody has queued by then.
 """
@@ -31,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, update
@@ -251,14 +252,11 @@ class Log:
         current = self._compare_high_water(reader)
         batch = Batch(self.keyring_at(reader), reader.size, reader.leaf, reader.frontier, self._time(reader.time))
         batch.recall(connection, [sent for ticket in tickets for sent in ticket.sent if isinstance(sent, Submission)])
+        results = iter(
+            batch.add_all(connection, self.rules, [sent for ticket in tickets for sent in ticket.sent], reader.root_at)
+        )
         for ticket in tickets:
-            for sent in ticket.sent:
-                try:
-                    if isinstance(sent, InbondError):
-                        raise sent
-                    ticket.results.append(batch.add(connection, self.rules, sent, reader.root_at))
-                except InbondError as error:
-                    ticket.results.append(error)
+            ticket.results.extend(islice(results, len(ticket.sent)))
         note, signers = reader.note, self.signers.due(batch.keyring.log, batch.next_seq, batch.size)
         if batch.leaves:
             note = _seal(connection, batch, signers)

@@ -126,18 +126,16 @@ class LogKeys:
         """
         parsed = notes.parse(note)
         checkpoint = checkpoints.parse(parsed.text)
-        newest = {(key.name, key.key_id): key for key in self.current(ED25519, checkpoint.size)}
-        known = {(key.name, key.key_id) for key in self.since}
+        current = self.current(ED25519, checkpoint.size)
+        known, newest = ({(key.name, key.key_id): key for key in some} for some in (self.since, current))
         own = [line for line in parsed.signatures if line.name == checkpoint.origin]
         if not newest or any((line.name, line.key_id) not in known for line in own):
             return
-        if not any(
-            newest[line.name, line.key_id].verify(parsed.text, line.blob) for line in own if (line.name, line.key_id) in newest
-        ):
-            first = next(iter(newest.values()))
+        by_newest = [line for line in own if (line.name, line.key_id) in newest]
+        if not any(newest[line.name, line.key_id].verify(parsed.text, line.blob) for line in by_newest):
             raise VerificationError(
-                f"checkpoint {checkpoint.size} of {checkpoint.origin}: expected a signature by {_names([first])}, the log key of entry "
-                f"{self.since[first]}, found one by a key that it has replaced"
+                f"checkpoint {checkpoint.size} of {checkpoint.origin}: expected a signature by {_names(current)}, the log key of "
+                f"entry {self.since[current[0]]}, found one by a key that it has replaced"
             )
 
     def _ended(self, key: VerifierKey, size: int | None) -> bool:

@@ -7,13 +7,13 @@ cosigned that. Until there is a first one the newest is shown as it is; no reade
 Appends wait for nobody: their receipts are under the head that holds them, and are refreshed later.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inbond.ledger import checkpoints, notes
 from inbond.ledger.policy import NO_QUORUM, TrustPolicy
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
-from inbond.ledger.witnessed import Witnessed, with_cosignatures
+from inbond.ledger.witnessed import Witnessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +32,19 @@ class PublishedHeads:
     def __init__(self, kept: Witnessed, policy: TrustPolicy) -> None:
         self.kept, self.policy = kept, policy
         self._found = _Found()  # one value, so read and written as one
+        self._noted: tuple[int, bytes, bytes] = (-1, b"", b"")  # how many cosignatures there were, a note, the note with its own
 
     def newest(self, reader: LedgerReader) -> bytes:
         """The checkpoint to show: the newest that has the policy's quorum, else the newest; with its cosignatures."""
-        return self.accepted(reader) or self.kept.cosigned(reader.note)
+        return self.accepted(reader) or self._cosigned(reader.note)
 
     def accepted(self, reader: LedgerReader) -> bytes | None:
         """The newest checkpoint that the policy accepts, with its cosignatures; None if there is none yet."""
-        if self.policy.quorum == NO_QUORUM:
-            return self.kept.cosigned(reader.note)
-        count, found = self.kept.count(), self._found
-        if found.size > reader.size:
-            found = _Found()  # a later snapshot's
-        if (found.count, found.looked) == (count, reader.size):
-            return found.note
-        # without another cosignature, only the newest head can have come to be accepted: by a signature of the log's own
-        above = reader.size - 1 if found.count == count else found.size
-        note = self.kept.accepted(reader, self.policy, above=above)
-        if note is None and found.note is not None:
-            note = self.kept.cosigned(found.note)  # some may have cosigned it since
-        size = 0 if note is None else checkpoints.parse(notes.parse(note).text).size
-        self._found = _Found(count, reader.size, size, note)
-        return note
+        return self._cosigned(reader.note) if self.policy.quorum == NO_QUORUM else self._accepted(reader).note
 
     def at(self, reader: LedgerReader, size: int) -> bytes:
         """The checkpoint of `size` with its cosignatures; NotFound where none was signed."""
-        return self.kept.cosigned(reader.checkpoint(size))
+        return self._cosigned(reader.checkpoint(size))
 
     def receipt(self, reader: LedgerReader, seq: int, size: int | None = None, *, with_entry: bool = True) -> Receipt:
         """A receipt of entry `seq` under the checkpoint of `size`.
@@ -65,14 +52,33 @@ class PublishedHeads:
         Unless a size is given, under the one that is shown; where that does not cover the entry yet, under the newest.
         """
         if size is None:
-            note = self.newest(reader)
-            size = checkpoints.parse(notes.parse(note).text).size
-            if not seq < size:
-                size, note = reader.size, self.kept.cosigned(reader.note)
-        else:
-            note = self.at(reader, size)
-        return with_cosignatures(reader.receipt(seq, size, with_entry=with_entry), note)
+            shown = reader.size if self.policy.quorum == NO_QUORUM else self._accepted(reader).size
+            size = shown if seq < shown else reader.size
+        receipt = reader.receipt(seq, size, with_entry=with_entry)
+        return replace(receipt, checkpoint=self._cosigned(receipt.checkpoint))
 
     def close(self) -> None:
         """Close the file of cosignatures."""
         self.kept.close()
+
+    def _accepted(self, reader: LedgerReader) -> _Found:
+        count, found = self.kept.count(), self._found
+        if found.size > reader.size:
+            found = _Found()  # a later snapshot's
+        if (found.count, found.looked) == (count, reader.size):
+            return found
+        # without another cosignature, only the newest head can have come to be accepted: by a signature of the log's own
+        above = reader.size - 1 if found.count == count else found.size
+        note = self.kept.accepted(reader, self.policy, above=above)
+        if note is None and found.note is not None:
+            note = self._cosigned(found.note)  # some may have cosigned it since
+        size = 0 if note is None else checkpoints.parse(notes.parse(note).text).size
+        self._found = found = _Found(count, reader.size, size, note)
+        return found
+
+    def _cosigned(self, note: bytes) -> bytes:
+        """A checkpoint with its cosignatures; most receipts are under the same one."""
+        count, known = self.kept.count(), self._noted
+        if known[:2] != (count, note):
+            self._noted = known = (count, note, self.kept.cosigned(note))
+        return known[2]

@@ -18,6 +18,7 @@ _TILE = Prepared(
     select(tables.tiles.c.data).where(tables.tiles.c.level == bindparam("level"), tables.tiles.c.n == bindparam("n")),
     ["level", "n"],
 )
+_ENTRY = Prepared(select(tables.entries.c.data).where(tables.entries.c.seq == bindparam("wanted")), ["wanted"])
 
 
 def stored_tile(connection: Connection, level: int, n: int) -> bytes:
@@ -66,12 +67,14 @@ class LedgerReader:
 
     def entry(self, seq: int) -> bytes:
         """The bytes of one entry."""
-        data = self.connection.execute(select(tables.entries.c.data).where(tables.entries.c.seq == seq)).scalar_one_or_none()
-        if data is None and 0 <= seq < self.size:
+        rows = _ENTRY.rows(self.connection, seq)
+        if not rows and 0 <= seq < self.size:
             raise VerificationError(f"entry {seq} is missing: expected it in a log of size {self.size}")
-        if data is None:
+        if not rows:
             raise NotFound(f"entry {seq} does not exist: expected 0 to {self.size - 1}")
-        return bytes(data)
+        if not isinstance(rows[0][0], bytes):
+            raise VerificationError(f"entry {seq} is damaged: expected bytes, found {rows[0][0]!r:.60}")
+        return rows[0][0]
 
     def entries(self, first: int = 0, last: int | None = None, kinds: tuple[str, ...] = ()) -> Iterator[tuple[int, bytes]]:
         """(seq, bytes) of the entries in [first, last), of some kinds or all, in order, a page at a time."""

@@ -69,7 +69,7 @@ def prepare(envelope: Envelope, key_of: PublicKeyOf) -> Submission:
     keys = {signature.keyid: own.get(signature.keyid) or key_of(statement, signature.keyid) for signature in envelope.signatures}
     complete = None not in keys.values()
     if complete:
-        dsse.verify(envelope, keys.get)
+        dsse.verify(envelope, keys.get, payload=payload)
     header_id = bytes.fromhex(statement.header.id)
     return Submission(envelope, statement, header_id, hashlib.sha256(payload).digest(), complete, _frame(envelope, statement))
 

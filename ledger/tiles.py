@@ -8,9 +8,10 @@ the up to 256 entries under a level-0 tile, each after its length in two bytes, 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from inbond.ledger.encoding import MAX_SIZE
-from inbond.ledger.merkle import HASH_SIZE, NodeReader, node_hash
+from inbond.ledger.merkle import HASH_SIZE, NodeReader
 from inbond.schemas.entry import MAX_ENTRY
 from inbond.schemas.errors import InvalidInput, VerificationError
 
@@ -24,7 +25,8 @@ TileFetcher = Callable[[int, int], bytes]
 _PATH = re.compile(
     r"tile/(?P<level>entries|0|[1-9][0-9]?)/(?P<number>(?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 )
-_MEMORY = 1 << 16  # inner nodes that a reader remembers: about 10 MB
+_PAIR = 2 * HASH_SIZE
+_MEMORY = 256  # tiles that a reader remembers, with the hashes over each: 4 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +87,25 @@ def bundles_of(size: int) -> Iterator[TileName]:
 def node_reader(fetch: TileFetcher) -> NodeReader:
     """A reader of subtree hashes out of tiles.
 
-    It remembers the inner nodes that it computed, as they never change; make a new one where the tiles themselves are
-    to be read again. It raises VerificationError if a tile is too short for the hash that is asked for.
+    It remembers tiles and the hashes over them, as what it was asked for never changes; make a new one where the tiles
+    themselves are to be read again. It raises VerificationError if a tile is too short for the hash that is asked for.
     """
-    memory: dict[tuple[int, int], bytes] = {}
+    memory: dict[tuple[int, int], list[bytes]] = {}  # by tile: its hashes, then those of pairs, of fours …
 
     def node(level: int, index: int) -> bytes:
         tile_level, inner = divmod(level, TILE_HEIGHT)
-        known = memory.get((level, index))
-        if known is not None:
-            return known
-        if inner == 0:
-            n, at = divmod(index, TILE_WIDTH)
-            return _hash_in(fetch(tile_level, n), tile_level, n, at)
-        first = index << inner
-        n, at = divmod(first, TILE_WIDTH)
-        data = fetch(tile_level, n)
-        row = [_hash_in(data, tile_level, n, at + i) for i in range(1 << inner)]
-        if len(memory) >= _MEMORY:
-            memory.clear()
-        for height in range(level - inner + 1, level + 1):
-            row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-            start = first >> (height - tile_level * TILE_HEIGHT)
-            memory.update({(height, start + i): value for i, value in enumerate(row)})
-        return row[0]
+        n, at = divmod(index, TILE_WIDTH >> inner)
+        last = ((at + 1) << inner) - 1
+        rows = memory.get((tile_level, n))
+        if rows is None or len(rows[0]) <= last * HASH_SIZE:
+            data = fetch(tile_level, n)
+            _hash_in(data, tile_level, n, last)
+            if len(memory) >= _MEMORY:
+                memory.clear()
+            rows = memory[tile_level, n] = [data]
+        while len(rows) <= inner:
+            rows.append(_over(rows[-1]))
+        return rows[inner][at * HASH_SIZE : (at + 1) * HASH_SIZE]
 
     return node
 
@@ -144,7 +141,7 @@ def tile_root(tile: bytes) -> bytes:
     if len(tile) != TILE_WIDTH * HASH_SIZE:
         raise InvalidInput(f"expected a full tile of {TILE_WIDTH * HASH_SIZE} bytes, found {len(tile)}")
     while len(tile) > HASH_SIZE:
-        tile = b"".join([node_hash(tile[i : i + HASH_SIZE], tile[i + HASH_SIZE : i + 64]) for i in range(0, len(tile), 64)])
+        tile = _over(tile)
     return tile
 
 
@@ -205,6 +202,11 @@ def _names(level: int | None, count: int) -> Iterator[TileName]:
         yield TileName(level, n)
     if width:
         yield TileName(level, full, width)
+
+
+def _over(hashes: bytes) -> bytes:
+    """The hashes of the nodes over neighbours: `merkle.node_hash` of each pair, sooner; an odd one at the end is left out."""
+    return b"".join([sha256(b"\x01" + hashes[i : i + _PAIR]).digest() for i in range(0, len(hashes) - _PAIR + 1, _PAIR)])
 
 
 def _hash_in(data: bytes, level: int, n: int, at: int) -> bytes:

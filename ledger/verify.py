@@ -39,7 +39,7 @@ import re
 import stat
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
@@ -281,19 +281,22 @@ def follow(policy: "Policy", genesis: bytes, files: dict[str, list[str]]) -> lis
 
     None unless the policy trusts one of them. Nothing else is believed of these entries: where they stand, receipts say.
     """
-    found: list[tuple[int, bytes]] = []
+    found: set[tuple[int, bytes]] = set()
+
+    def take(entries: Iterable[tuple[int, bytes | None]]) -> None:
+        found.update((seq, data) for seq, data in entries if data is not None and (seq == 0 or b'"kind":"key"' in data))
+
     for file in files["receipts"]:
         with suppress(Failed, OSError):
-            seq, entry, _, _ = split_receipt(file)
-            found += [(seq, entry)] if entry is not None else []
+            take([split_receipt(file)[:2]])
     for folder in files["log"]:
         with suppress(Failed, OSError):
             names = sorted(os.path.join(at, name) for at, _, some in os.walk(os.path.join(folder, "tile")) for name in some)
             for name in names:
                 source, n, _ = parse_tile("/".join(os.path.relpath(name, folder).split(os.sep))) or ("", 0, 0)
-                found += enumerate(entries_in(name), 256 * n) if source == "entries" else ()
+                take(enumerate(entries_in(name), 256 * n) if source == "entries" else ())
     history = History(genesis, complete=False)
-    for seq, entry in sorted({pair for pair in found if pair[0] == 0 or b'"kind":"key"' in pair[1]}):
+    for seq, entry in sorted(found):
         if seq == 0 or history.origin is not None:
             with suppress(Failed, Missing):
                 history.stand(seq, entry)

@@ -34,9 +34,8 @@ from inbond.ledger.checkpoints import Checkpoint
 from inbond.ledger.notes import Note, NoteSignature
 from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.reader import LedgerReader
-from inbond.ledger.receipts import Receipt
 from inbond.ledger.statefile import StateFile
-from inbond.schemas.errors import Conflict, InvalidInput, NotFound, StoreError, VerificationError
+from inbond.schemas.errors import Conflict, NotFound, StoreError, VerificationError
 
 FILE = "witnessed.db"
 LONGEST_WAIT = 3600.0  # seconds; a later turn than that can only come from a clock that was wrong
@@ -128,6 +127,8 @@ class Witnessed:
 
     def cosigned(self, note: bytes) -> bytes:
         """A signed checkpoint with all cosignatures that were kept for it."""
+        if self._there() is None:
+            return note
         parsed = notes.parse(note)
         return _joined(parsed, self.signatures(checkpoints.parse(parsed.text))).to_bytes()
 
@@ -186,20 +187,6 @@ class Witnessed:
         if found is None:
             raise StoreError(f"{self._path}: expected the file that was made just now, found none")
         return found
-
-
-def with_cosignatures(receipt: Receipt, note: bytes) -> Receipt:
-    """The receipt with the signatures of `note` besides its own.
-
-    Raises InvalidInput unless both are of one checkpoint: for a newer one, ask the log for a receipt of that size first.
-    """
-    own, other = notes.parse(receipt.checkpoint), notes.parse(note)
-    if own.text != other.text:
-        sizes = [checkpoints.parse(each.text).size for each in (own, other)]
-        raise InvalidInput(
-            f"receipt: expected cosignatures of its checkpoint, of size {sizes[0]}, found those of size {sizes[1]}"
-        )
-    return replace(receipt, checkpoint=_joined(own, other.signatures).to_bytes())
 
 
 def _joined(note: Note, signatures: Iterable[NoteSignature]) -> Note:

@@ -1,6 +1,7 @@
 """What a statement mentions: other things by reference, and objects by digest."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,25 +18,30 @@ from inbond.schemas.statements import (
     Terms,
 )
 
-# A string of JSON that is one of these as a whole, and no key: a quote inside a string stands behind a backslash.
-_VALUE = rb'(?<=[\[:,])"(%b)"(?=[,\]}])'
-_DIGEST = re.compile(_VALUE % rb"sha256:[0-9a-f]{64}")
-_REF = re.compile(_VALUE % rb"[a-z][a-z_]{0,31}:[0-9a-f]{32}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REF = re.compile(r"[a-z][a-z_]{0,31}:[0-9a-f]{32}")
 
 
 def references(value: Any) -> set[str]:
     """Every reference inside a statement's body or header."""
-    return _found(_REF, value)
+    return {item for item in _strings(value) if _REF.fullmatch(item)}
 
 
 def digests(value: Any) -> set[str]:
     """Every digest inside a statement's body, of objects in the store and of others."""
-    return _found(_DIGEST, value)
+    return {item for item in _strings(value) if _DIGEST.fullmatch(item)}
 
 
-def _found(pattern: re.Pattern[bytes], value: Any) -> set[str]:
-    """The strings in `value` that match; found in its JSON, as a walk in Python takes ten times as long."""
-    return {item.decode() for item in pattern.findall(msgspec.json.encode([value]))}
+def _strings(value: Any) -> Iterator[str]:
+    stack = [msgspec.to_builtins(value)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple):
+            stack.extend(item)
+        elif isinstance(item, str):
+            yield item
 
 
 def named_objects(body: Any) -> list[str]:

@@ -53,6 +53,20 @@ def failures_of(what: str, name: object) -> Iterator[None]:
         raise StoreError(f"{what} {name}: {error.strerror or error}") from error
 
 
+class _ScratchFile(io.BufferedRandom):
+    """A file that says StoreError where its bytes cannot be written, whoever writes them: a full disk is no defect of theirs."""
+
+    def write(self, data: Any, /) -> int:
+        """As every file."""
+        with failures_of("scratch file", self.name):
+            return super().write(data)
+
+    def flush(self) -> None:
+        """As every file."""
+        with failures_of("scratch file", self.name):
+            super().flush()
+
+
 class Listed(NamedTuple):
     """One object of the store, as found on disk: bare hex digest, its path, seconds since it was put there."""
 
@@ -227,7 +241,8 @@ class ObjectStore:
         finally:
             # Unlinked while still locked, and only if it is still ours: after a put this name is free.
             path.unlink(missing_ok=True)
-            file.close()
+            with suppress(StoreError):  # what could not be written has been said, or is not wanted
+                file.close()
 
     def clean_scratch(self) -> tuple[Path, ...]:
         """Delete what killed writers left, and nothing that a living one holds; returns the paths that went."""
@@ -250,7 +265,7 @@ class ObjectStore:
     def _new_scratch(self) -> tuple[Path, BinaryIO]:
         while True:
             path = self._scratch / secrets.token_hex(16)
-            file = io.open(path, "x+b")  # noqa: SIM115, UP020  # closed by scratch(); `open` is a method here
+            file = _ScratchFile(io.FileIO(path, "x+"))  # closed by scratch()
             fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_nlink:
                 return path, file

@@ -53,6 +53,8 @@ class Window:
                 raise InvalidInput(
                     f"{name}: expected a day (2026-01-31) or an instant (2026-01-31T12:00:00.000Z), found {value!r}"
                 ) from None
+        if self.since is not None and self.until is not None and _before(self.until, self.since):
+            raise InvalidInput(f"since: expected a time that is not after {self.until}, as until says, found {self.since}")
 
     @property
     def is_open(self) -> bool:

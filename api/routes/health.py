@@ -16,7 +16,6 @@ from inbond.api.routes.declared import told
 from inbond.api.served import Served, answer, as_text
 from inbond.api.state import State, state_of
 from inbond.api.tokens import MONITOR
-from inbond.ledger.checkpoints import open_checkpoint
 from inbond.schemas.errors import InbondError, StoreError
 
 _BELIEVED: Final = 1.0
@@ -97,11 +96,12 @@ def _check(served: Served) -> None:
     place = served.place
     place.log.append([])  # takes the locks of a write, and compares the checkpoint outside; writes nothing
     with place.reading() as reader:
-        head = open_checkpoint(reader.note, place.log.keyring_at(reader).log_keys, place.origin)
+        head = place.log.keyring_at(reader).log.open(reader.note, place.origin)
         if head.size != reader.size:
             raise StoreError(f"expected a checkpoint of size {reader.size}, found one of size {head.size}")
     with place.store.scratch() as file:
         file.write(b"ready")
+        file.flush()  # a full disk says so here
 
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (live, ready, metrics, facts, openapi)

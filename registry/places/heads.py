@@ -128,10 +128,12 @@ class Heads:
         """What must be said of the answers that were given: that witnesses have not cosigned all that they are about."""
         if not self.wants_witnesses or self._size_witnessed() >= self._relied:
             return None
-        there = self._size_witnessed()
+        there, last = self._size_witnessed(), self._relied - 1
+        rest = f"entry {there}" if there == last else f"entries {there} to {last}"
+        met = f"up to size {there}" if there else "nowhere yet"
         return (
-            f"not yet witnessed: this rests on the log's signature alone for entries {there} to {self._relied - 1}; the quorum "
-            f"{self._policy.quorum!r} of the policy is met " + (f"up to size {there}" if there else "nowhere yet")
+            f"not yet witnessed: this rests on the log's signature alone for {rest}; the quorum {self._policy.quorum!r} of the "
+            f"policy is met {met}"
         )
 
     def open(self, note: bytes) -> Checkpoint:

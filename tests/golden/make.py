@@ -1,7 +1,11 @@
-"""Make the golden artefacts of a format version: `python tests/golden/make.py tests/golden/v1`.
+"""Make the golden artefacts of a format version: `python tests/golden/make.py tests/golden/v2`.
 
 They are made once a version and then kept for ever: tests/golden/test_golden.py checks that today's code still reads and
 verifies them. Ids, salts and keys are random, so making them again gives other bytes.
+
+v1  checkpoints signed with Ed25519
+v2  checkpoints signed with Ed25519 and ML-DSA-44; the Ed25519 key of the log is rotated, so the checkpoint in the receipt carries
+    the signatures of the keys before, and that of the log those of the keys after
 
     keys/           every key of the small registry, runs' keys included (test keys: they protect nothing)
     policy.txt      the trust policy · genesis.txt  the hash that a verifier pins
@@ -47,13 +51,15 @@ def main(target: Path) -> None:
                 for n, (q, a) in enumerate(ANSWERS)
             )
         )
-        with Registry.init(work / "registry", "golden.example/v1") as registry:
+        with Registry.init(work / "registry", f"golden.example/{target.name}") as registry:
             tell(registry, source)
-            export_everything(registry, work / "bundle")
-            registry.export_log(work / "log")
             shard = first_shard(registry)
             with registry.reading() as reader:
                 receipt = reader.receipt(reader.seq_of(shard.partition(":")[2])).to_bytes()
+            registry.rotate_log_key()
+            registry.add_party("after-the-rotation")
+            export_everything(registry, work / "bundle")
+            registry.export_log(work / "log")
             with open_shard(registry.place, shard) as opened:
                 (target / "record.json").write_bytes(prove(opened, 2))
             (target / "receipt.tlog-proof").write_bytes(receipt)
@@ -79,7 +85,7 @@ def tell(registry: Registry, source: Path) -> None:
     registry.add_teacher("golden.example/student-as-teacher@1", same_as="golden.example/student", create=True)
     key = registry.add_key("auditor")
     registry.revoke_key(registry.keys.role("auditor").public.fingerprint, "retired")
-    print(f"golden: {key.seq + 2} entries")
+    print(f"golden: {key.seq + 4} entries")
 
 
 def first_shard(registry: Registry) -> str:

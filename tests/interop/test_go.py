@@ -39,7 +39,8 @@ def run(program: Path, *arguments: str, lines: list[str] | None = None) -> tuple
 @pytest.mark.parametrize("size", SIZES[1:])
 def test_every_record_of_an_exported_log(size: int, verify: Path, shown: Shown) -> None:
     status, said = run(verify, str(shown.folders[size]), shown.world.log_key.verifier.format())
-    assert (status, said.split(",")[0]) == (0, f"example.org/log: {size} records"), said
+    others = len(shown.world.log_keys) - 1
+    assert (status, said) == (0, f"example.org/log: {size} records, 1 signatures known, {others} not\n")
 
 
 def test_a_changed_byte_is_refused(verify: Path, shown: Shown, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_changed_byte_is_refused(verify: Path, shown: Shown, tmp_path: Path) -
         copy = tmp_path / "copy"
         shutil.copytree(shown.folders[257], copy)
         data = bytearray((copy / name).read_bytes())
-        data[len(data) // 2] ^= 1
+        data[20] ^= 1  # of a checkpoint, in its root: it has a line that Go does not read
         (copy / name).write_bytes(data)
         assert run(verify, str(copy), vkey)[0] == 1, name
         shutil.rmtree(copy)

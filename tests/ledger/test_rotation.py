@@ -14,9 +14,11 @@ from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.encoding import from_base64
 from inbond.ledger.keys import ED25519, ML_DSA_44, SigningKey, VerifierKey
 from inbond.ledger.logkeys import LogKeys, fingerprint_of
+from inbond.ledger.loglist import KnownLog
+from inbond.ledger.witness import check_keys
 from inbond.schemas.entry import Envelope
-from inbond.schemas.errors import NotPermitted, VerificationError
-from inbond.schemas.statements import Key, Revocation, RevocationReason
+from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
+from inbond.schemas.statements import Key, Revocation, RevocationReason, Seen
 from tests.ledger.world import ORIGIN, World, error_of, seqs
 
 needs_ml_dsa = pytest.mark.skipif(not cosignatures.ml_dsa_available(), reason="this cryptography library has no ML-DSA-44")
@@ -36,9 +38,9 @@ def named(key: SigningKey) -> SigningKey:
     return SigningKey.from_seed(ORIGIN, from_base64(key.to_text().split("+", 4)[4], "key")[1:])
 
 
-def naming(world: World, key: LogSigner, **changes: Any) -> Envelope:
+def naming(world: World, key: LogSigner, seen: Seen | None = None, **changes: Any) -> Envelope:
     """The statement that makes `key` a log key; every admin signs it."""
-    return world.key_statement(body_of(world, key, **changes), world.admins)
+    return world.key_statement(body_of(world, key, **changes), world.admins, seen=seen or world.seen())
 
 
 def ending(world: World, key: LogSigner, suspect: int | None = None, reason: str = "compromised") -> Envelope:
@@ -131,6 +133,7 @@ def test_keys_at_an_earlier_size() -> None:
 # -- the log ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_the_first_checkpoint_carries_both_and_then_the_new_key_alone(world: World) -> None:
     new = ed25519("n")
     rotate(world, new)
@@ -162,6 +165,7 @@ def test_a_log_without_the_new_key_refuses_it_and_goes_on(world: World) -> None:
     assert error.hint == "make it where the log is written: inbond key rotate log"
 
 
+@pytest.mark.both_databases
 def test_another_process_with_the_old_key_alone_signs_nothing(world: World) -> None:
     new, other = ed25519("n"), world.open()
     rotate(world, new)
@@ -195,6 +199,7 @@ def test_opened_with_old_and_new_or_with_the_new_one_alone(world: World) -> None
         type(world.log)(world.folder, world.rules, ed25519("x"))
 
 
+@pytest.mark.both_databases
 def test_a_lost_key_is_replaced_without_its_signature(world: World) -> None:
     new = ed25519("n")
     log = world.open(writable=False)
@@ -277,6 +282,13 @@ def test_a_log_gets_its_first_ml_dsa_key_later(world: World) -> None:
     world.log.append(world.parties(1))
     assert signed_by(world, 3) == signed_by(world, 4) == [world.log_key.verifier, ml_dsa("s").verifier]
     assert audit_log(world.log, world.rules).verdict == "clean"
+
+
+@needs_ml_dsa
+def test_a_logs_ml_dsa_key_is_no_witness() -> None:
+    """Its file has the form of a cosigner's, but a log that vouches for itself is no witness."""
+    with pytest.raises(InvalidInput, match="found one of the log"):
+        check_keys([KnownLog(ORIGIN, (ed25519("o").verifier,))], [ml_dsa("q").verifier])
 
 
 @needs_ml_dsa

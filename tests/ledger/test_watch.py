@@ -226,8 +226,13 @@ def test_tiles_that_do_not_fit_the_signed_root(scene: Scene, path: str, first: b
     assert path in tiles
 
 
-def test_a_tile_that_was_damaged_on_its_way_is_fetched_again(scene: Scene) -> None:
-    shown = Shown(HONEST, 300)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_tile_that_was_damaged_on_its_way_is_fetched_again(scene: Scene, first: bool) -> None:
+    shown = Shown(HONEST, 280)
+    url = scene.serve(shown)
+    if not first:
+        scene.one(url)
+    shown.size = 300
     damaged: list[str] = []
 
     def change(path: str, said: Said) -> Said:
@@ -237,7 +242,7 @@ def test_a_tile_that_was_damaged_on_its_way_is_fetched_again(scene: Scene) -> No
         return said
 
     shown.change = change
-    assert scene.one(scene.serve(shown)).verdict == OK
+    assert scene.one(url).verdict == OK
     assert damaged
 
 

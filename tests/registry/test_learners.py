@@ -151,6 +151,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("acme/base@1", {"clock": "sundial"}, "a clock"),
     ("acme/base@1", {"since": "yesterday"}, "since: expected a day"),
     ("acme/base@1", {"until": "2026-13-01"}, "until: expected a day"),
+    ("acme/base@1", {"since": "2026-02-01", "until": "2026-01-31T12:00:00.000Z"}, "since: expected a time that is not after"),
     ("acme/base@1", {"size": 0}, "a size from 1"),
 ]
 

@@ -1,9 +1,12 @@
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 from hashlib import sha256
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from inbond.ledger import merkle
 from inbond.registry.objects import ObjectStore, bare
 from inbond.registry.shards.blocks import BLOCK
-from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
+from inbond.schemas.errors import InvalidInput, NotFound, StoreError, VerificationError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
@@ -27,6 +30,25 @@ def store(tmp_path):
 
 def scratch_of(store):
     return list((store.folder / "scratch").iterdir())
+
+
+class Full(io.FileIO):
+    """A file on a disk that is full."""
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("size", [3, 1_000_000])  # what a buffer holds until the end, and what it does not
+def test_a_full_disk_is_a_failure_of_the_store_that_leaves_nothing(store, monkeypatch, size):
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "FileIO", Full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            store.put_bytes(b"x" * size)
+        with pytest.raises(StoreError, match="No space left on device"), store.scratch() as file:
+            pyarrow.output_stream(file).write(b"x" * 1_000_000)
+    assert scratch_of(store) == []
+    assert store.get(store.put_bytes(b"x" * size)) == b"x" * size
 
 
 def test_bytes_come_back_under_their_digest_with_or_without_prefix(store):

@@ -1,7 +1,11 @@
 """Whether the server says that it lives and can work, and what it serves."""
 
+import errno
+import io
+import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +37,7 @@ def test_it_says_which_registry_it_is(server: Server) -> None:
     assert facts["tree_size"] == server.world.size()
 
 
-@pytest.mark.parametrize("missing", ["log.key", "head"])
+@pytest.mark.parametrize("missing", ["log.key", "head", "room"])
 def test_a_server_that_cannot_write_is_not_ready(
     lived_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
@@ -46,6 +50,13 @@ def test_a_server_that_cannot_write_is_not_ready(
         other = World(copied(lived_in, tmp_path / "later"))
         other.student("lab/later")
         other.registry.close()
+    if missing == "room":
+
+        class Full(io.FileIO):
+            def write(self, data: Any) -> int:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(io, "FileIO", Full)
     with served(world) as server:
         found = problem(server.get("/health/ready"), 503, "store-failed")
         assert str(tmp_path) not in str(found)

@@ -98,6 +98,21 @@ def test_a_new_token_works_at_once(believing: Server) -> None:
     assert believing.get("/v1/students", headers={"Authorization": f"Bearer {text}"}).status_code == 200
 
 
+def test_a_file_of_tokens_that_is_damaged_is_the_servers_fault_and_lets_nobody_in(believing: Server) -> None:
+    store = TokenStore(believing.world.folder)
+    text, _ = store.add(believing.world.registry.operator, ["trainer"])
+    whole = store.path.read_bytes()
+    store.path.write_bytes(b"no database at all" * 100)
+    try:
+        answer = believing.get("/v1/students", headers={"Authorization": f"Bearer {text}"})
+    finally:
+        store.path.write_bytes(whole)
+    found = problem(answer, 503, "store-failed")
+    assert "access.db" not in str(found)
+    assert any(b"access.db is damaged" in line and b'"level":"error"' in line for line in believing.lines)
+    assert believing.get("/v1/students", headers={"Authorization": f"Bearer {text}"}).status_code == 200
+
+
 # -- on the command line ---------------------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from inbond.ledger.witness_state import WitnessState
 from inbond.registry.places import heads
 from inbond.registry.registry import Registry
 from inbond.schemas.errors import Inconclusive, InvalidInput
+from tests.api.cli.shell import ok, run
 from tests.api.http.serving import Server, copied, served
 from tests.api.witness_server import listening, wait_until
 from tests.registry.world import World
@@ -150,6 +151,31 @@ def test_a_client_believes_what_the_quorum_has_seen(scene: Scene, monkeypatch: p
             assert other.place.remarks() == []
         client.place.head()
         assert client.place.remarks() == []
+
+
+def test_commands_say_what_no_witness_has_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(scene.is_witnessed)
+    monkeypatch.setenv("INBOND_STATE", str(scene.machine))
+    monkeypatch.setenv("INBOND_TOKEN", scene.server.tokens["compliance"])
+    monkeypatch.setenv("INBOND_KEYS", str(scene.server.world.folder / "keys"))
+    policy = scene.machine.with_name("policy.txt")
+    policy.write_text(scene.policy.format())
+    monkeypatch.setenv("INBOND_POLICY", str(policy))
+    monkeypatch.setattr(heads, "PATIENCE", 0.0)
+    there, size = ("--registry", scene.server.url), scene.server.world.size()
+    assert "remarks" not in ok(*there, "log", "head", "--json").json
+    with stopped(scene):
+        added = ok(*there, "party", "add", "one", "--json").json
+        assert added["remarks"] == [
+            f"not yet witnessed: this rests on the log's signature alone for entry {size}; the quorum 'both' of the "
+            f"policy is met up to size {size}"
+        ]
+        assert "note: not yet witnessed" in ok(*there, "party", "add", "two").err
+        unseen = run(*there, "log", "show", size)
+        assert (unseen.code, "expected cosignatures that meet the policy's quorum 'both'" in unseen.err) == (6, True)
+        assert ok(*there, "log", "show", "0").err == ""
+    wait_until(scene.is_witnessed)
+    assert ok(*there, "log", "show", size).err == ""
 
 
 def test_a_client_whose_witnesses_have_not_seen_the_log_stops_at_the_door(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

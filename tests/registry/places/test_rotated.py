@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from inbond.ledger import checkpoints
+from inbond.ledger.keys import read_key
+from inbond.registry.places.server import ServerPlace
 from inbond.registry.registry import Registry
 from inbond.schemas.errors import NotPermitted, VerificationError
 from tests.registry.places.served import client_machine, serving_folder
@@ -40,5 +43,11 @@ def test_clients_after_a_rotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             there.add_party("third")
             assert there.place.statement(there.resolve("first", "party")).kind == "party"
             assert there.place.head().size == 8
+            assert isinstance(there.place, ServerPlace)
+            assert there.place.key("0" * 64) is None  # which asks for the newest list of keys
+            [replaced] = (folder / "keys").glob("log-replaced-*.key")
+            head = there.place._trust.heads.newest()
+            with pytest.raises(VerificationError, match="by a key that it has replaced"):
+                there.place._trust.heads.accept(checkpoints.sign(head, [read_key(replaced)]))
         with pytest.raises(VerificationError, match="note: expected a signature by"):
             client(before)
