@@ -34,7 +34,10 @@ class Appended:
 
 
 class _RefusedLateError(Exception):
-    """A projection refused, and what it wrote has to be taken back."""
+    """A projection refused with `error`, and what it wrote has to be taken back."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 @dataclass(slots=True)
@@ -92,16 +95,22 @@ class Batch:
         self._run(connection, "SAVEPOINT batch")
         self._alone = False
         try:
-            return [self._outcome(connection, rules, each, root_at) for each in sent]
-        except _RefusedLateError:
-            self._run(connection, "ROLLBACK TO batch")
+            outcomes = [self._outcome(connection, rules, each, root_at) for each in sent]
+        except _RefusedLateError as refused:
+            self._take_back(connection, refused)
             self.keyring, self.leaf, self._known = start
             for each in (self.leaves, self._rows, self._signers, self._seen, self._resolved):
                 each.clear()
-        finally:
             self._alone = True
-            self._run(connection, "RELEASE batch")
-        return [self._outcome(connection, rules, each, root_at) for each in sent]
+            outcomes = [self._outcome(connection, rules, each, root_at) for each in sent]
+        self._run(connection, "RELEASE batch")
+        return outcomes
+
+    def _take_back(self, connection: Connection, refused: "_RefusedLateError") -> None:
+        try:
+            self._run(connection, "ROLLBACK TO batch")
+        except Exception:  # whatever refused has ended the whole transaction, and is what there is to say
+            raise refused.error from None
 
     def _outcome(
         self, connection: Connection, rules: Rules, sent: Submission | InbondError, root_at: RootAt
@@ -201,7 +210,7 @@ class Batch:
             try:
                 return rules.project(connection, draft)
             except Exception as error:
-                raise _RefusedLateError from error
+                raise _RefusedLateError(error) from error
         self._run(connection, "SAVEPOINT statement")
         try:
             rules.project(connection, draft)

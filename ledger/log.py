@@ -251,10 +251,9 @@ class Log:
         reader = LedgerReader(connection)
         current = self._compare_high_water(reader)
         batch = Batch(self.keyring_at(reader), reader.size, reader.leaf, reader.frontier, self._time(reader.time))
-        batch.recall(connection, [sent for ticket in tickets for sent in ticket.sent if isinstance(sent, Submission)])
-        results = iter(
-            batch.add_all(connection, self.rules, [sent for ticket in tickets for sent in ticket.sent], reader.root_at)
-        )
+        everything = [sent for ticket in tickets for sent in ticket.sent]
+        batch.recall(connection, [sent for sent in everything if isinstance(sent, Submission)])
+        results = iter(batch.add_all(connection, self.rules, everything, reader.root_at))
         for ticket in tickets:
             ticket.results.extend(islice(results, len(ticket.sent)))
         note, signers = reader.note, self.signers.due(batch.keyring.log, batch.next_seq, batch.size)

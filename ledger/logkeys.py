@@ -201,7 +201,8 @@ def _not_held(key: VerifierKey, since: int, held: Sequence[VerifierKey]) -> NotP
     return NotPermitted(
         f"{key.name}: expected the log key {_names([key])} ({TYPES[key.type]}), which entry {since} names, found "
         f"{_names(held) or 'none'}: nothing can be signed",
-        hint="the key may have been rotated just now: open the registry again (restart the server), with its file in keys/",
+        hint="it may have been rotated just now: open the registry again (restart the server), with its file in keys/\n"
+        f"if it is lost: inbond key rotate log --kind {TYPES[key.type].lower()} --revoke lost",
     )
 
 

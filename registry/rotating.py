@@ -81,9 +81,14 @@ def type_of(kind: str) -> int:
 
 
 def record_sheet(registry: OpenRegistry, path: Path) -> list[Recorded]:
-    """Put a sheet that enough admins have signed on record, and do what follows from it for the log's keys."""
-    recorded = registry.recorder.put(Sheet.read(path).envelopes)
-    settle(registry)
+    """Put a sheet that enough admins have signed on record, and do what follows from it for the log's keys.
+
+    Raises InvalidInput for a server: what follows is a matter of the folder.
+    """
+    sheet, _ = Sheet.read(path), registry.local
+    recorded = registry.recorder.put(sheet.envelopes)
+    if any(each.body.vkey is not UNSET for each in sheet.statements):
+        settle(registry)
     return recorded
 
 

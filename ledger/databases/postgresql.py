@@ -160,7 +160,13 @@ def creating(file: Path, tables: list[Table], address: str) -> Iterator[tuple[Po
             yield database, connection
     finally:
         database.close()
-    write_durably(file, f"{address}\n".encode(), 0o600)
+    try:
+        write_durably(file, f"{address}\n".encode(), 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{file}: the log was made in {database.name}, but its address could not be written here: {error}",
+            hint="write the address into that file, or drop the schema and make the log again",
+        ) from error
 
 
 def opened(file: Path) -> PostgresDatabase:

@@ -9,9 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from inbond.ledger import checkpoints, merkle, submission
-from inbond.ledger.checkpoints import Checkpoint
+from inbond.ledger.checkpoints import Checkpoint, LogSigner
 from inbond.ledger.entries import parse_entry
-from inbond.ledger.keys import SigningKey
 from inbond.ledger.tiles import TILE_WIDTH, TileName, bundles_of, encode_bundle, tiles_of, updated_tiles
 from inbond.schemas.entry import GENESIS_PREV, Envelope
 from tests.ledger.world import World
@@ -30,7 +29,7 @@ def placed(envelopes: Sequence[Envelope | tuple[Envelope, str]], after: Sequence
     return entries
 
 
-def publish(folder: Path, entries: Sequence[bytes], keys: Sequence[SigningKey], *, bundles: bool = True) -> Path:
+def publish(folder: Path, entries: Sequence[bytes], keys: Sequence[LogSigner], *, bundles: bool = True) -> Path:
     """Write a log of `entries` as `export` would, its checkpoint signed by `keys`."""
     leaves = [merkle.leaf_hash(data) for data in entries]
     tiles: dict[tuple[int, int], bytes] = {}
@@ -40,7 +39,7 @@ def publish(folder: Path, entries: Sequence[bytes], keys: Sequence[SigningKey], 
         write(folder, name, tiles[name.level or 0, name.n])
     for name in bundles_of(len(entries)) if bundles else ():
         write(folder, name, encode_bundle(entries[TILE_WIDTH * name.n : TILE_WIDTH * name.n + name.width]))
-    note = checkpoints.sign(Checkpoint(keys[0].name, len(entries), merkle.root_of(leaves)), keys)
+    note = checkpoints.sign(Checkpoint(keys[0].name, len(entries), merkle.root_of(leaves)), keys, time=1)
     (folder / "checkpoint").write_bytes(note)
     return folder
 

@@ -8,7 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from inbond.ledger import databases
 from inbond.ledger.audit import audit_log
+from inbond.ledger.log import Log
 from inbond.schemas.errors import StoreError
 from tests import postgres
 from tests.faults.cutting import MOMENTS, Cutter
@@ -91,3 +93,16 @@ def test_writers_on_two_machines_take_turns(
     for log in logs:
         assert audit_log(log, world.rules).verdict == "clean"
         log.close()
+
+
+def test_a_folder_that_cannot_name_its_database(make_world: Callable[..., World], tmp_path: Path) -> None:
+    """The tables are there by then: whoever asked hears where, and what to do."""
+    world, address = make_world(database=postgres.new_schema()), postgres.new_schema()
+    with pytest.raises(StoreError, match=r"the log was made in .*its address could not be written here") as caught:
+        Log.create(tmp_path / "nowhere", world.genesis, world.log_key, world.rules, database=address)
+    assert "write the address into that file" in (caught.value.hint or "")
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / databases.ADDRESS).write_text(address + "\n")
+    log = Log(tmp_path / "again", world.rules, world.log_key)
+    assert audit_log(log, world.rules).verdict == "clean"
+    log.close()

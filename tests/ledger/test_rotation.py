@@ -1,13 +1,15 @@
 """The log's keys change: who signs which checkpoint, and who is refused afterwards."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from inbond.ledger import cosignatures, merkle, notes, receipts
+from inbond.ledger import checkpoints, cosignatures, merkle, notes, receipts
 from inbond.ledger.audit import audit_log
 from inbond.ledger.checkpoints import LogSigner
 from inbond.ledger.cosigner import Cosigner
@@ -210,6 +212,37 @@ def test_a_lost_key_is_replaced_without_its_signature(world: World) -> None:
     log.close()
     assert signed_by(world) == [new.verifier]
     assert audit_log(world.log, world.rules).verdict == "clean"
+
+
+def test_a_database_from_before_the_rotation_signs_nothing(world: World, tmp_path: Path) -> None:
+    new, copy = ed25519("n"), tmp_path / "copy.db"
+    world.log.close()
+    shutil.copy(world.folder / "ledger.db", copy)
+    world.log = world.open()
+    rotate(world, new)
+    world.log.append(world.parties(1))
+    world.log.close()
+    shutil.copy(copy, world.folder / "ledger.db")
+    world.log_keys = [world.log_key, new]
+    world.log = world.open()
+    with pytest.raises(VerificationError, match="expected a checkpoint signed by this log") as caught:
+        world.log.append(world.parties(1))
+    assert "if the log's key was rotated since, the database is older than that" in (caught.value.hint or "")
+
+
+def test_a_log_killed_before_it_wrote_its_newest_checkpoint_outside(world: World) -> None:
+    """The file then holds one that the old key alone signed, which is a prefix of what the database has."""
+    outside = world.folder.parent / "state" / world.genesis_leaf.hex() / "checkpoint"
+    early = outside.read_bytes()
+    new = ed25519("n")
+    rotate(world, new)
+    for note in (early, outside.read_bytes()):
+        outside.write_bytes(note)
+        world.log.append(world.parties(1))
+    forged = checkpoints.sign(checkpoints.parse(notes.parse(outside.read_bytes()).text), [world.log_key])
+    outside.write_bytes(forged)
+    with pytest.raises(VerificationError, match=r"expected a checkpoint signed by this log, found: checkpoint 5: .* of entry 2"):
+        world.log.append(world.parties(1))
 
 
 @pytest.mark.parametrize(

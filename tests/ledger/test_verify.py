@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from inbond.ledger import checkpoints, dsse, merkle, notes, tiles, verify
 from inbond.ledger.checkpoints import Checkpoint
+from inbond.ledger.encoding import from_base64
 from inbond.ledger.entries import entry_bytes, parse_entry
 from inbond.ledger.export import export
 from inbond.ledger.keys import COSIGNATURE_V1, ML_DSA_44, SigningKey, VerifierKey
@@ -765,7 +766,41 @@ def _grant_of_more(forger: Forger) -> None:
     forger.say("grant", msgspec.structs.replace(grant, request=request, run=run), REGISTRY)
 
 
+def _log_key(key: SigningKey, **fields: Any) -> s.Key:
+    return msgspec.structs.replace(key_body(key, "log", **fields), public_key=msgspec.UNSET, vkey=key.verifier.format())
+
+
+def _named(name: str, key: SigningKey) -> SigningKey:
+    """The same secret under another name."""
+    return SigningKey.from_seed(name, from_base64(key.to_text().split("+", 4)[4], "key")[1:])
+
+
+def _the_log_key_again(forger: Forger) -> None:
+    forger.say("key", _log_key(LOG_KEY), ADMIN)
+
+
+def _a_log_key_that_expires(forger: Forger) -> None:
+    forger.say("key", _log_key(_named(ORIGIN, RUN), not_after="2030-01-01"), ADMIN)
+
+
+def _a_log_key_of_another_log(forger: Forger) -> None:
+    forger.say("key", _log_key(_named("example.org/other", RUN)), ADMIN)
+
+
+def _a_log_key_that_signs_statements(forger: Forger) -> None:
+    forger.say("key", _log_key(_named(ORIGIN, PRODUCER)), ADMIN)
+
+
+def _the_log_key_as_producer(forger: Forger) -> None:
+    forger.say("key", key_body(LOG_KEY, "producer"), ADMIN, LOG_KEY)
+
+
 FORGERIES: list[tuple[Callable[[Forger], None], str]] = [
+    (_the_log_key_again, "which this log has had before"),
+    (_a_log_key_that_expires, "expected a log key that signs nothing else"),
+    (_a_log_key_of_another_log, "expected a log key of"),
+    (_a_log_key_that_signs_statements, "expected a log key that signs nothing else"),
+    (_the_log_key_as_producer, "which signs nothing but checkpoints"),
     (_without_role, "expected a signature in the role trainer, found one as compliance, producer"),
     (_by_registry, "expected a signature in the role compliance, found one as registry"),
     (_after_revocation, "in force, found it was revoked by entry 2"),
@@ -800,6 +835,15 @@ def test_a_forged_entry_is_refused(tmp_path: Path, forge: Callable[[Forger], Non
         assert found.code == 3, found
         assert any(message in line for line in found.of("FAILED")), found.of("FAILED")
     assert len(bundle.of("FAILED")) == 1
+
+
+def test_the_end_of_the_log_key_before_there_is_another(tmp_path: Path) -> None:
+    forger = _enrolled()
+    forger.say("key", _log_key(LOG_KEY, revocation=s.Revocation(reason=s.RevocationReason.LOST)), ADMIN)
+    bundle, log = forger.check(tmp_path / "bundle")
+    assert (bundle.code, log.code) == (6, 3)
+    for found in (bundle.of("missing"), log.of("FAILED")):
+        assert any("the log key that comes after" in line for line in found), found
 
 
 @pytest.mark.parametrize(("forge", "what"), [(_by_nobody, "a key statement for"), (_consume_by_another, "role run")])

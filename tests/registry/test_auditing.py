@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from inbond.ledger.audit import AuditReport, Memory, Options, audit_files
+from inbond.ledger.checkpoints import LogSigner
 from inbond.ledger.keys import SigningKey
 from inbond.ledger.published import FileSource, FolderFiles
 from inbond.registry.signers import SignerRules
 from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
-from inbond.schemas.scalars import Role
 from inbond.schemas.statements import Party
 from tests.ledger.published import placed, publish
 from tests.registry.world import World, consume_body
@@ -33,8 +33,8 @@ def audited(folder: Path, world: World, rules: SignerRules | None = None, memory
     return audit_files(FileSource(FolderFiles(folder)), rules or SignerRules(), options)
 
 
-def log_key(world: World) -> SigningKey:
-    return world.registry.keys.role(Role.LOG)
+def log_keys(world: World) -> list[LogSigner]:
+    return world.registry.keys.log_keys()
 
 
 def test_with_the_catalogue_without_it_and_from_files(lived: World, tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_outsiders_see_who_may_not_sign(world: World, tmp_path: Path, name: str,
     say, message = FORBIDDEN[name]
     said = say(world)
     before = entries(world)
-    out = publish(tmp_path / "out", placed([*said, world.party("after")], before), [log_key(world)])
+    out = publish(tmp_path / "out", placed([*said, world.party("after")], before), log_keys(world))
     report = audited(out, world, rules())
     assert f"entry {len(before)} cannot stand in this log: {message}" in (report.problem or ""), report
-    assert audited(publish(tmp_path / "good", before, [log_key(world)]), world, rules()).verdict == "clean"
+    assert audited(publish(tmp_path / "good", before, log_keys(world)), world, rules()).verdict == "clean"
 
 
 def test_runs_are_known_to_an_audit_that_goes_on(world: World, tmp_path: Path) -> None:
@@ -93,16 +93,16 @@ def test_runs_are_known_to_an_audit_that_goes_on(world: World, tmp_path: Path) -
     operator = world.registry.operator
     before = entries(world)
     body = placed([world.party(f"party {number}") for number in range(512 - len(before))], before)
-    out = publish(tmp_path / "out", body, [log_key(world)])
+    out = publish(tmp_path / "out", body, log_keys(world))
     assert audited(out, world, memory=Memory()).verdict == "clean"
     segment = world.signed("consume", consume_body(run, None, 0, 1), key, party=operator)
-    good = audited(publish(tmp_path / "good", placed([segment], body), [log_key(world)]), world, memory=Memory())
+    good = audited(publish(tmp_path / "good", placed([segment], body), log_keys(world)), world, memory=Memory())
     assert (good.verdict, good.resumed, good.signatures) == ("clean", 512, 1)
     swapped = world.signed("consume", consume_body(ended, None, 0, 1), key, party=operator)
-    bad = audited(publish(tmp_path / "bad", placed([swapped], body), [log_key(world)]), world, memory=Memory())
+    bad = audited(publish(tmp_path / "bad", placed([swapped], body), log_keys(world)), world, memory=Memory())
     assert "entry 512 cannot stand in this log: consume statement" in (bad.problem or "")
     again = world.signed("run", world.run_body(student, "again", its, chat), "trainer", its)
-    twice = audited(publish(tmp_path / "twice", placed([again], body), [log_key(world)]), world, memory=Memory())
+    twice = audited(publish(tmp_path / "twice", placed([again], body), log_keys(world)), world, memory=Memory())
     assert "which signs another run" in (twice.problem or "")
     assert twice.resumed == 512
 

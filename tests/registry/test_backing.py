@@ -19,6 +19,7 @@ from inbond.registry import tables as t
 from inbond.registry.clocks import CLOCKS
 from inbond.registry.disclosure.model import TEMPLATES
 from inbond.registry.home import CONFIG
+from inbond.registry.objects import bare
 from inbond.registry.registry import Registry
 from inbond.registry.signers import SignerRules
 from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotFound, StoreError, VerificationError
@@ -166,9 +167,11 @@ def test_one_flipped_bit_anywhere_is_refused_and_leaves_nothing(
 
 def test_what_is_missing_is_refused(lived: World, tmp_path: Path, elsewhere: Callable[[], None]) -> None:
     backing.back_up(lived.registry, tmp_path / "b")
-    objects = sorted((tmp_path / "b" / "objects" / "sha256").glob("??/" + "?" * 64))
+    with lived.registry.reading() as reader:
+        shard = reader.connection.execute(select(t.shards.c.file)).scalars().first()
+    files_of_shards = list((tmp_path / "b" / "objects").rglob(bare(shard)))
     tiles = sorted((tmp_path / "b" / "log" / "tile").rglob("0*"))
-    for path in (objects[0], objects[-1], tiles[0] if tiles[0].is_file() else tiles[-1], tmp_path / "b" / "log" / "checkpoint"):
+    for path in (*files_of_shards, tiles[0] if tiles[0].is_file() else tiles[-1], tmp_path / "b" / "log" / "checkpoint"):
         moved = path.rename(tmp_path / "aside")
         elsewhere()
         with pytest.raises((VerificationError, NotFound)):
@@ -196,6 +199,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from inbond.registry import backing
+from inbond.registry.objects import bare
 from inbond.registry.registry import Registry
 from inbond.registry.signers import SignerRules
 

@@ -296,8 +296,8 @@ def test_a_request_behind_a_shut_gate_is_refused_by_name(world: World, run: Open
         world.registry.place.grant(requested(world, run))
     assert caught.value.members["verdict"] == "prohibited"
     assert (caught.value.hint or "").splitlines() == [
-        "inbond decide ask --student lab/pupil@1 --terms acme-terms@2025-02-01 --grounds TEXT",
-        "inbond decide rule --student lab/pupil@1 --terms acme-terms@2025-02-01 permit --grounds TEXT",
+        "inbond decide ask --student lab/pupil@1 --terms acme-terms@2026-01-01 --grounds TEXT",
+        "inbond decide rule --student lab/pupil@1 --terms acme-terms@2026-01-01 permit --grounds TEXT",
     ]
     assert world.size() == size
 

@@ -117,8 +117,9 @@ def test_a_stolen_key_ends_with_its_rotation(folder: Path) -> None:
     is_whole(folder)
 
 
-def test_a_lost_key_is_replaced(folder: Path) -> None:
-    (folder / "keys" / "log.key").unlink()
+@pytest.mark.parametrize(("name", "kind"), [("log", "ed25519"), *([("log-ml-dsa-44", "ml-dsa-44")] if HAS_ML_DSA else [])])
+def test_a_lost_key_is_replaced(folder: Path, name: str, kind: str) -> None:
+    (folder / "keys" / f"{name}.key").unlink()
     with Registry.open(folder) as registry:
         with pytest.raises(NotPermitted, match=r"expected the log key|without its log key"):
             registry.add_party("nobody")

@@ -85,6 +85,8 @@ def test_who_may_have_read_it_is_told_apart(world: World) -> None:
 
 def test_runs_and_students_stand_in_the_order_of_the_log(world: World) -> None:
     students = [world.student(f"lab/s{n}") for n in range(4)]
+    for student in students:
+        world.permit(student, world.ref("acme-terms"))
     made = []
     for n in (2, 0, 3, 1, 2, 0):
         run, key = world.run(students[n], f"run{len(made)}", world.ref("chat"))
