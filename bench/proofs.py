@@ -4,9 +4,9 @@
 
 Each measurement opens the database anew, reads the head, and makes one receipt with its entry, or one consistency proof, at
 places drawn at random, in a process of its own; "first" is the first after the file was dropped from the system's page
-cache, "processor" the time of the processor alone, which is the steadier figure on a machine that others use. Wanted: under 5 ms at
-every size up to 10,000,000 (`--sizes 10000 100000 1000000 10000000`: some minutes and 4 GB of disk), and flat in time and
-memory.
+cache, "processor" the time of the processor alone, which is the steadier figure on a machine that others use. Wanted: under
+5 ms at every size up to 10,000,000 (`--sizes 10000 100000 1000000 10000000`: some minutes and 4 GB of disk), and flat in
+time and memory.
 
 The log grows from one size to the next by rows that are written straight into its tables: real leaves, tiles, heads and
 checkpoints, over entries that are no statements. An audit would refuse it; proofs are made as in any other.

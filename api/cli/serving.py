@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import click
 
 from inbond.api.cli.commands import Session, command
+from inbond.schemas.errors import InbondError
 
 
 @command("serve", "inbond serve\ninbond serve --port 0")
@@ -32,6 +33,10 @@ def serve(session: Session, host: str, port: int, max_upload: int, public_entrie
         _ = registry.local  # a server's registry is not served once more
         if not _is_here(host):
             session.output.say(f"{host} is not this machine alone: put a proxy with TLS in front, as tokens travel in clear")
+        try:
+            registry.log.append([])  # takes what a write takes, and writes nothing
+        except InbondError as error:
+            session.output.say(f"this registry can be read only, nothing will be put on record: {error.message}")
         serve(registry, host, port, tell, settings=Settings(max_upload=max_upload << 30, public_entries=public_entries))
 
 

@@ -154,9 +154,14 @@ def test_mistakes_of_operators(warehouse: Path, tmp_path: Path) -> None:
     assert not state.exists()
     nobody = status()
     assert (nobody.code, nobody.json["witnesses"]) == (0, [])
-    policy.write_text(f"{policy.read_text().splitlines()[0]}\nwitness a {vkey} ftp://w\nquorum a\n")
+    log = policy.read_text().splitlines()[0]
+    policy.write_text(f"{log}\nwitness a {vkey} ftp://w\nquorum a\n")
     assert status().code == 2
-    policy.write_text(f"{policy.read_text().splitlines()[0]}\nwitness a {vkey}\nquorum a\n")
+    assert run("serve", "--port", "0").code == 2  # no server forgets its witnesses
+    policy.write_text("nonsense\n")
+    unread = run("serve", "--port", "0")
+    assert (unread.code, "policy.txt: expected the registry's trust policy" in unread.err) == (2, True)
+    policy.write_text(f"{log}\nwitness a {vkey}\nquorum a\n")
     assert status().code == 6
     assert "no witness with an address" in run("witness", "status").out
     assert run("witness", "status", "--state", policy).code == 3

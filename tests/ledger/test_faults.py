@@ -4,11 +4,12 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,12 @@ import pytest
 
 from inbond.ledger import dsse
 from inbond.ledger.audit import audit_log
+from inbond.ledger.databases.sqlite import creating
 from inbond.ledger.log import Appended
+from inbond.ledger.tables import TABLES
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
+from inbond.schemas.errors import StoreError
 from tests.ledger.world import World, seqs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +128,21 @@ def test_kill_while_the_log_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert world.log.append_one(world.numbered(1, "after")).seq >= 2
             assert audit_log(world.log, world.rules).verdict == "clean"
             world.log.close()
+
+
+def test_a_ledger_that_stays_in_its_wal_is_not_put_in_place(tmp_path: Path) -> None:
+    """SQLite closes without a word when it could not move the WAL into the file, as on a disk that fails then."""
+
+    def make(other: ExitStack) -> None:
+        with creating(tmp_path, TABLES) as (database, connection):
+            database.commit(connection)
+            reader = other.enter_context(closing(sqlite3.connect(database.path)))  # as long as it is there, nothing is moved
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM entries")
+
+    with ExitStack() as other, pytest.raises(StoreError, match="could not be written into one file"):
+        make(other)
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.lock"]
 
 
 def test_two_processes_append_at_once(make_world: Callable[..., World]) -> None:

@@ -30,7 +30,7 @@ from tests.ledger.reference import Model, mth, path, subproof
 from tests.ledger.world import NoRules, World, seqs
 
 TYPES = [ED25519, ML_DSA_44] if ml_dsa_available() else [ED25519]
-EXAMPLES = int(os.environ.get("INBOND_FAULTS", "5"))
+EXAMPLES = max(2, int(os.environ.get("INBOND_FAULTS", "20")) // 4)
 
 
 class Machine(RuleBasedStateMachine):
@@ -216,4 +216,4 @@ class PostgresMachine(Machine):
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=EXAMPLES, stateful_step_count=15, deadline=None)
 TestPostgresMachine = PostgresMachine.TestCase
-TestPostgresMachine.settings = settings(max_examples=EXAMPLES * 2 // 5, stateful_step_count=15, deadline=None)
+TestPostgresMachine.settings = settings(max_examples=EXAMPLES // 2, stateful_step_count=15, deadline=None)

@@ -18,6 +18,7 @@ from inbond.ledger.merkle import root_of
 from inbond.ledger.policy import Group, TrustedLog, TrustPolicy, Witness
 from inbond.ledger.tiles import parse_path
 from inbond.ledger.watch import EVIDENCE, INCONCLUSIVE, OK, Finding, Watch
+from inbond.ledger.watched import Known, Watched
 from inbond.ledger.witness_state import WitnessState
 from inbond.schemas.errors import Inconclusive, InvalidInput, VerificationError
 from tests.api.cli.shell import run
@@ -337,6 +338,20 @@ def test_a_state_of_another_key_or_none_is_said(scene: Scene) -> None:
         scene.one(url)
     with pytest.raises(InvalidInput, match="expected the address of a log"):
         scene.look()
+
+
+def test_of_two_monitors_that_share_a_state_one_looks_again(tmp_path: Path) -> None:
+    one, other = Watched(tmp_path / "w.db"), Watched(tmp_path / "w.db")
+    first, second = (Known(HONEST.head(size), HONEST.note(size), 1.0) for size in (5, 7))
+    assert one.newest(ORIGIN) is None
+    assert one.keep(None, first)
+    assert not other.keep(None, second), "there is one by now"
+    assert other.newest(ORIGIN) == first
+    assert other.keep(first, second)
+    assert not one.keep(first, second)
+    assert one.newest(ORIGIN) == second
+    one.close()
+    other.close()
 
 
 KEY_OF_ANOTHER = type(LOG_KEY).from_seed(ORIGIN, bytes([9] * 32))

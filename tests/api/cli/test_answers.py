@@ -192,13 +192,13 @@ def test_the_registry_may_be_named_in_every_place(warehouse: Path, monkeypatch: 
 def test_an_unexpected_error_is_one_line(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (warehouse / "policy.txt").unlink()
     (warehouse / "policy.txt").mkdir()
-    done = run("doctor")
+    done = run("verify")
     assert done.code == 1
     assert done.err == f"error: {warehouse / 'policy.txt'}: Is a directory\n"
     monkeypatch.setenv("INBOND_DEBUG", "1")
-    assert "Traceback" in run("doctor").err
-    assert json.loads(run("doctor", "--json").err.splitlines()[-1])["type"] == "urn:inbond:problem:store-failed"
-    told = explained(ZeroDivisionError("by zero"), ["doctor"])
+    assert "Traceback" in run("verify").err
+    assert json.loads(run("verify", "--json").err.splitlines()[-1])["type"] == "urn:inbond:problem:store-failed"
+    told = explained(ZeroDivisionError("by zero"), ["verify"])
     assert (told.message, told.exit_code) == ("unexpected ZeroDivisionError: by zero", 1)
     assert "please report it" in (told.hint or "")
 

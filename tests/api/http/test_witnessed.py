@@ -23,7 +23,7 @@ from inbond.schemas.errors import Inconclusive, InvalidInput
 from tests.api.cli.shell import ok, run
 from tests.api.http.serving import Server, copied, served
 from tests.api.witness_server import listening, wait_until
-from tests.registry.world import World
+from tests.registry.world import CHAT_ROWS, World
 
 KEYS = [Cosigner(f"witness.example/{n}", COSIGNATURE_V1, bytes([40 + n] * 32)) for n in range(2)]
 QUICK = Settings(token_wait=0, witness_every=0.1)
@@ -151,6 +151,17 @@ def test_a_client_believes_what_the_quorum_has_seen(scene: Scene, monkeypatch: p
             assert other.place.remarks() == []
         client.place.head()
         assert client.place.remarks() == []
+
+
+def test_a_run_reads_while_witnesses_come_after(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(scene.is_witnessed)
+    monkeypatch.setenv("INBOND_STATE", str(scene.machine))
+    with scene.client(token=scene.server.tokens["trainer"]) as client:
+        assert len(list(client.pull("chat", student="lab/pupil", run="watched"))) == CHAT_ROWS
+    with scene.client(token=scene.server.tokens["trainer"]) as client:  # another process, a moment later, waits for them
+        ref = client.resolve("watched", "run")
+        client.close_run("watched", "kept")
+        assert client.place.run(ref).closed is not None
 
 
 def test_commands_say_what_no_witness_has_seen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
