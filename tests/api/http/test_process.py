@@ -167,7 +167,8 @@ def test_a_server_that_is_told_to_stop_finishes_what_it_began(world: World, how:
     assert all(writer.statuses <= {201, 503} for writer in writers)
 
 
-def test_the_address_comes_first_then_a_warning_then_lines_of_json(world: World) -> None:
+def test_the_address_comes_first_with_warnings_beside_it_then_lines_of_json(world: World) -> None:
+    (world.folder / "keys" / "log.key").unlink()
     with serve(world.folder, "--host", "0.0.0.0") as server:  # where others than this machine may come
         assert httpx.get(f"{server.address}/v1/nothing\u00a0", headers={"X-Request-Id": "job-1"}).status_code == 404
         assert httpx.get(f"{server.address}/health/live").json() == {"status": "ok"}
@@ -178,7 +179,9 @@ def test_the_address_comes_first_then_a_warning_then_lines_of_json(world: World)
     lines = [json.loads(line) for line in said if line.startswith("{")]
     assert [line["status"] for line in lines] == [404, 200]
     assert lines[0]["request"] == "job-1"
-    assert "put a proxy with TLS in front" in " ".join(line for line in said if not line.startswith("{"))
+    warned = " ".join(line for line in said if not line.startswith("{"))
+    assert "put a proxy with TLS in front" in warned
+    assert "this registry can be read only, nothing will be put on record" in warned
 
 
 def test_a_port_that_is_taken_is_told(world: World) -> None:
