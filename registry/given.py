@@ -6,7 +6,7 @@ Made for thousands of shards: what is asked of each of them goes to the driver a
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, exists, literal_column, select
 
 from inbond.ledger.prepared import Prepared
 from inbond.registry import tables as t
@@ -40,7 +40,9 @@ _MODELS = Prepared(
     ),
     [*_SOME, "size"],
 )
-_HOLDING = Prepared(select(_P.dataset).where(_among(_P.shard), _P.dataset == bindparam("wanted")).distinct(), [*_SOME, "wanted"])
+_HOLDING = Prepared(
+    select(exists(select(_P.dataset).where(_among(_P.shard), _P.dataset == bindparam("wanted")))), [*_SOME, "wanted"]
+)
 
 
 class Given:
@@ -90,7 +92,7 @@ class Given:
         for run in runs:
             for dataset in self.column(select(s.dataset).where(s.run == run).order_by(s.position)):
                 if dataset not in found:
-                    found[dataset] = any(_HOLDING.rows(self.connection, *chunk, dataset) for chunk in _padded(shards))
+                    found[dataset] = any(_HOLDING.rows(self.connection, *chunk, dataset)[0][0] for chunk in _padded(shards))
         return tuple(dataset for dataset, holds in found.items() if holds)
 
     def column(self, query: Any) -> list[str]:

@@ -7,8 +7,8 @@ QUERIES = MappingProxyType(
         "given.rows": "distinct rows of shards that segments (consume) and deliveries gave to runs of the student",
         "given.samples": "samples that segments and deliveries gave to runs of the student, once for each time they were given",
         "given.tokens": "tokens of prompt and response of shards that were given whole, as their statements state them",
-        "given.tokens_at_most": "tokens of prompt and response of shards that were given whole or in part, and those that sources "
-        "state which runs read beside shards",
+        "given.tokens_at_most": "tokens of prompt and response of shards that were given whole or in part, and those "
+        "that sources state which runs read beside shards",
         "given.first": "the time of the first entry that gave a run of the student anything of a shard",
         "shares.rows": "rows given of shards that a teacher had a hand in, by stage, of all distinct rows given in that stage",
         "shares.samples": "samples given of shards that a teacher had a hand in, by stage, of all samples given in that stage",

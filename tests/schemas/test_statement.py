@@ -194,11 +194,11 @@ def test_headers_of_first_statements_have_seen_nothing():
 def test_what_is_read_is_what_was_claimed(original, data):
     at = data.draw(st.integers(0, len(original) - 1))
     mutated = original[:at] + data.draw(st.binary(max_size=2)) + original[at + data.draw(st.integers(0, 2)) :]
-    for payload in (original, mutated):
+    for each in (original, mutated):
         try:
-            found = statement.read(payload)
+            found = statement.read(each)
         except InvalidInput:
             with contextlib.suppress(InvalidInput):
-                statement.claimed(payload)
+                statement.claimed(each)
         else:
-            assert statement.claimed(payload) == (found.kind, found.ref)
+            assert statement.claimed(each) == (found.kind, found.ref)
