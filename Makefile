@@ -13,7 +13,7 @@ demo: $(READY)  ## the whole story, in DIR (demo-registry); an earlier demo ther
 	$(BIN)/inbond demo "$(DIR)"
 
 test: $(READY)  ## every test that needs no long run
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 test-all: $(READY)  ## and the long fault runs
 	$(NEEDS_STRACE)

@@ -54,7 +54,7 @@ def test_a_database_restored_from_an_older_copy_signs_nothing(world: World) -> N
     for _ in range(2):
         with pytest.raises(StoreError, match=r"is behind: expected at least size 4.*found size 2.*would fork") as caught:
             world.log.append(world.parties(1))
-        assert "restore the newest ledger.db" in (caught.value.hint or "")
+        assert "restore the newest database" in (caught.value.hint or "")
     with pytest.raises(StoreError, match="is behind"):
         world.log.check_high_water()
     assert len(world.entries()) == 2
