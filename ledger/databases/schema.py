@@ -8,7 +8,7 @@ import importlib.resources
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Table, inspect
+from sqlalchemy import Connection, Table
 
 from inbond.ledger import tables
 from inbond.ledger.database import Database, adapted
@@ -32,7 +32,7 @@ def mark(connection: Connection) -> None:
 
 def revision(connection: Connection) -> str:
     """The revision of a database; one that does not say and has a log's tables has the first."""
-    there = set(inspect(connection).get_table_names())
+    there = _tables(connection)
     if _VERSIONS in there:
         found = connection.exec_driver_sql(f"SELECT version_num FROM {_VERSIONS}").scalars().all()
         return str(found[0]) if found else BASE
@@ -78,6 +78,15 @@ def differences(connection: Connection, wanted: Iterable[Table]) -> list[str]:
     return [_said(difference) for difference in compare_metadata(context, metadata)]
 
 
+def _tables(connection: Connection) -> set[str]:
+    """Which of the two tables that matter here a database has; asked at every opening, so asked of the database itself."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('{}', '{}')"
+    else:
+        query = "SELECT name FROM unnest(ARRAY['{}', '{}']) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL"
+    return set(connection.exec_driver_sql(query.format(_VERSIONS, tables.head.name)).scalars())
+
+
 def _migrate(database: Database, direction: str, to: str) -> tuple[str, str]:
     from alembic import command
     from alembic.config import Config
@@ -90,7 +99,7 @@ def _migrate(database: Database, direction: str, to: str) -> tuple[str, str]:
         with database.migrating() as connection:
             before = revision(connection)
             config.attributes["connection"] = connection
-            if before != BASE and _VERSIONS not in inspect(connection).get_table_names():
+            if before != BASE and _VERSIONS not in _tables(connection):
                 found = differences(connection, [])
                 if found:
                     raise Conflict(f"{database.name}: expected the tables of a log, found others: {found[0]}")

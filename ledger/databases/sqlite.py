@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,7 +51,7 @@ class SqliteDatabase:
         self._mutex = threading.RLock()
         self._writer: Connection | None = None
         self._frozen = _state(path) if _only_as_it_lies(path) else None
-        self._write_engine = _engine(path, "rw", NullPool, durable)
+        self._durable = durable
         self._read_engine = _engine(path, "ro" if self._frozen is None else "ro&immutable=1", QueuePool, durable)
 
     @classmethod
@@ -166,6 +166,11 @@ class SqliteDatabase:
         if self._writer is None:
             self._writer = self._write_engine.connect()
         return self._writer
+
+    @cached_property
+    def _write_engine(self) -> Engine:
+        """Made when something is written: most of those who open a log only read it."""
+        return _engine(self.path, "rw", NullPool, self._durable)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
