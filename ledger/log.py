@@ -55,6 +55,7 @@ from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, Store
 from inbond.schemas.statement import Statement
 
 MAX_BATCH = 4096
+_MEANWHILE = 0.004  # seconds after which somebody who waits looks whether the writer's turn is free
 MAX_CLOCK_STEP_BACK = timedelta(hours=1)
 
 Clock = Callable[[], datetime]
@@ -172,9 +173,14 @@ class Log:
         with self._queue_lock:
             self._queue.append(ticket)
         while not ticket.done.is_set():
-            with self._turn:
+            if not self._turn.acquire(blocking=False):
+                ticket.done.wait(_MEANWHILE)  # whoever has the turn may commit it; at the lock, all would wake one by one
+                continue
+            try:
                 if not ticket.done.is_set():
                     self._commit(self._take())
+            finally:
+                self._turn.release()
         if ticket.error is not None:
             raise ticket.error
         return ticket.results
