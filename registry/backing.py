@@ -10,9 +10,7 @@ A backup is taken while the registry is in use, and brought up to date by the ne
 names is among its objects: they were there before, and are copied before its newest checkpoint is written.
 """
 
-import os
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +19,7 @@ from pathlib import Path
 
 from inbond.ledger import backup
 from inbond.ledger.database import locked, translated
-from inbond.ledger.files import make_folders, sync_folder, write_durably
+from inbond.ledger.files import appearing, make_folders, write_durably
 from inbond.ledger.log import Log
 from inbond.registry import checking
 from inbond.registry.checking import Checked
@@ -30,7 +28,7 @@ from inbond.registry.objects import ObjectStore
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.registry import Registry
 from inbond.registry.rules import RegistryRules
-from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotFound, StoreError, VerificationError
+from inbond.schemas.errors import InbondError, InvalidInput, NotFound, StoreError, VerificationError
 
 Progress = Callable[[str, int, int], None]
 
@@ -96,20 +94,8 @@ def restore(source: Path, folder: Path, *, database: str | None = None, progress
     if not (source / CONFIG).is_file() or not (source / _LOG).is_dir():
         raise NotFound(f"{source}: expected a backup with {CONFIG} and {_LOG}/, found none", hint="inbond backup DIR")
     home = Home.read(source)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(f"{folder} exists and is not empty: expected a new or empty folder")
-    make_folders(folder.parent)
-    building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.inbond-restore"
-    building.mkdir(mode=0o700)
-    try:
+    with appearing(folder, 0o700) as building:
         restored = _fill(building, source, home, database, progress)
-        if folder.exists():
-            folder.rmdir()
-        os.rename(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
     return Restored(Home(folder, home.origin, home.genesis, home.operator), restored.size, restored.checked, restored.behind)
 
 

@@ -7,10 +7,8 @@ objects/        the object store
 keys/           the operator's keys, one a role, and keys/runs/, one a run (0700, files 0600)
 """
 
-import os
 import re
 import secrets
-import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from inbond.ledger import dsse
 from inbond.ledger.checkpoints import LogSigner
 from inbond.ledger.cosignatures import ml_dsa_available
 from inbond.ledger.cosigner import Cosigner
-from inbond.ledger.files import sync_folder, write_durably
+from inbond.ledger.files import appearing, write_durably
 from inbond.ledger.keys import ML_DSA_44, SigningKey
 from inbond.ledger.log import Log
 from inbond.registry.keychain import Keychain
@@ -28,7 +26,7 @@ from inbond.registry.policies import policy_text
 from inbond.registry.rules import RegistryRules
 from inbond.schemas import statement
 from inbond.schemas.declared import not_applicable, unknown
-from inbond.schemas.errors import Conflict, InvalidInput, NotFound
+from inbond.schemas.errors import InvalidInput, NotFound
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import AssertedBy, Basis, FirstParty, Genesis, Header, Visibility
 
@@ -76,20 +74,8 @@ def create(folder: Path, origin: str, operator: str, database: str | None = None
         )
     if not _ORIGIN.fullmatch(origin):
         raise InvalidInput(f"origin: expected a name such as example.org/inbond (no scheme, no spaces), found {origin!r}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(f"{folder} exists and is not empty: expected a new or empty folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.inbond-init"
-    building.mkdir()
-    try:
+    with appearing(folder) as building:
         home = _fill(building, origin, operator, database, admins, threshold)
-        if folder.exists():
-            folder.rmdir()
-        os.rename(building, folder)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
     return Home(folder, home.origin, home.genesis, home.operator)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from inbond.ledger.cosignatures import ml_dsa_available
 from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.export import export
 from inbond.ledger.keys import ML_DSA_44
@@ -17,7 +16,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     base = tmp_path_factory.mktemp("interop")
     patch = pytest.MonkeyPatch()
     patch.setenv("INBOND_STATE", str(base / "state"))
-    more = [Cosigner(ORIGIN, ML_DSA_44, bytes([44] * 32))] if ml_dsa_available() else []  # others have to pass over its line
+    more = [Cosigner(ORIGIN, ML_DSA_44, bytes([44] * 32))]  # others have to pass over its line
     world = World(base / "log", more_log_keys=more)
     folders, roots, size = {}, {}, 2
     for wanted in SIZES[1:]:

@@ -16,7 +16,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from inbond.ledger import dsse, notes, receipts
 from inbond.ledger.audit import audit_log
 from inbond.ledger.checkpoints import Checkpoint, LogSigner
-from inbond.ledger.cosignatures import ml_dsa_available
 from inbond.ledger.cosigner import Cosigner
 from inbond.ledger.keys import ED25519, ML_DSA_44, SigningKey, VerifierKey
 from inbond.ledger.log import Log
@@ -29,7 +28,7 @@ from tests import postgres
 from tests.ledger.reference import Model, mth, path, subproof
 from tests.ledger.world import NoRules, World, seqs
 
-TYPES = [ED25519, ML_DSA_44] if ml_dsa_available() else [ED25519]
+TYPES = [ED25519, ML_DSA_44]
 EXAMPLES = max(2, int(os.environ.get("INBOND_FAULTS", "20")) // 4)
 
 

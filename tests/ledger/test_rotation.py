@@ -23,7 +23,6 @@ from inbond.schemas.errors import InvalidInput, NotPermitted, VerificationError
 from inbond.schemas.statements import Key, Revocation, RevocationReason, Seen
 from tests.ledger.world import ORIGIN, World, error_of, seqs
 
-needs_ml_dsa = pytest.mark.skipif(not cosignatures.ml_dsa_available(), reason="this cryptography library has no ML-DSA-44")
 QUANTUM = b"q" * 32
 
 
@@ -280,7 +279,6 @@ def test_a_log_key_that_took_over_signs_no_statement(world: World) -> None:
 # -- two kinds of signatures ------------------------------------------------------------------------------------------------
 
 
-@needs_ml_dsa
 def test_every_checkpoint_carries_both_kinds(make_world: Callable[..., World]) -> None:
     world, quantum = two_keys(make_world)
     world.log.append(world.parties(1))
@@ -294,7 +292,6 @@ def test_every_checkpoint_carries_both_kinds(make_world: Callable[..., World]) -
     assert audit_log(world.log, world.rules).verdict == "clean"
 
 
-@needs_ml_dsa
 def test_the_ml_dsa_key_rotates_and_ends_by_itself(make_world: Callable[..., World]) -> None:
     world, quantum = two_keys(make_world)
     second = ml_dsa("s")
@@ -309,7 +306,6 @@ def test_the_ml_dsa_key_rotates_and_ends_by_itself(make_world: Callable[..., Wor
     assert audit_log(world.log, world.rules).verdict == "clean"
 
 
-@needs_ml_dsa
 def test_a_log_gets_its_first_ml_dsa_key_later(world: World) -> None:
     rotate(world, ml_dsa("s"))
     world.log.append(world.parties(1))
@@ -317,14 +313,12 @@ def test_a_log_gets_its_first_ml_dsa_key_later(world: World) -> None:
     assert audit_log(world.log, world.rules).verdict == "clean"
 
 
-@needs_ml_dsa
 def test_a_logs_ml_dsa_key_is_no_witness() -> None:
     """Its file has the form of a cosigner's, but a log that vouches for itself is no witness."""
     with pytest.raises(InvalidInput, match="found one of the log"):
         check_keys([KnownLog(ORIGIN, (ed25519("o").verifier,))], [ml_dsa("q").verifier])
 
 
-@needs_ml_dsa
 def test_where_the_library_has_no_ml_dsa(make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     world, quantum = two_keys(make_world)
     world.log.close()

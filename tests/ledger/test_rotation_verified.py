@@ -18,10 +18,6 @@ from tests.ledger.rotated import NOW, Verdict, audited, bundle, note, published,
 from tests.ledger.test_rotation import ed25519, ending, ml_dsa, naming, rotate
 from tests.ledger.world import ORIGIN, NoRules, World, seen
 
-pytestmark = pytest.mark.skipif(
-    not cosignatures.ml_dsa_available(), reason="this cryptography library has no ML-DSA-44, with which these logs sign"
-)
-
 
 class Story:
     """Entries: 0 genesis with keys o and q, 1 and 2 the producer, 3 names n, 4 and 5 parties, 6 names r, 7 a party."""

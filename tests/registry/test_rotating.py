@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inbond.ledger import cosignatures, notes
+from inbond.ledger import notes
 from inbond.ledger.cosigner import Cosigner, read_signer
 from inbond.ledger.keys import ED25519, ML_DSA_44, SigningKey, VerifierKey
 from inbond.ledger.logkeys import LogKeys, fingerprint_of
@@ -22,7 +22,6 @@ from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted
 from inbond.schemas.scalars import Role
 
 ORIGIN = "example.org/rotating"
-HAS_ML_DSA = cosignatures.ml_dsa_available()
 
 
 @pytest.fixture
@@ -54,13 +53,12 @@ def is_whole(folder: Path) -> None:
 
 def test_a_new_registry_signs_with_both(folder: Path) -> None:
     with Registry.open(folder) as registry:
-        expected = {on_disk(folder, "log")} | ({on_disk(folder, "log-ml-dsa-44")} if HAS_ML_DSA else set())
+        expected = {on_disk(folder, "log"), on_disk(folder, "log-ml-dsa-44")}
         assert signers(registry) == signers(registry, 1) == expected
         policy = TrustPolicy.parse(registry.policy_text)
     assert ([log.vkey.type for log in policy.logs], policy.witnesses, policy.quorum) == ([ED25519], (), "none")
 
 
-@pytest.mark.skipif(not HAS_ML_DSA, reason="this cryptography library has no ML-DSA-44")
 def test_the_comment_in_policy_txt_is_a_policy_that_wants_both(folder: Path) -> None:
     text = (folder / "policy.txt").read_text()
     lines = [line.removeprefix("# ") for line in text.splitlines() if not line.startswith("# The log") and line != "quorum none"]
@@ -81,14 +79,13 @@ def test_without_ml_dsa_a_registry_signs_with_ed25519(tmp_path: Path, monkeypatc
         with Registry.init(tmp_path / "registry", ORIGIN) as registry:
             assert signers(registry) == {on_disk(tmp_path / "registry", "log")}
             assert registry.policy_text.splitlines()[1:] == ["quorum none"]
-    if HAS_ML_DSA:
-        with Registry.open(tmp_path / "registry") as registry:
-            registry.rotate_log_key("ml-dsa-44")
-            assert {key.type for key in signers(registry)} == {ED25519, ML_DSA_44}
+    with Registry.open(tmp_path / "registry") as registry:
+        registry.rotate_log_key("ml-dsa-44")
+        assert {key.type for key in signers(registry)} == {ED25519, ML_DSA_44}
     is_whole(tmp_path / "registry")
 
 
-@pytest.mark.parametrize("kind", ["ed25519", *(["ml-dsa-44"] if HAS_ML_DSA else [])])
+@pytest.mark.parametrize("kind", ["ed25519", "ml-dsa-44"])
 def test_a_rotation(folder: Path, kind: str) -> None:
     name = "log" if kind == "ed25519" else "log-ml-dsa-44"
     old = on_disk(folder, name)
@@ -117,13 +114,13 @@ def test_a_stolen_key_ends_with_its_rotation(folder: Path) -> None:
     is_whole(folder)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("log", "ed25519"), *([("log-ml-dsa-44", "ml-dsa-44")] if HAS_ML_DSA else [])])
+@pytest.mark.parametrize(("name", "kind"), [("log", "ed25519"), ("log-ml-dsa-44", "ml-dsa-44")])
 def test_a_lost_key_is_replaced(folder: Path, name: str, kind: str) -> None:
     (folder / "keys" / f"{name}.key").unlink()
     with Registry.open(folder) as registry:
         with pytest.raises(NotPermitted, match=r"expected the log key|without its log key") as caught:
             registry.add_party("nobody")
-        assert not HAS_ML_DSA or f"inbond key rotate log --kind {kind} --revoke lost" in (caught.value.hint or "")
+        assert f"inbond key rotate log --kind {kind} --revoke lost" in (caught.value.hint or "")
         with pytest.raises(NotPermitted, match=r"expected the log key|without its log key"):
             registry.rotate_log_key(kind)
         registry.rotate_log_key(kind, reason="lost")
@@ -224,7 +221,6 @@ def test_policy_txt_as_it_was_made_is_made_anew() -> None:
     assert updated(first, known) == policy_text(known) == f"log {new.format()}\nlog {old.format()}\nquorum none\n".encode()
 
 
-@pytest.mark.skipif(not HAS_ML_DSA, reason="this cryptography library has no ML-DSA-44")
 def test_a_policy_that_wants_ml_dsa_gets_the_new_key() -> None:
     known, old, _ = log_keys()
     first, second = (Cosigner(ORIGIN, ML_DSA_44, letter * 32).verifier for letter in (b"q", b"r"))
