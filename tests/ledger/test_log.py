@@ -296,18 +296,21 @@ def test_threads_append_at_once(world: World) -> None:
     known = len(world.entries())
     batches = [world.parties(1 + n % 4, prefix=f"t{n}") for n in range(24)]
     results: list[list[Any]] = [[] for _ in batches]
+    answered = [0 for _ in batches]
     start = threading.Barrier(8)
 
     def work(worker: int) -> None:
         start.wait()
         for n in range(worker, len(batches), 8):
             results[n] = world.log.append([*batches[n], batches[0][0]])
+            answered[n] = len(results[n])  # now: whoever is answered is on record, and not a little later
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert answered == [len(batch) + 1 for batch in batches]
     fresh = sorted(r.seq for result in results for r in result if not r.duplicate)
     assert fresh == list(range(known, known + sum(map(len, batches))))
     assert len({result[-1].seq for result in results}) == 1, "one entry for the statement that all sent"
