@@ -29,7 +29,7 @@ docs: $(READY)  ## the pages of docs/, in docs/_build; a warning is an error
 
 faults: $(READY)  ## calls that fail, kills, cut connections, un-synced writes, flipped bits: counts those that fired
 	$(NEEDS_STRACE)
-	INBOND_FAULTS=100 $(BIN)/pytest -n 2 -m "faults or not faults" -k "fault or kill or flipped or test_machine" tests
+	TMPDIR=$${TMPDIR:-/tmp} INBOND_FAULTS=100 $(BIN)/pytest -n 2 -m "faults or not faults" -k "fault or kill or flipped or test_machine" tests
 
 interop: $(READY)  ## other people's code on our log; what is not there is skipped with a reason
 	$(NEEDS_GO)

@@ -1,23 +1,21 @@
 """Statements on their way into the log: whoever waits at the same time goes in one transaction.
 
-One thread appends and makes the receipts; what comes meanwhile waits and is the next batch. So a batch is as large as the
-log is slow, one COMMIT serves all of it, and nobody hears "on record" before that COMMIT has returned.
+One thread appends and makes the receipts; of what comes meanwhile another has the signatures checked, and it is the next
+batch. So a batch is as large as the log is slow, one COMMIT serves all of it, and nobody hears "on record" before that COMMIT
+has returned.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeVar
 
-from sqlalchemy import select
-
-from inbond.ledger import dsse, merkle, tables
+from inbond.ledger import dsse
 from inbond.ledger.batch import Appended
 from inbond.ledger.log import Log
-from inbond.ledger.reader import LedgerReader
-from inbond.ledger.receipts import Receipt
+from inbond.ledger.submission import Submission
 from inbond.schemas import statement
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, StoreError
@@ -25,7 +23,8 @@ from inbond.schemas.errors import InbondError, InvalidInput, StoreError
 MAX_BATCH: Final = 512
 """The most statements in one transaction, but for those that came together."""
 
-_AT_ONCE: Final = 500
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,18 @@ Admit = Callable[[str], None]
 """Raises what keeps statements of a kind out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
+    """One request's statements; once they were looked at, what each will make, and the log's own form of it."""
+
     sent: Sequence[Envelope]
     admit: Admit
     answer: "asyncio.Future[Sequence[Placed | InbondError]]"
     since: float
+    ready: Sequence["_Ready"] = ()
+
+
+_Ready = tuple[str, Submission | InbondError]
 
 
 class Appender:
@@ -68,23 +73,24 @@ class Appender:
     def __init__(self, log: Log, max_waiting: int, heard: Callable[[Batched], None]) -> None:
         self._log, self._max, self._heard = log, max_waiting, heard
         self._waiting: list[_Waiting] = []
-        self._count = 0  # statements among them
-        self._came = asyncio.Event()
-        self._closing = False
-        self._thread = ThreadPoolExecutor(1, "inbond-append")
-        self._task: asyncio.Task[None] | None = None
+        self._ready: list[_Waiting] = []
+        self._count = 0  # statements among both
+        self._came, self._looked_at, self._taken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._closing = self._closed = False
+        self._threads = ThreadPoolExecutor(2, "inbond-append")
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to take statements."""
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._look_at()), asyncio.create_task(self._write())]
 
     async def close(self) -> None:
         """Take no more, and return when everything that was taken is answered."""
         self._closing = True
         self._came.set()
-        if self._task is not None:
-            await self._task
-        self._thread.shutdown()
+        for task in self._tasks:
+            await task
+        self._threads.shutdown()
 
     async def append(self, kind: str, envelope: Envelope) -> Placed:
         """Put a statement of `kind` on record. Raises what refuses it; StoreError where too many wait already."""
@@ -113,76 +119,105 @@ class Appender:
         self._came.set()
         return await answer
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _look_at(self) -> None:
+        """Have statements parsed and their signatures checked as they come, while a batch before them is written."""
         while True:
             await self._came.wait()
             self._came.clear()
             while self._waiting:
-                await self._answer(loop, self._take())
+                some, self._waiting = _first(self._waiting)
+                try:
+                    ready = await self._in_thread(self._prepared, some)
+                except InbondError as error:
+                    self._count -= sum(len(each.sent) for each in some)
+                    _fail(some, error)
+                    continue
+                for each, prepared in zip(some, ready, strict=True):
+                    each.ready = prepared
+                self._ready += some
+                self._looked_at.set()
+                while sum(len(each.sent) for each in self._ready) > MAX_BATCH:
+                    self._taken.clear()
+                    await self._taken.wait()
             if self._closing:
+                self._closed = True
+                return self._looked_at.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._looked_at.wait()
+            self._looked_at.clear()
+            while self._ready:
+                batch, self._ready = _first(self._ready)
+                self._count -= sum(len(each.sent) for each in batch)
+                self._taken.set()
+                await self._answer(batch)
+            if self._closed:
                 return
 
-    def _take(self) -> Sequence[_Waiting]:
-        """Those who wait longest, up to `MAX_BATCH` statements, and one in any case."""
-        count = 0
-        for taken, each in enumerate(self._waiting):
-            count += len(each.sent)
-            if taken and count > MAX_BATCH:
-                break
-        else:
-            taken = len(self._waiting)
-        batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
-        self._count -= sum(len(each.sent) for each in batch)
-        return batch
-
-    async def _answer(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
         began = perf_counter()
-        sent = [(each.admit, envelope) for each in batch for envelope in each.sent]
+        ready = [each for waiting in batch for each in waiting.ready]
         placed: Sequence[Placed | InbondError] = []
         failed: InbondError | None = None
         try:
-            placed = await loop.run_in_executor(self._thread, self._append, sent)
+            placed = await self._in_thread(self._append, ready)
         except InbondError as error:
             failed = error
-        except Exception as error:
-            failed = StoreError("the statements could not be appended")
-            failed.__cause__ = error
         waited = [began - each.since for each in batch for _ in each.sent]
-        self._heard(Batched([failed] * len(sent) if failed else placed, perf_counter() - began, waited))
+        self._heard(Batched([failed] * len(ready) if failed else placed, perf_counter() - began, waited))
+        if failed is not None:
+            return _fail(batch, failed)
         at = 0
         for each in batch:
-            results = placed[at : at + len(each.sent)]
+            if not each.answer.done():  # whoever waited may have gone
+                each.answer.set_result(placed[at : at + len(each.sent)])
             at += len(each.sent)
-            if each.answer.done():
-                continue  # whoever waited has gone
-            if failed is None:
-                each.answer.set_result(results)
-            else:
-                each.answer.set_exception(failed)
 
-    def _append(self, sent: Sequence[tuple[Admit, Envelope]]) -> list[Placed | InbondError]:
-        refs = [_ref_of(envelope, admit) for admit, envelope in sent]
-        appended = iter(self._log.append(envelope for (_, envelope), ref in zip(sent, refs, strict=True) if isinstance(ref, str)))
-        outcome = [ref if isinstance(ref, InbondError) else next(appended) for ref in refs]
+    async def _in_thread(self, work: Callable[[Given], Made], given: Given) -> Made:
+        """What `work` makes; whatever else it raises is a StoreError."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, given)
+        except InbondError:
+            raise
+        except Exception as error:
+            raise StoreError("the statements could not be appended") from error
+
+    def _prepared(self, some: Sequence[_Waiting]) -> list[list[_Ready]]:
+        refs = [[_ref_of(envelope, each.admit) for envelope in each.sent] for each in some]
+        admitted = (
+            envelope
+            for each, found in zip(some, refs, strict=True)
+            for envelope, ref in zip(each.sent, found, strict=True)
+            if isinstance(ref, str)
+        )
+        prepared = iter(self._log.prepare(admitted))
+        return [[(ref, next(prepared)) if isinstance(ref, str) else ("", ref) for ref in found] for found in refs]
+
+    def _append(self, ready: Sequence[_Ready]) -> list[Placed | InbondError]:
+        outcome = self._log.append_prepared([sent for _, sent in ready])
         with self._log.reading() as reader:
-            receipts = receipts_of(reader, [result.seq for result in outcome if isinstance(result, Appended)])
+            receipts = reader.receipts(result.seq for result in outcome if isinstance(result, Appended))
         return [
-            Placed(str(ref), result.seq, receipts[result.seq], result.duplicate) if isinstance(result, Appended) else result
-            for ref, result in zip(refs, outcome, strict=True)
+            Placed(ref, result.seq, receipts[result.seq], result.duplicate) if isinstance(result, Appended) else result
+            for (ref, _), result in zip(ready, outcome, strict=True)
         ]
 
 
-def receipts_of(reader: LedgerReader, seqs: Iterable[int]) -> dict[int, bytes]:
-    """The receipts of entries under the newest head, each with its entry: nodes of the tree are read once for all of them."""
-    wanted = sorted(set(seqs))
-    found: dict[int, bytes] = {}
-    e = tables.entries.c
-    for start in range(0, len(wanted), _AT_ONCE):
-        for seq, data in reader.connection.execute(select(e.seq, e.data).where(e.seq.in_(wanted[start : start + _AT_ONCE]))):
-            proof = merkle.inclusion_proof(seq, reader.size, reader.node)
-            found[seq] = Receipt(seq, tuple(proof), reader.note, bytes(data)).to_bytes()
-    return found
+def _first(waiting: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    """Those who wait longest, up to `MAX_BATCH` statements, and one in any case; and the others."""
+    count = 0
+    for taken, each in enumerate(waiting):
+        count += len(each.sent)
+        if taken and count > MAX_BATCH:
+            return waiting[:taken], waiting[taken:]
+    return waiting, []
+
+
+def _fail(some: Sequence[_Waiting], error: InbondError) -> None:
+    for each in some:
+        if not each.answer.done():
+            each.answer.set_exception(error)
 
 
 def _ref_of(envelope: Envelope, admit: Admit) -> str | InbondError:

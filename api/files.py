@@ -10,6 +10,7 @@ from litestar.types import Receive, Scope, Send
 
 from inbond.api.conditional import Span, etag, is_known, wanted
 from inbond.api.edge import is_head
+from inbond.registry.shards.blocks import Ranged
 
 PIECE: Final = 1 << 20
 """Bytes that are read at once: at most three such pieces are in memory for an answer."""
@@ -40,7 +41,7 @@ class _Sent(ASGIResponse):
             self._file.close()
 
     async def _answer(self, scope: Scope, send: Send) -> None:
-        size = os.fstat(self._file.fileno()).st_size
+        size = await asyncio.get_running_loop().run_in_executor(None, self._file.seek, 0, os.SEEK_END)
         headers = [pair for pair in self.encode_headers() if pair[0] != b"content-length"]
         if is_known(scope["headers"], self._tag):
             headers = [pair for pair in headers if pair[0] != b"content-type"]
@@ -60,21 +61,26 @@ class _Sent(ASGIResponse):
     async def _pieces(self, span: Span, send: Send) -> None:
         """Send the bytes; the next piece is read while the one before goes out."""
         loop = asyncio.get_running_loop()
-        descriptor = self._file.fileno()
 
-        def read(at: int) -> "asyncio.Future[bytes]":
-            return loop.run_in_executor(None, os.pread, descriptor, min(PIECE, span.last - at), at)
+        def piece(at: int) -> bytes | memoryview:
+            last = min(at + PIECE, span.last)
+            if isinstance(self._file, Ranged):  # somewhere else, such as in a bucket
+                return self._file.read_at(at, last)
+            return os.pread(self._file.fileno(), last - at, at)
+
+        def read(at: int) -> "asyncio.Future[bytes | memoryview]":
+            return loop.run_in_executor(None, piece, at)
 
         at, coming = span.first, read(span.first)
         try:
             while at < span.last:
-                piece = await coming
-                if not piece:
+                data = await coming
+                if not data:
                     raise EOFError(f"expected a file of {span.last} bytes, found its end at byte {at}")
-                at += len(piece)
+                at += len(data)
                 if at < span.last:
                     coming = read(at)
-                await send({"type": "http.response.body", "body": piece, "more_body": at < span.last})
+                await send({"type": "http.response.body", "body": bytes(data), "more_body": at < span.last})
         finally:
             await asyncio.wait([coming])  # before the file is closed under the thread that reads it
 

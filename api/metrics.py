@@ -33,7 +33,7 @@ class Metrics:
         self._sizes = Histogram("inbond_append_batch_size", "Statements in one transaction.", buckets=_SIZES, registry=own)
         self._commits = Histogram(
             "inbond_append_commit_seconds",
-            "A batch from its signatures to its receipts, COMMIT included.",
+            "A batch from the writer's turn to its receipts, COMMIT included.",
             buckets=_SECONDS,
             registry=own,
         )

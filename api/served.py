@@ -12,7 +12,7 @@ import msgspec
 from litestar import Response
 from litestar.enums import MediaType
 
-from inbond.api.appending import Appender, Placed, receipts_of
+from inbond.api.appending import Appender, Placed
 from inbond.api.auth import MEMBERS, may_see, refuse_to_show
 from inbond.api.metrics import Metrics
 from inbond.api.settings import Settings
@@ -94,7 +94,7 @@ class Served:
         """What was put on record here, with receipts."""
         listed = list(recorded)
         with self.place.reading() as reader:
-            receipts = receipts_of(reader, [item.seq for item in listed])
+            receipts = reader.receipts(item.seq for item in listed)
         return [Placed(item.ref, item.seq, receipts[item.seq], item.duplicate) for item in listed]
 
 

@@ -4,6 +4,7 @@ TLS, and limits on who may ask how often, are matters of a proxy in front.
 """
 
 import contextlib
+import gc
 import logging
 import socket
 import sys
@@ -37,6 +38,7 @@ def serve(registry: Registry, host: str, port: int, tell: Tell, *, settings: Set
     log = RequestLog()
     app = create_app(registry, settings=settings, log=log)
     sys.setswitchinterval(TURN)
+    gc.freeze()  # modules and routes, which stay as long as the server: to look through them takes longer than a request
     with listening(host, port) as bound, _said_by_libraries(log):
         _Server(config(app), lambda: tell(address_of(bound))).run(sockets=[bound])
 

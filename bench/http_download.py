@@ -85,7 +85,7 @@ def granted(folder: Path, megabytes: int) -> tuple[str, str, Path]:
         registry.add_student("bench/pupil")
         registry.rule(registry.ask("bench/pupil", "terms", "a bench").ref, "permit", "a bench")
         pull = registry.pull("large", student="bench/pupil", run="first")
-        path = max((item.path for item in registry.store.list()), key=lambda path: path.stat().st_size)
+        path = folder / "objects/sha256" / (digest := max(registry.store.list(), key=lambda item: item.size).digest)[:2] / digest
         return found.shards[0].partition(":")[2], pull.grant, path
 
 

@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from samples import text_records
 
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.writer import write_shard
+from inbond.registry.stores.folder import FolderStore
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     given = options.parse_args()
     records, text = text_records(given.data, given.megabytes)
     with tempfile.TemporaryDirectory(prefix="inbond-bench-") as folder:
-        store = ObjectStore(folder)
+        store = FolderStore(folder)
         written = write_shard(store, records)
         path = str(store.path(written.digest))
 

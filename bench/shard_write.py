@@ -21,9 +21,9 @@ from rich.table import Table
 from samples import text_records
 from shard_read import take_turns
 
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards.records import Record
 from inbond.registry.shards.writer import ROW_GROUP_ROWS, ZSTD_LEVEL, write_shard
+from inbond.registry.stores.folder import FolderStore
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     given = options.parse_args()
     records, text = text_records(given.data, given.megabytes)
     with tempfile.TemporaryDirectory(prefix="inbond-bench-") as folder:
-        store = ObjectStore(folder)
+        store = FolderStore(folder)
         path = str(Path(folder) / "plain.parquet")
         ways: dict[str, Callable[[], object]] = {
             "pyarrow, two text columns": lambda: plain(records, path, ZSTD_LEVEL),

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from inbond.ledger import merkle, tables
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.keyring import Keyring
+from inbond.ledger.pending import pending, settle
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.reader import stored_tile
 from inbond.ledger.replay import resolve_signer
@@ -107,6 +108,7 @@ class Batch:
         return outcomes
 
     def _take_back(self, connection: Connection, refused: "_RefusedLateError") -> None:
+        pending(connection).drop()
         try:
             self._run(connection, "ROLLBACK TO batch")
         except Exception:  # whatever refused has ended the whole transaction, and is what there is to say
@@ -168,11 +170,15 @@ class Batch:
             self._signers.append((draft.seq, bytes.fromhex(signer.keyid)))
 
     def write(self, connection: Connection) -> tuple[bytes, bytes]:
-        """Write the entries and the tree; returns root and frontier. Raises when the two ways to the root differ."""
+        """Write the entries, what was left to be written of their projection, and the tree; returns root and frontier.
+
+        Raises when the two ways to the root differ.
+        """
         for row in (self._rows[0], self._rows[-1]):
             parse_entry(row[-1])  # what a batch has in common, such as its time, cannot be read again where it is wrong
         _INSERT_ENTRY.run_many(connection, self._rows)
         _INSERT_SIGNER.run_many(connection, self._signers)
+        settle(connection)
         self._rows, self._signers = [], []
 
         def stored(level: int, n: int) -> bytes:
@@ -214,7 +220,9 @@ class Batch:
         self._run(connection, "SAVEPOINT statement")
         try:
             rules.project(connection, draft)
+            settle(connection)
         except BaseException:
+            pending(connection).drop()
             self._run(connection, "ROLLBACK TO statement")
             self._run(connection, "RELEASE statement")
             raise

@@ -162,13 +162,23 @@ class Log:
 
         Raises StoreError when nothing of the batch could be written, or when it is not known whether it was.
         """
+        return self.append_prepared(self.prepare(envelopes))
+
+    def prepare(self, envelopes: Iterable[Envelope]) -> list[Submission | InbondError]:
+        """What can be done before the writer's turn: statements parsed, their signatures checked, side by side in threads.
+
+        What is refused stands as its error in its place. Raises what keeps this object from writing at all.
+        """
         if self._why_none is not None:
             raise self._why_none
         if not self.signers:
             raise NotPermitted(f"{self.origin}: this registry was opened without its log key and can only be read")
         self._check_usable()
         prepared = submission.prepare_all(envelopes, self._public_key, self._pool)
-        sent = [each if isinstance(each, InbondError) else self.signers.refusal(each.statement) or each for each in prepared]
+        return [each if isinstance(each, InbondError) else self.signers.refusal(each.statement) or each for each in prepared]
+
+    def append_prepared(self, sent: list[Submission | InbondError]) -> list[Appended | InbondError]:
+        """`append` for what `prepare` has made of statements."""
         ticket = _Ticket(sent)
         with self._queue_lock:
             self._queue.append(ticket)

@@ -5,6 +5,7 @@ Three ways lead to a root and are kept apart on purpose: `root_of` follows the d
 append to the next. The log compares the last two before it signs.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
@@ -113,6 +114,29 @@ def inclusion_proof(index: int, size: int, node: NodeReader) -> list[bytes]:
             first = middle
     proof.reverse()
     return proof
+
+
+def inclusion_proofs(indices: Iterable[int], size: int, node: NodeReader) -> dict[int, tuple[bytes, ...]]:
+    """`inclusion_proof` of many leaves, by index: what their paths have in common is read and computed once."""
+    wanted = sorted(set(indices))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < size:
+        raise InvalidInput(f"expected leaf indices below the tree size {size}, found {wanted[0]} to {wanted[-1]}")
+    found: dict[int, tuple[bytes, ...]] = {}
+
+    def descend(first: int, last: int, some: list[int], above: tuple[bytes, ...]) -> None:
+        if last - first == 1:
+            found[first] = above
+            return
+        middle = first + _split(last - first)
+        at = bisect_left(some, middle)
+        if at:
+            descend(first, middle, some[:at], (_range_root(middle, last, node), *above))
+        if at < len(some):
+            descend(middle, last, some[at:], (_range_root(first, middle, node), *above))
+
+    if wanted:
+        descend(0, size, wanted, ())
+    return found
 
 
 def consistency_proof(m: int, n: int, node: NodeReader) -> list[bytes]:

@@ -1,12 +1,12 @@
 """Reading a log out of its database, in one snapshot: heads, entries, tiles, receipts, consistency proofs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, bindparam, select
 
 from inbond.ledger import merkle, tables
 from inbond.ledger.prepared import Prepared
-from inbond.ledger.receipts import Receipt
+from inbond.ledger.receipts import Receipt, write_all
 from inbond.ledger.tiles import node_reader
 from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
 
@@ -17,6 +17,12 @@ _HEAD = Prepared(select(tables.head), [])
 _TILE = Prepared(
     select(tables.tiles.c.data).where(tables.tiles.c.level == bindparam("level"), tables.tiles.c.n == bindparam("n")),
     ["level", "n"],
+)
+_ENTRIES = Prepared(
+    select(tables.entries.c.seq, tables.entries.c.data).where(
+        tables.entries.c.seq >= bindparam("first"), tables.entries.c.seq < bindparam("last")
+    ),
+    ["first", "last"],
 )
 _ENTRY = Prepared(select(tables.entries.c.data).where(tables.entries.c.seq == bindparam("wanted")), ["wanted"])
 
@@ -123,6 +129,21 @@ class LedgerReader:
         proof = merkle.inclusion_proof(seq, size, self.node)
         return Receipt(seq, tuple(proof), self.checkpoint(size), self.entry(seq) if with_entry else None)
 
+    def receipts(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The receipts of entries under the newest checkpoint, each with its entry, as they are written, by seq."""
+        wanted = sorted(set(seqs))
+        if wanted and not 0 <= wanted[0] <= wanted[-1] < self.size:
+            raise NotFound(f"expected entries of a log of size {self.size}, found {wanted[0]} to {wanted[-1]}")
+        found: dict[int, bytes] = {}
+        for first, last in _runs(wanted):
+            found.update(_ENTRIES.rows(self.connection, first, last))
+        for seq in wanted:
+            if not isinstance(found.get(seq), bytes):
+                raise VerificationError(
+                    f"entry {seq}: expected its bytes in a log of size {self.size}, found {found.get(seq)!r:.60}"
+                )
+        return write_all(merkle.inclusion_proofs(wanted, self.size, self.node), self.note, found)
+
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
         """The RFC 6962 consistency proof from size `old` to `new`, the newest unless given."""
         new = self.size if new is None else new
@@ -134,3 +155,12 @@ class LedgerReader:
     def _check_size(self, size: int) -> None:
         if not 0 < size <= self.size:
             raise NotFound(f"size {size} is beyond this log: expected 1 to {self.size}")
+
+
+def _runs(wanted: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """[first, last) of the numbers that follow each other in `wanted`."""
+    start = 0
+    for at in range(1, len(wanted) + 1):
+        if at == len(wanted) or wanted[at] != wanted[at - 1] + 1:
+            yield wanted[start], wanted[at - 1] + 1
+            start = at

@@ -6,6 +6,7 @@ from inbond.ledger import tables
 from inbond.ledger.database import create_tables, translated
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.log import Log
+from inbond.ledger.pending import settle
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.replay import replayed
 from inbond.ledger.rules import Rules
@@ -28,7 +29,9 @@ def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
             draft = replayed(connection, rules, keyring, data)
             rules.project(connection, draft)
             keyring.apply(draft)
-            if progress and (seq % 256 == 255 or seq + 1 == reader.size):
-                progress(seq + 1, reader.size)
+            if seq % 256 == 255 or seq + 1 == reader.size:
+                settle(connection)
+                if progress:
+                    progress(seq + 1, reader.size)
         log.database.commit(connection)
         return reader.size

@@ -5,12 +5,14 @@ computed from the bytes that the reader holds. `extra` may carry the entry itsel
 hash has been verified.
 """
 
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from inbond.ledger import notes
 from inbond.ledger.checkpoints import Checkpoint
-from inbond.ledger.encoding import from_base64, from_decimal, to_base64
+from inbond.ledger.encoding import MAX_SIZE, from_base64, from_decimal, to_base64
 from inbond.ledger.merkle import HASH_SIZE, verify_inclusion
 from inbond.ledger.policy import TrustPolicy
 from inbond.schemas.entry import MAX_ENTRY
@@ -44,6 +46,39 @@ class Receipt:
         except VerificationError as error:
             raise InvalidInput(error.message) from None
         return data
+
+
+def write_all(proofs: Mapping[int, Sequence[bytes]], checkpoint: bytes, entries: Mapping[int, bytes]) -> dict[int, bytes]:
+    """The receipts of many entries under one checkpoint, each with its entry, as `Receipt.to_bytes` writes them.
+
+    What they have in common is looked at and written once. Raises InvalidInput for values that no receipt can hold.
+    """
+    try:
+        _check_note(checkpoint)
+    except VerificationError as error:
+        raise InvalidInput(error.message) from None
+    end = b"\n" + checkpoint
+    lines: dict[bytes, bytes] = {}
+    written: dict[int, bytes] = {}
+    for index, proof in proofs.items():
+        entry = entries[index]
+        if not 0 < len(entry) <= MAX_ENTRY or not 0 <= index <= MAX_SIZE or len(proof) > MAX_PROOF:
+            raise InvalidInput(
+                f"receipt of entry {index}: expected 1 to {MAX_ENTRY} bytes and at most {MAX_PROOF} hashes, "
+                f"found {len(entry)} bytes and {len(proof)} hashes"
+            )
+        for value in proof:
+            if value not in lines:
+                lines[value] = _hash_line(value)
+        path = b"".join([lines[value] for value in proof])
+        written[index] = b"%b\nextra %bindex %d\n%b%b" % (_HEADER.encode(), b2a_base64(entry), index, path, end)
+    return written
+
+
+def _hash_line(value: bytes) -> bytes:
+    if len(value) != HASH_SIZE:
+        raise InvalidInput(f"receipt proof: expected {HASH_SIZE} bytes, found {len(value)}")
+    return b2a_base64(value)
 
 
 def parse(data: bytes) -> Receipt:

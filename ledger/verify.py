@@ -12,7 +12,8 @@ What a line `proved` means
             force there, and the kind's role (ROLES below) is among them; key statements have the admins' threshold.
   file      Its bytes are those that a proved statement names; a shard also has the size and the block root stated, a list
             the root and the number of lines stated.
-  record    The record is row n of a shard that a proved statement describes. The shard itself is not needed for it.
+  record    The record is row n of a shard that a proved statement describes. The shard itself is not needed for it:
+            --without-shards says so.
   log       The same for every entry of the log, in order, without a gap: chain, tree, tiles, times, signatures, roles;
             and that the heads which signers say they had seen (header.seen) are heads of this log.
 
@@ -110,8 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--policy", required=True, help="tlog-policy file: the logs and witnesses that you trust")
     parser.add_argument("--genesis", required=True, metavar="HASH", help="leaf hash of entry 0, 64 hex digits, as published")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of lines")
+    parser.add_argument("--without-shards", action="store_true", help="shard files need not be at hand: their lack is noted")
     parser.add_argument("--file", action="append", default=[], metavar="FILE", help="a file that the bundle should speak of")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a bundle, an exported log, or a .tlog-proof file")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a bundle, an exported log, a .tlog-proof, or a record's proof")
     options = parser.parse_args(argv)
     report = Report(quiet=options.json)
     try:
@@ -123,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     except (Failed, OSError) as error:
         parser.error(printable(str(error)))
     try:
-        verify(policy, bytes.fromhex(options.genesis), files, options.file, report)
+        verify(policy, bytes.fromhex(options.genesis), files, options.file, report, options.without_shards)
         report.finish()
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our lines has gone: what follows would be lost, so it is no success
@@ -203,7 +205,7 @@ def gather(paths: list[str], report: Report) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {name: [] for name in ("receipts", "shards", "objects", "records", "consistency", "log")}
     for path in paths:
         if not os.path.isdir(path):
-            files["receipts"].append(path)
+            files["records" if is_record(path) else "receipts"].append(path)
             continue
         logs = [folder for folder in (path, os.path.join(path, "log")) if is_file(os.path.join(folder, "checkpoint"))]
         files["log"] += logs
@@ -217,8 +219,19 @@ def gather(paths: list[str], report: Report) -> dict[str, list[str]]:
     return files
 
 
-def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside: list[str], report: Report) -> None:
-    """Check all `files` of bundles, by kind, and the files `beside` them that they should speak of."""
+def is_record(file: str) -> bool:
+    """Whether a file is the proof of a record, and no receipt, by how it begins."""
+    with open(file, "rb") as stream:
+        return stream.read(1) == b"{"
+
+
+def verify(
+    policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside: list[str], report: Report, few: bool = False
+) -> None:
+    """Check all `files` of bundles, by kind, and the files `beside` them that they should speak of.
+
+    `few`: whoever asks wants statements and records, and no shard files.
+    """
     hashed = [*files["shards"], *files["objects"], *beside]
     contents = {file: found for file in hashed if (found := report.attempt(file, partial(measure, file))) is not None}
     policy.more = partial(follow, policy, genesis, files)
@@ -252,7 +265,7 @@ def verify(policy: "Policy", genesis: bytes, files: dict[str, list[str]], beside
     gone = report.attempt("recalls", partial(withdrawn, shown, whole)) or {}
     for statement in shown:
         tried = {content.digest for content in contents.values()}
-        report.attempt(statement.ref, partial(check_content, statement, history, whole, tried, gone, report))
+        report.attempt(statement.ref, partial(check_content, statement, history, whole, tried, gone, report, few))
     if not report.lines:
         report.add("missing", "bundle", "there is nothing to check: expected receipts, or a log with its checkpoint")
 
@@ -412,18 +425,33 @@ def withdrawn(shown: list["Statement"], whole: dict[str, str]) -> dict[str, int]
         for line in lines_of(whole[targets]):
             target = get(canonical(line[:-1]), "object", str)
             file = whole.get(parts.get(target, ""))
-            shards = [get(canonical(part[:-1]), "shard", str) for part in lines_of(file)] if file else [target]
+            shards = shards_in(file) if file else [target]
             gone.update(dict.fromkeys(shards, statement.seq))
     return gone
 
 
+def shards_in(file: str) -> set[str]:
+    """The shards that a list of parts names: of text, and of the log-probabilities beside it."""
+    found = set[str]()
+    for line in lines_of(file):
+        part = canonical(line[:-1])
+        found.update({get(part, "shard", str), *(strings(part, "logits") if "logits" in part else ())})
+    return found
+
+
 def check_content(
-    statement: "Statement", history: "History", whole: dict[str, str], tried: set[str], gone: dict[str, int], report: Report
+    statement: "Statement",
+    history: "History",
+    whole: dict[str, str],
+    tried: set[str],
+    gone: dict[str, int],
+    report: Report,
+    few: bool = False,
 ) -> None:
     """Report the content of a shown shard or dataset that is not in the bundle; of other kinds it is only noted.
 
     `whole` are the files that were proved; what is in `tried` but not there has a line of its own already. What is
-    withdrawn (`gone`) may be left out.
+    withdrawn (`gone`) may be left out, and so may shards where `few` files are wanted.
     """
     if statement.kind not in SUBJECTS:
         return
@@ -433,13 +461,14 @@ def check_content(
         by = gone.get(statement.ref, gone.get(statement.amends or ""))
         if by is not None:
             text += f": entry {by} withdraws it"
-        report.add("missing" if needed and by is None else "noted", statement.ref, text)
+        excused = by is not None or (few and statement.kind == "shard")
+        report.add("missing" if needed and not excused else "noted", statement.ref, text)
     if statement.kind == "dataset" and digest in whole:
-        for part in sorted({get(canonical(line[:-1]), "shard", str) for line in lines_of(whole[digest])}):
+        for part in sorted(shards_in(whole[digest])):
             shard = history.shards.get(part)
             if part not in gone and (shard is None or shard.file not in tried):
                 text = f"of {part}, a part of it, the {'statement' if shard is None else 'file'} is not in the bundle"
-                report.add("missing", statement.ref, text)
+                report.add("noted" if few and shard is not None else "missing", statement.ref, text)
 
 
 # Receipts and logs -----------------------------------------------------------------------------------------------------
@@ -996,19 +1025,16 @@ def names_in(predicate: Json) -> Iterator[tuple[str, str, Json | None]]:
 
 def prove_record(file: str, history: History) -> str:
     """Check that a record is the row it says of a shard that a proved statement describes."""
-    proof = members(canonical(read_file(file, MAX_RECORD)), "proof", "record", "row", "rows", "salt", "shard", "v")
+    found = canonical(read_file(file, MAX_RECORD))
+    what = "logits" if isinstance(found, dict) and "logits" in found else "record"
+    proof = members(found, "proof", what, "row", "rows", "salt", "shard", "v")
     digest, salt, path = digest_at(proof, "shard"), get(proof, "salt", str), strings(proof, "proof")
     sound = get(proof, "v", int) == 1 and is_hex(salt, 32) and all(is_hex(item, 64) for item in path)
     want(sound, "a record proof, version 1, of hex digits", proof)
     shards = {ref: shard for ref, shard in history.shards.items() if shard.file == digest}
     if not shards:
         raise Missing(f"no proved statement is about the shard {digest}")
-    record = members(proof["record"], *CONTENT, *OTHERS)
-    content = {name: frame(record[name], kind) for name, kind in CONTENT.items()}
-    prompt = None if record["prompt"] is None else hashlib.sha256(b"inbond-prompt-v1\n" + content["prompt"]).hexdigest()
-    others = frame(prompt, "text") + b"".join(frame(record[name], kind) for name, kind in OTHERS.items())
-    record_id = hashlib.sha256(b"inbond-record-v1\n" + b"".join(content.values())).digest()
-    leaf = leaf_hash(bytes.fromhex(salt) + record_id + hashlib.sha256(others).digest())
+    leaf = leaf_hash(bytes.fromhex(salt) + (leaf_of_text if what == "record" else leaf_of_logits)(proof[what]))
     row, rows = get(proof, "row", int), get(proof, "rows", int)
     root = root_by_inclusion(row, rows, leaf, [bytes.fromhex(item) for item in path]).hex()
     for ref, shard in shards.items():
@@ -1016,6 +1042,27 @@ def prove_record(file: str, history: History) -> str:
         want(rows == shard.rows, f"a shard of {shard.rows} records, as {ref} says", rows)
         want(root == shard.record_root, f"a path to the record root {shard.record_root} of {ref}", root)
     return f"row {row} of {', '.join(shards)}"
+
+
+def leaf_of_text(shown: Any) -> bytes:
+    """What the leaf of a record of text holds behind the salt."""
+    record = members(shown, *CONTENT, *OTHERS)
+    content = {name: frame(record[name], kind) for name, kind in CONTENT.items()}
+    prompt = None if record["prompt"] is None else hashlib.sha256(b"inbond-prompt-v1\n" + content["prompt"]).hexdigest()
+    others = frame(prompt, "text") + b"".join(frame(record[name], kind) for name, kind in OTHERS.items())
+    record_id = hashlib.sha256(b"inbond-record-v1\n" + b"".join(content.values())).digest()
+    return record_id + hashlib.sha256(others).digest()
+
+
+def leaf_of_logits(shown: Any) -> bytes:
+    """What the leaf of a row of log-probabilities holds behind the salt; blobs are not decoded."""
+    row = members(shown, "first_pos", "ids_sha256", "n_pos", "record_id", "streams")
+    ids, record_id, streams = get(row, "ids_sha256", str), get(row, "record_id", str), strings(row, "streams")
+    want(is_hex(ids, 64) and is_hex(record_id, 64) and len(streams) == 7, "a row of log-probabilities with 7 streams", row)
+    values = [b"%d" % get(row, name, int) for name in ("n_pos", "first_pos")]
+    values += [bytes.fromhex(ids), *(from_base64(stream, "stream", limit=MAX_RECORD) for stream in streams)]
+    framed = b"".join(b"\x01" + len(value).to_bytes(8, "big") + value for value in values)
+    return bytes.fromhex(record_id) + hashlib.sha256(framed).digest()
 
 
 def frame(value: Any, kind: str) -> bytes:

@@ -1,6 +1,6 @@
 """A registry's backup, and a registry made of one.
 
-registry.toml, policy.txt   as in the registry
+registry.toml, policy.txt   as in the registry, whose objects may lie in a bucket all the same
 log/                        the log (`ledger.backup`), which anyone can audit where it lies
 objects/                    the object store
 access.db, witnessed.db     tokens and cosignatures, where there are any
@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inbond.ledger import backup
@@ -23,11 +23,13 @@ from inbond.ledger.files import appearing, make_folders, write_durably
 from inbond.ledger.log import Log
 from inbond.registry import checking
 from inbond.registry.checking import Checked
-from inbond.registry.home import CONFIG, POLICY, Home
+from inbond.registry.home import CONFIG, POLICY, Home, config_text, store_in
 from inbond.registry.objects import ObjectStore
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.registry import Registry
 from inbond.registry.rules import RegistryRules
+from inbond.registry.stores.bucket import here, split_url
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound, StoreError, VerificationError
 
 Progress = Callable[[str, int, int], None]
@@ -61,7 +63,7 @@ def back_up(registry: OpenRegistry, folder: Path, *, keys: bool = False, progres
 
     Raises InvalidInput for a folder that holds something else, or the backup of another registry.
     """
-    config = (registry.folder / CONFIG).read_bytes()
+    config = config_text(replace(registry.home, bucket=None))
     there = folder / CONFIG
     if there.is_file():
         if there.read_bytes() != config:
@@ -73,7 +75,7 @@ def back_up(registry: OpenRegistry, folder: Path, *, keys: bool = False, progres
         with locked(folder / ".lock"), registry.reading() as reader:
             write_durably(there, config)
             write_durably(folder / POLICY, (registry.folder / POLICY).read_bytes())
-            objects, copied = _copy_objects(registry.store, ObjectStore(folder / _OBJECTS), progress)
+            objects, copied = _copy_objects(registry.store, FolderStore(folder / _OBJECTS), progress)
             for name in _DATABASES:
                 if (registry.folder / name).is_file():
                     _copy_database(registry.folder / name, folder / name)
@@ -85,25 +87,32 @@ def back_up(registry: OpenRegistry, folder: Path, *, keys: bool = False, progres
         raise StoreError(f"{folder}: the backup could not be written: {error}") from error
 
 
-def restore(source: Path, folder: Path, *, database: str | None = None, progress: Progress | None = None) -> Restored:
-    """Make a registry in `folder` from a backup, with its log there or in a PostgreSQL `database`.
+def restore(
+    source: Path,
+    folder: Path,
+    *,
+    database: str | None = None,
+    store: str | None = None,
+    progress: Progress | None = None,
+) -> Restored:
+    """Make a registry in `folder` from a backup, with its log there or in a PostgreSQL `database`, its objects there or in S3.
 
     Log, catalogue and objects are verified before the folder gets its name; where anything differs nothing is left, except
-    in a `database`, whose tables the caller drops. Raises VerificationError then.
+    in a `database`, whose tables the caller drops, and in a `store` (s3://bucket/prefix). Raises VerificationError then.
     """
     if not (source / CONFIG).is_file() or not (source / _LOG).is_dir():
         raise NotFound(f"{source}: expected a backup with {CONFIG} and {_LOG}/, found none", hint="inbond backup DIR")
-    home = Home.read(source)
+    home = replace(Home.read(source), bucket=None if store is None else here(split_url(store)))
     with appearing(folder, 0o700) as building:
         restored = _fill(building, source, home, database, progress)
-    return Restored(Home(folder, home.origin, home.genesis, home.operator), restored.size, restored.checked, restored.behind)
+    return replace(restored, home=replace(home, folder=folder))
 
 
 def _fill(folder: Path, source: Path, home: Home, database: str | None, progress: Progress | None) -> Restored:
-    for name in (CONFIG, POLICY):
-        write_durably(folder / name, (source / name).read_bytes())
-    store = ObjectStore(folder / _OBJECTS)
-    _copy_objects(ObjectStore(source / _OBJECTS), store, progress)
+    write_durably(folder / CONFIG, config_text(home))
+    write_durably(folder / POLICY, (source / POLICY).read_bytes())
+    store = store_in(folder, home.bucket)
+    _copy_objects(FolderStore(source / _OBJECTS), store, progress)
     for name in _DATABASES:
         if (source / name).is_file():
             _copy_database(source / name, folder / name)

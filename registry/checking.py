@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from msgspec import UnsetType
 from sqlalchemy import select
 
 from inbond.ledger import dsse
@@ -16,8 +18,8 @@ from inbond.registry.home import CONFIG, POLICY, Home, config_text
 from inbond.registry.mentions import named_objects
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.policies import policy_text
-from inbond.registry.reading import shard_reader, statement_of
-from inbond.registry.versions import parts_of
+from inbond.registry.reading import any_reader, open_shard, statement_of
+from inbond.registry.versions import parts_of, shards_in
 from inbond.schemas import statement
 from inbond.schemas.errors import InbondError, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statements import Shard
@@ -53,7 +55,7 @@ def verify(registry: OpenRegistry, ref: str | None, progress: Progress | None) -
     start = registry.resolve(ref)
     wanted = [start]
     if start.startswith("dataset:"):
-        wanted += dict.fromkeys(part.shard for part in parts_of(registry, start))
+        wanted += shards_in(parts_of(registry, start))
     for count, item in enumerate(wanted):
         _thing(registry, item, checked)
         checked.entries += 1
@@ -90,13 +92,15 @@ def _everything(registry: OpenRegistry, checked: Checked, progress: Progress | N
 def _thing(registry: OpenRegistry, ref: str, checked: Checked) -> None:
     try:
         found = registry.place.statement(ref)
-        digests = named_objects(found.body)
+        digests = named_objects(found.body, found.header)
         if isinstance(found.body, Shard) and not registry.is_local:
             digests.remove(found.body.file)
             checked.unchecked.append(f"{ref}: its bytes, which leave a server against a grant or a delivery only")
         elif isinstance(found.body, Shard):
-            with shard_reader(registry.place, ref, found.body) as shard:
+            with any_reader(registry.place, ref, found.body) as shard:
                 shard.check_records()
+                if not isinstance(found.body.text_shard, UnsetType):
+                    _check_against_text(registry, found.body.text_shard, shard)
             checked.shards, checked.records = checked.shards + 1, checked.records + int(found.body.rows)
         for digest in digests:
             _object(registry, digest.removeprefix("sha256:"), ref)
@@ -105,6 +109,12 @@ def _thing(registry: OpenRegistry, ref: str, checked: Checked) -> None:
         checked.problems.append(f"{ref}: {error.message}")
     except InbondError as error:
         checked.problems.append(error.message if ref in error.message else f"{ref}: {error.message}")
+
+
+def _check_against_text(registry: OpenRegistry, text: str, logits: Any) -> None:
+    """Log-probabilities are about the rows of the text shard that their statement names."""
+    with open_shard(registry.place, text) as shard:
+        logits.check_against(shard)
 
 
 def _objects(registry: OpenRegistry, checked: Checked, progress: Progress | None) -> None:
@@ -125,11 +135,11 @@ def _named(registry: OpenRegistry, checked: Checked) -> Iterator[str]:
         for ref in list(reader.connection.execute(select(t.things.c.ref).where(t.things.c.kind != "shard")).scalars()):
             if not ref.startswith(("party:", "genesis:")):
                 try:
-                    body = statement_of(registry.log, reader, ref).body
+                    found = statement_of(registry.log, reader, ref)
                 except InbondError as error:
                     checked.problems.append(f"{ref}: {error.message}")
                 else:
-                    yield from (digest.removeprefix("sha256:") for digest in named_objects(body))
+                    yield from (digest.removeprefix("sha256:") for digest in named_objects(found.body, found.header))
 
 
 def _object(registry: OpenRegistry, digest: str, of: str | None = None) -> None:
@@ -151,7 +161,7 @@ def _files(registry: OpenRegistry, checked: Checked) -> None:
     with registry.reading() as reader:
         first = parse_entry(reader.entry(0))
     operator = f"party:{statement.read(dsse.payload_of(first.dsse)).header.id}"
-    expected = Home(home.folder, log.origin, log.genesis_leaf, operator)
+    expected = Home(home.folder, log.origin, log.genesis_leaf, operator, home.bucket)
     for name, text in ((CONFIG, config_text(expected)), (POLICY, policy_text(log.keyring.log))):
         found = (home.folder / name).read_bytes() if (home.folder / name).is_file() else b""
         if found != text and not (name == POLICY and _trusts(found, text)):

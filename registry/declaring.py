@@ -174,7 +174,8 @@ def _over(kind: Any, before: Any, given: Any) -> Any:
         laid = {name: _over(types[name], before.get(name), value) if name in types else value for name, value in given.items()}
         return {**before, **laid}
     item = item_of(kind)
-    if item and is_struct(item) and isinstance(before, list | tuple) and isinstance(given, list) and len(before) == len(given):
+    lists = isinstance(before, list | tuple) and isinstance(given, list | tuple) and len(before) == len(given)
+    if item and is_struct(item) and lists:
         return [_over(item, old, new) for old, new in zip(before, given, strict=True)]
     return given
 

@@ -13,12 +13,12 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
-from inbond.registry.mentions import digests
+from inbond.registry.mentions import digests, named_objects
 from inbond.registry.objects import ObjectStore, bare
 from inbond.schemas.errors import NotFound, NotPermitted
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Report, Terms
+from inbond.schemas.statements import Dataset, Report, Terms
 
 
 class Objects:
@@ -45,7 +45,7 @@ class Objects:
             if each.digest == named:
                 self._has_root(each.digest, each.root, int(each.count))
                 return True
-        return named in _texts(found.body)
+        return named in _texts(found)
 
     def _read(self, digest: str, root: str, count: int) -> None:
         """Raise unless the list is what was stated."""
@@ -67,8 +67,11 @@ def lists_in(value: Any) -> Iterator[ObjectList]:
             yield from lists_in(item)
 
 
-def _texts(body: Any) -> set[str]:
-    """What compliance names as something to be read."""
+def _texts(found: Statement) -> set[str]:
+    """What compliance names as something to be read, and how a dataset was made."""
+    body = found.body
+    if isinstance(body, Dataset):
+        return set(named_objects(body, found.header))
     if isinstance(body, Terms):
         return {body.text}
     if isinstance(body, Report):

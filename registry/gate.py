@@ -90,9 +90,12 @@ def evaluate(connection: Connection, student: str, parts: Iterable[Part], at: st
     return refused_by(withdrawn(connection, listed, at, limit), ruled)
 
 
-def handed_out(mode: GrantMode, spans: Sequence[Span]) -> Sequence[Part]:
-    """What a grant of this mode over `spans` gives: the rows that they name, or whole shards where files leave."""
-    return spans if mode is GrantMode.STREAM else [span.shard for span in spans]
+def handed_out(mode: GrantMode, spans: Sequence[Span], beside: Iterable[str] = ()) -> Sequence[Part]:
+    """What a grant of this mode over `spans` gives: the rows that they name, or whole shards where files leave.
+
+    With the files of a dataset leave the shards of log-probabilities that stand `beside` its text.
+    """
+    return spans if mode is GrantMode.STREAM else [*(span.shard for span in spans), *beside]
 
 
 def refused_by(found: Sequence[Withdrawal], ruled: Ruled) -> Ruled:

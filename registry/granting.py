@@ -18,7 +18,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.keychain import Keychain
-from inbond.registry.lists import layout_of, sources_of
+from inbond.registry.lists import layout_of, logits_of, sources_of
 from inbond.registry.objects import ObjectStore
 from inbond.registry.place import Place, Recorded
 from inbond.registry.recorder import Recorder, Said
@@ -76,8 +76,10 @@ def grant(place: Signing, envelope: Envelope) -> Recorded:
         if run.closed is not None:
             raise Conflict(f"{run.ref} was closed by entry {run.closed}: expected an open run")
         at, size = now(), reader.size
-        layout = layout_of(reader.connection, sources_of(reader.connection, run.ref))
-        ruled = gate.evaluate(reader.connection, run.student, gate.handed_out(request.mode, layout.spans), at)
+        sources = sources_of(reader.connection, run.ref)
+        layout = layout_of(reader.connection, sources)
+        beside = [] if request.mode is GrantMode.STREAM else logits_of(reader.connection, sources)
+        ruled = gate.evaluate(reader.connection, run.student, gate.handed_out(request.mode, layout.spans, beside), at)
         if ruled.verdict is not Verdict.PERMITTED:
             raise gate.refusal(ruled, run.student, names.names_of(reader.connection, gate.mentioned(ruled, run.student)))
     parts = place.store.put_lines(part_lines(layout))

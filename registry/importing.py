@@ -6,40 +6,26 @@ on with the first shard that is missing: shard borders depend on the records alo
 an import that fails leaves no dataset version.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import UNSET
-
 from inbond.registry import catalogue
-from inbond.registry.facts import fill, template, undeclared
+from inbond.registry.import_said import NOBODY, ImportSaid, Told
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
+from inbond.registry.observing import SIGNALS, Beside, Keeping, Meaning, size_of
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import ImportedShard
 from inbond.registry.recorder import Said
 from inbond.registry.shards.records import Record
-from inbond.registry.shards.writer import MAX_ROWS, ShardBatcher, WrittenShard, write_shard
-from inbond.registry.versions import extend_dataset, parts_of, versions_of
-from inbond.schemas.columns import SCHEMA_ID
-from inbond.schemas.declared import Declared, Reason, known, unknown
+from inbond.registry.shards.writer import MAX_ROWS, ShardBatcher, write_shard
+from inbond.registry.versions import Added, extend_dataset, parts_of, versions_of
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
-from inbond.schemas.scalars import EMPTY_LIST, Role
+from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import digest_of
-from inbond.schemas.statements import (
-    Basis,
-    InputLine,
-    ModelRole,
-    Shard,
-    ShardCounts,
-    ShardKind,
-    ShardModel,
-    Teacher,
-    Tokens,
-)
-from inbond.schemas.statements import Importer as ImporterId
+from inbond.schemas.statements import InputLine, Signal
 
 Progress = Callable[[str, int, int], None]
 """Told (what, done, total) as work goes on; units are bytes for files."""
@@ -75,6 +61,7 @@ def import_files(
     on_reject: Callable[[Rejected], None] | None = None,
     progress: Progress | None = None,
     max_rows: int = MAX_ROWS,
+    keeping: Keeping | None = None,
 ) -> ImportResult:
     """Import `files` of one teacher's outputs and put them into `dataset`.
 
@@ -82,16 +69,17 @@ def import_files(
     extends the last by the new shards; the same import again changes nothing. `facts` are declared facts (see
     `facts.fill`), `options` the importer's. A record that cannot be read fails the import, unless `on_reject` takes it.
     With `create` the teacher and its party are put on record where they are missing, once there is a shard to record.
-    `max_rows` bounds a shard.
+    `max_rows` bounds a shard. Log-probabilities that come with records become shards of their own; `keeping` says how (exactly,
+    unless given).
     """
     if not files or max_rows < 1:
         raise InvalidInput("expected at least one file to import and one row a shard, found none")
     if missing := [str(path) for path in files if not Path(path).exists()]:
         raise NotFound(f"expected a file, found nothing at {', '.join(missing)}")
-    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows)
+    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows, keeping or Keeping())
     given = dict(facts or {})
     work.name_teacher(teacher, create, given.pop("teacher", {}))
-    work.declare(given)
+    work.said.declare(given, work.teacher)
     work.read_inputs(files)
     work.check_dataset(append)
     return work.run()
@@ -109,14 +97,15 @@ class _Import:
         on_reject: Callable[[Rejected], None] | None,
         progress: Progress | None,
         max_rows: int,
+        keeping: Keeping,
     ) -> None:
         self.registry, self.format, self.dataset, self.max_rows = registry, format, dataset, max_rows
         self.options = format.check_options(options)
         self.on_reject, self.progress = on_reject, progress
-        self.teacher = _NOBODY
+        self.meaning = Meaning(keeping)
+        self.said = ImportSaid(registry, format)
+        self.teacher = NOBODY
         self.make_teacher: Callable[[], str] | None = None
-        self.facts: dict[str, Any] = {}
-        self.not_known: list[str] = []
         self.inputs: list[Input] = []
         self.identity = ""
         self.tally = Tally()
@@ -132,13 +121,6 @@ class _Import:
             catalogue.split_teacher(spec)
             self.make_teacher = lambda: catalogue.add_teacher(self.registry, spec, facts, True, None).ref
 
-    def declare(self, given: Mapping[str, Any]) -> None:
-        """Turn declared facts into fields of the shard statement, checked before anything is read."""
-        draft = fill(Shard, given, fixed=_PLACEHOLDER | self._models(given, 0), where="facts", resolve=self._resolve)
-        names = [name for name in Shard.__struct_fields__ if name not in _PLACEHOLDER and name != "models"]
-        self.facts = {name: getattr(draft, name) for name in names}
-        self.not_known = [path for path in undeclared(draft) if path.partition(".")[0] in self.facts]
-
     def read_inputs(self, files: Sequence[str | Path]) -> None:
         """Hash every input once; what is parsed later is compared with this pass."""
         for path in files:
@@ -152,10 +134,11 @@ class _Import:
                 "importer": [self.format.name, self.format.version],
                 "inputs": self._input_digests(),
                 "options": self.options | ({"on_error": "skip"} if self.on_reject else {}),
-                "facts": {name: msgspec.to_builtins(value) for name, value in self.facts.items()},
+                "facts": self.said.identity(),
                 "teacher": self.teacher,
             }
             | ({"max_rows": self.max_rows} if self.max_rows != MAX_ROWS else {})
+            | ({"logits": keeping} if (keeping := self.meaning.identity()) else {})
         )
 
     def _input_digests(self) -> list[str]:
@@ -186,38 +169,61 @@ class _Import:
     def run(self) -> ImportResult:
         """Write what is missing, and last the dataset version."""
         found = self._on_record()
-        refs: list[tuple[str, int]] = []
+        beside = {signal: self._on_record(signal) for signal in self._signals()}
+        parts: list[Added] = []
         written = 0
         last: list[Said] = []  # goes on record with the dataset version: one transaction less
         rejected: dict[str, int] = {}
         size = sum(source.size for source in self.inputs)
         stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
-        for ordinal, part in enumerate(ShardBatcher(self.max_rows).split(self.tally.over(stream, self.on_reject))):
-            if ordinal in found:
-                ref, rows = found[ordinal].ref, found[ordinal].rows
-                self._skip(part, ref, rows)
-            else:
-                first = sum(rows for _, rows in refs)
-                shard = write_shard(self.registry.place.objects, part, metadata={"inbond.origin": self.registry.origin})
-                seen = dict(self.tally.rejected)
-                here = {
-                    reason: count - rejected.get(reason, 0) for reason, count in seen.items() if count > rejected.get(reason, 0)
-                }
+        for ordinal, part in enumerate(ShardBatcher(size_of, self.max_rows).split(self.tally.over(stream, self.on_reject))):
+            missing = [signal for signal, there in beside.items() if ordinal not in there]
+            with Beside(self.registry.place.objects, self.meaning, missing, self._pointers()) as logits:
+                records = logits.over(part)
+                if ordinal in found:
+                    ref, rows = found[ordinal].ref, found[ordinal].rows
+                    self._skip(records, ref, rows)
+                    shard = None
+                else:
+                    shard = write_shard(self.registry.place.objects, records, metadata=self._pointers())
+                kept = logits.finish()
+            if shard is not None or kept:
                 self._record(last)
+                last = []
+            first = sum(each.rows for each in parts)
+            if shard is not None:
                 if self.make_teacher is not None:
                     self.teacher, self.make_teacher = self.make_teacher(), None
                     self.identity = self._identity()
-                last = [self._said(shard, ordinal, first, here)]
+                here = Counter(self.tally.rejected) - Counter(rejected)
+                told = Told(self.teacher, self.identity, ordinal, self._input_list(first, shard.rows))
+                last = [self.said.text(told, shard, here)]
                 ref, rows = last[0].ref, shard.rows
-                written += 1
+            refs = {signal: there[ordinal].ref for signal, there in beside.items() if ordinal in there}
+            for each in kept:
+                identity = self._identity_of(each.signal)
+                last.append(self.said.logits(Told(self.teacher, identity, ordinal, self._input_list(first, rows)), each, ref))
+                refs[each.signal] = last[-1].ref
+            written += (shard is not None) + len(kept)
             rejected = dict(self.tally.rejected)
-            refs.append((ref, rows))
-        if not refs:
+            parts.append(Added(ref, rows, tuple(refs[signal] for signal in SIGNALS if signal in refs)))
+        if not parts:
             raise InvalidInput(f"{', '.join(source.name for source in self.inputs)}: expected at least one record, found none")
-        return self._finish(refs, written, last)
+        return self._finish(parts, written, last)
 
-    def _on_record(self) -> dict[int, ImportedShard]:
-        return self.registry.place.imported(self.identity)
+    def _signals(self) -> Sequence[Signal]:
+        """The signals that the format's records may come with."""
+        return SIGNALS if self.format.logprobs and self.meaning.keeping.level else ()
+
+    def _pointers(self) -> dict[str, str]:
+        return {"inbond.origin": self.registry.origin}
+
+    def _on_record(self, signal: Signal | None = None) -> dict[int, ImportedShard]:
+        return self.registry.place.imported(self._identity_of(signal))
+
+    def _identity_of(self, signal: Signal | None) -> str:
+        """The identity under which shards are on record: of the text, or of a signal beside it."""
+        return self.identity if signal is None else digest_of({"import": self.identity, "signal": signal.value})
 
     def _counted(self) -> Iterator[Input]:
         for source in self.inputs:
@@ -233,46 +239,24 @@ class _Import:
         if said:
             self.registry.recorder.record_all(said)
 
-    def _said(self, shard: WrittenShard, ordinal: int, first: int, rejected: Mapping[str, int]) -> Said:
-        fixed = self.facts | self._models({}, shard.rows) | {
-            "kind": ShardKind.TEXT,
-            "file": shard.digest,
-            "size": shard.size,
-            "block_root": shard.block_root,
-            "record_root": shard.record_root,
-            "rows": shard.rows,
-            "tokens": _tokens(shard),
-            "schema_id": SCHEMA_ID,
-            "importer": ImporterId(id=self.format.name, version=self.format.version),
-            "import_identity": self.identity,
-            "ordinal": ordinal,
-            "inputs": self.registry.place.objects.put_lines(self._input_lines(first, first + shard.rows)),
-            "counts": ShardCounts(
-                received=shard.rows + sum(rejected.values()), kept=shard.rows, empty=shard.empty, rejected=dict(rejected)
-            ),
-            "derived_from": EMPTY_LIST,
-        }  # fmt: skip
-        return Said("shard", Shard(**fixed), [self.registry.keys.role(Role.PRODUCER)], basis=Basis.OBSERVED)
-
-    def _models(self, given: Mapping[str, Any], rows: int) -> dict[str, Any]:
-        return {"models": (ShardModel(teacher=self.teacher, role=ModelRole.RESPONSE, rows=known(rows)),)}
-
-    def _input_lines(self, first: int, last: int) -> list[InputLine]:
-        """Which inputs the records [first, last) of the import came from."""
+    def _input_list(self, first: int, rows: int) -> ObjectList:
+        """Which inputs the records [first, first + rows) of the import came from, as a list in the store."""
+        last = first + rows
         ends = [*self._starts[1:], 2**62]
         lines = []
         for source, start, end in zip(self.inputs, self._starts, ends, strict=False):
             rows = min(end, last) - max(start, first)
             if rows > 0:
                 lines.append(InputLine(digest=f"sha256:{source.digest.removeprefix('sha256:')}", rows=rows, retained=False))
-        return lines
+        return self.registry.place.objects.put_lines(lines)
 
-    def _finish(self, refs: list[tuple[str, int]], written: int, last: list[Said]) -> ImportResult:
-        result = ImportResult("", "", [ref for ref, _ in refs], written)
+    def _finish(self, parts: list[Added], written: int, last: list[Said]) -> ImportResult:
+        every = [ref for part in parts for ref in (part.shard, *part.logits)]
+        result = ImportResult("", "", every, written)
         result.records, result.empty = self.tally.records, self.tally.empty_responses
         result.rejected, result.duplicate_ids = dict(self.tally.rejected), self.tally.duplicate_ids
-        result.not_known = self.not_known
-        found = extend_dataset(self.registry, self.dataset, refs, last)
+        result.not_known = self.said.not_known
+        found = extend_dataset(self.registry, self.dataset, parts, last)
         result.dataset, result.name, result.unchanged = found.ref, found.name, not found.is_new and not written
         return result
 
@@ -287,50 +271,3 @@ class _Import:
             tell(what, done, total)
 
         return tick
-
-    def _resolve(self, _path: str, text: str) -> str:
-        return self.registry.resolve(text)
-
-
-def facts_template() -> str:
-    """A TOML file of what can be declared about an import and, in the table `teacher`, about a teacher it creates."""
-    about_teacher = template(Teacher, ("party", "model", "version", "same_as_student"))
-    return (
-        template(Shard, {*_PLACEHOLDER, "models"})
-        + "\n# For a teacher that the import creates (--create); take the # before [teacher] away as well.\n#[teacher]\n"
-        + about_teacher
-    )
-
-
-def _tokens(shard: WrittenShard) -> Declared[Tokens]:
-    if shard.prompt_tokens is None and shard.response_tokens is None:
-        return unknown(Reason.NOT_RECORDED_BY_SOURCE)
-    sums = [
-        unknown(Reason.NOT_RECORDED_BY_SOURCE) if n is None else known(n) for n in (shard.prompt_tokens, shard.response_tokens)
-    ]
-    return known(Tokens(tokenizer=unknown(Reason.NOT_RECORDED_BY_SOURCE), prompt=sums[0], response=sums[1]))
-
-
-_NOBODY = "teacher:" + "0" * 32
-_NO_DIGEST = "sha256:" + "0" * 64
-_PLACEHOLDER: dict[str, Any] = {
-    "kind": ShardKind.TEXT,
-    "file": _NO_DIGEST,
-    "size": 0,
-    "block_root": _NO_DIGEST,
-    "record_root": _NO_DIGEST,
-    "rows": 0,
-    "tokens": unknown(),
-    "schema_id": SCHEMA_ID,
-    "codec": UNSET,
-    "text_shard": UNSET,
-    "signal": UNSET,
-    "importer": ImporterId(id="none", version="none"),
-    "import_identity": _NO_DIGEST,
-    "ordinal": 0,
-    "inputs": EMPTY_LIST,
-    "counts": ShardCounts(received=0, kept=0, empty=0, rejected={}),
-    "derived_from": EMPTY_LIST,
-    "derivation": UNSET,
-}
-"""What is measured: not for anyone to declare, and not part of the identity."""

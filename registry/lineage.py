@@ -31,10 +31,10 @@ _STARTS = ("student", "teacher", "shard", "dataset", "run", "release", "party", 
 class Hop:
     """One edge of a walk. `src` came from, or learned from, `dst`.
 
-    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, merged_from, made_by, derived_from, trained_on,
-    trained_by, provided_by, governed_by, corrects or corrected_by; `basis` recorded (the ledger's entries say so) or claimed
-    (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's reporting time has passed
-    without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
+    `relation` is trained_on_outputs_of, initialised_from, same_as, release_of, merged_from, made_by, derived_from, logits_of,
+    trained_on, trained_by, provided_by, governed_by, corrects or corrected_by; `basis` recorded (the ledger's entries say so)
+    or claimed (somebody declared it). `rows` counts distinct rows; `rows_at_most` is more where a grant's reporting time has
+    passed without a closing statement. `via` lists the shards (at most 20) and `runs` the runs.
     """
 
     src: str
@@ -329,4 +329,4 @@ def _is_news(hop: Hop, direction: str, seen: set[str]) -> bool:
 
 
 def _basis(relation: str) -> str:
-    return "recorded" if relation in ("same_as", "release_of", "derived_from") else "claimed"
+    return "recorded" if relation in ("same_as", "release_of", "derived_from", "logits_of") else "claimed"

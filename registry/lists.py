@@ -1,6 +1,6 @@
 """Lists that statements name by digest, read from the store; and what a plan's sources amount to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,13 +9,14 @@ from msgspec import UnsetType
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
-from inbond.registry.gate import teachers_behind
+from inbond.registry.gate import handed_out, teachers_behind
 from inbond.registry.objects import ObjectStore
 from inbond.registry.training.layout import Layout, Span
+from inbond.registry.withdrawn import Part
 from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import Closed, ObjectList, Ref
-from inbond.schemas.statements import DerivedLine, InputLine, PartLine, TargetLine
+from inbond.schemas.statements import DerivedLine, GrantMode, InputLine, PartLine, TargetLine
 
 _PLANS_KEPT = 32
 
@@ -75,6 +76,11 @@ class Lists:
     def layout(self, connection: Connection, run: str) -> Layout:
         """One epoch of a run that is on record; it never changes, so the newest few are kept."""
         return self._plan(connection, run)[0]
+
+    def handed_out(self, connection: Connection, run: str, mode: GrantMode) -> Sequence[Part]:
+        """What a grant of this mode to a run gives."""
+        beside = [] if mode is GrantMode.STREAM else logits_of(connection, sources_of(connection, run))
+        return handed_out(mode, self.layout(connection, run).spans, beside)
 
     def teachers(self, connection: Connection, run: str) -> set[str]:
         """The models behind what a run's plan reads, as the shards name them; kept like the layout."""
@@ -155,6 +161,14 @@ def target_spans(connection: Connection, targets: Iterable[TargetLine]) -> list[
         else:
             spans += [Span(target.object, first, last) for first, last in target.rows]
     return [span for span in spans if span.rows]
+
+
+def logits_of(connection: Connection, sources: Iterable[Any]) -> list[str]:
+    """The shards of log-probabilities in the datasets of `sources`."""
+    p = t.dataset_parts.c
+    datasets = {source.dataset for source in sources}
+    query = select(p.shard).where(p.dataset.in_(datasets), p.split.is_(None)).distinct().order_by(p.shard)
+    return list(connection.execute(query).scalars())
 
 
 def sources_of(connection: Connection, run: str) -> list[Any]:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 
 from inbond.schemas.statements import (
     Dataset,
     Grant,
+    Header,
     Operator,
     Recall,
     Release,
@@ -19,12 +21,20 @@ from inbond.schemas.statements import (
 )
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_REF = re.compile(r"[a-z][a-z_]{0,31}:[0-9a-f]{32}")
+_KIND = re.compile(rb"[a-z][a-z_]{0,31}")
+_ID = re.compile(rb':[0-9a-f]{32}"(?!:)')  # the end of a text that is no key
+_encoder = msgspec.json.Encoder()
 
 
 def references(value: Any) -> set[str]:
     """Every reference inside a statement's body or header."""
-    return {item for item in _strings(value) if _REF.fullmatch(item)}
+    data = _encoder.encode(value)  # and not `_strings`: this is done for every statement
+    found = set()
+    for match in _ID.finditer(data):
+        start, end = data.rindex(b'"', 0, match.start()), match.end() - 1
+        if data[start - 1 : start] != b"\\" and _KIND.fullmatch(data, start + 1, match.start()):
+            found.add(data[start + 1 : end].decode())
+    return found
 
 
 def digests(value: Any) -> set[str]:
@@ -44,14 +54,19 @@ def _strings(value: Any) -> Iterator[str]:
             yield item
 
 
-def named_objects(body: Any) -> list[str]:
-    """The digests of objects that must be in the store before a statement that names them may stand."""
+def named_objects(body: Any, header: Header) -> list[str]:
+    """The digests of objects that must be in the store before a statement that names them may stand.
+
+    Of evidence these are what a dataset was made with; other documents are for few.
+    """
     if isinstance(body, Terms):
         return [body.text]
     if isinstance(body, Shard):
-        return [body.file, body.inputs.digest, body.derived_from.digest]
+        codec = None if isinstance(body.codec, UnsetType) else body.codec
+        table = [codec.tokenizer] if codec and codec.parameters.get("ids") == "table" else []
+        return [body.file, body.inputs.digest, body.derived_from.digest, *table]
     if isinstance(body, Dataset):
-        return [body.parts.digest]
+        return [body.parts.digest, *(each.digest for each in header.evidence if each.stored)]
     if isinstance(body, Grant):
         return [body.parts.digest, body.reasons.digest, body.obligations.digest]
     if isinstance(body, RunClose):

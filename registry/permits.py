@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
@@ -95,15 +95,17 @@ def _of_grant(connection: Connection, shard: str, under: str) -> Permit:
     if grant is None:
         raise NotFound(f"{under} is not on record: expected a grant")
     p, s = t.dataset_parts.c, t.run_sources.c
+    mode = GrantMode(grant.mode)
+    covered = s.split == p.split if mode is GrantMode.STREAM else or_(s.split == p.split, p.split.is_(None))
     query = (
-        select(p.first, p.last, p.split)
-        .join(t.run_sources, (s.dataset == p.dataset) & (s.split == p.split))
+        select(p.first, p.last)
+        .join(t.run_sources, (s.dataset == p.dataset) & covered)
         .where(s.run == grant.run, p.shard == shard)
     )
-    spans = [Span(shard, row.first, row.last, row.split) for row in connection.execute(query)]
+    spans = [Span(shard, row.first, row.last) for row in connection.execute(query)]
     if not spans:
         raise PolicyDenied(f"{under} does not cover {shard}: expected a shard of the plan of {grant.run}")
-    parts = gate.handed_out(GrantMode(grant.mode), spans)
+    parts = gate.handed_out(mode, spans)
     return Permit(under, frozenset({names.owner_of(connection, grant.run)}), tuple(parts), grant)
 
 

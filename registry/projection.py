@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import UnsetType
 from sqlalchemy import Connection, Table, select
 
+from inbond.ledger.pending import pending
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
@@ -40,27 +41,27 @@ from inbond.schemas.statements import DecisionAsk as Ask
 
 
 def project(connection: Connection, draft: Draft, lists: Lists) -> None:
-    """Write the catalogue rows of one statement."""
+    """Write the catalogue rows of one statement, or leave them to be written (`ledger.pending`)."""
+    header, waiting = draft.statement.header, pending(connection)
+    amends = None if isinstance(header.amends, UnsetType) else header.amends
+    owner, visibility, body = _owner(draft), header.visibility.value, canonical.bytes_of(draft.body)
     for ref, kind, name, digest in _things(connection, draft):
-        row = {"ref": ref, "kind": kind, "seq": draft.seq, "owner": _owner(draft), "name": name, "digest": digest}
-        amends = draft.statement.header.amends
-        row["amends"] = None if isinstance(amends, UnsetType) else amends
-        row["visibility"] = draft.statement.header.visibility.value
-        row["body"] = canonical.bytes_of(draft.body)
-        _put(connection, t.things, row)
+        waiting.add(_INSERT_THING, [(ref, kind, draft.seq, owner, name, digest, amends, visibility, body)])
+        waiting.notes[ref] = amends
     write = _ROWS.get(type(draft.body))
     if write is not None:
         write(connection, draft, draft.body, lists)
 
 
 def _put(connection: Connection, table: Table, rows: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Insert rows; columns that they leave out are null."""
-    names = [column.name for column in table.columns]
+    """Have rows inserted; columns that they leave out are null."""
+    insert, names = _INSERTS[table.name]
     listed = rows if isinstance(rows, list) else [rows]
-    _INSERTS[table.name].run_many(connection, [tuple([row.get(name) for name in names]) for row in listed])
+    pending(connection).add(insert, [tuple([row.get(name) for name in names]) for row in listed])
 
 
-_INSERTS = {table.name: Prepared.insert(table) for table in t.TABLES}
+_INSERTS = {table.name: (Prepared.insert(table), [column.name for column in table.columns]) for table in t.TABLES}
+_INSERT_THING = _INSERTS[t.things.name][0]
 
 
 def teacher_name(connection: Connection, body: Teacher) -> str | None:
@@ -182,6 +183,8 @@ def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> N
         _edge(connection, draft, draft.ref, teacher, f"model:{role}")
     if body.derived_from.count:
         _derived(connection, draft, body, lists)
+    if not isinstance(body.text_shard, UnsetType):
+        _edge(connection, draft, draft.ref, body.text_shard, "logits_of")
 
 
 def _derived(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
@@ -217,7 +220,10 @@ def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) 
             "rows": body.counts.rows,
         },
     )
-    spans = [(part, first, last) for part in lists.parts(body.parts) for first, last in part.rows]
+    parts = lists.parts(body.parts)
+    spans: list[tuple[str, str | None, tuple[int, int]]]
+    spans = [(part.shard, part.split, rows) for part in parts for rows in part.rows]
+    spans += [(logits, None, rows) for part in parts for logits in part.logits or () for rows in part.rows]
     _put(
         connection,
         t.dataset_parts,
@@ -226,12 +232,12 @@ def _dataset(connection: Connection, draft: Draft, body: Dataset, lists: Lists) 
                 "dataset": draft.ref,
                 "position": position,
                 "seq": draft.seq,
-                "shard": part.shard,
-                "first": first,
-                "last": last,
-                "split": part.split,
+                "shard": shard,
+                "first": rows[0],
+                "last": rows[1],
+                "split": split,
             }
-            for position, (part, first, last) in enumerate(spans)
+            for position, (shard, split, rows) in enumerate(spans)
         ],
     )
 

@@ -19,6 +19,7 @@ from inbond.schemas.statements import Shard
 
 if TYPE_CHECKING:
     from inbond.registry.place import Place
+    from inbond.registry.shards.logits_reader import LogitsReader
     from inbond.registry.shards.reader import ShardReader
 
 
@@ -60,7 +61,7 @@ def _check_signatures(keyring: Keyring, reader: LedgerReader, envelope: Envelope
 
 
 def open_shard(place: "Place", ref: str, under: str | None = None) -> "ShardReader":
-    """A verifying reader of the shard that `ref` names; `under` is the grant or delivery that permits it, where one must."""
+    """A verifying reader of the text shard that `ref` names; `under` is the grant or delivery that permits it, where one must."""
     body = place.statement(ref).body
     if not isinstance(body, Shard):
         raise InvalidInput(f"expected a shard, found {ref}")
@@ -68,17 +69,30 @@ def open_shard(place: "Place", ref: str, under: str | None = None) -> "ShardRead
 
 
 def shard_reader(place: "Place", ref: str, body: Shard, under: str | None = None) -> "ShardReader":
-    """A verifying reader of the shard that `body` describes."""
+    """A verifying reader of the text shard that `body` describes."""
     from inbond.registry.shards.reader import ShardReader
 
+    found = any_reader(place, ref, body, under)
+    if not isinstance(found, ShardReader):
+        found.close()
+        raise InvalidInput(f"expected a text shard, found {ref}, of log-probabilities")
+    return found
+
+
+def logits_reader(place: "Place", ref: str, body: Shard, under: str | None = None) -> "LogitsReader":
+    """A verifying reader of the shard of log-probabilities that `body` describes."""
+    from inbond.registry.shards.logits_reader import LogitsReader
+
+    found = any_reader(place, ref, body, under)
+    if not isinstance(found, LogitsReader):
+        found.close()
+        raise InvalidInput(f"expected a shard of log-probabilities, found {ref}, of text")
+    return found
+
+
+def any_reader(place: "Place", ref: str, body: Shard, under: str | None = None) -> "ShardReader | LogitsReader":
+    """A verifying reader of the shard that `body` describes, whatever its kind."""
+    from inbond.registry.shards.opening import reader_of
+
     file, joined = place.shard_file(ref, body, under)
-    return ShardReader(
-        file,
-        leaf_hashes=joined,
-        digest=body.file,
-        size=int(body.size),
-        block_root=body.block_root,
-        record_root=body.record_root,
-        rows=int(body.rows),
-        name=ref,
-    )
+    return reader_of(file, body, ref, joined)

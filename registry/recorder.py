@@ -14,14 +14,14 @@ from inbond.schemas import statement
 from inbond.schemas.declared import Declared, unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, NotPermitted
-from inbond.schemas.statements import AssertedBy, Basis, Header, Occurred, Seen, Visibility
+from inbond.schemas.statements import AssertedBy, Basis, Evidence, Header, Occurred, Seen, Visibility
 
 
 @dataclass(slots=True)
 class Said:
     """A statement that is about to be signed by `keys`; the first key's party is who asserts it.
 
-    `why` is the digest of an erasable object with the reason.
+    `why` is the digest of an erasable object with the reason, `evidence` documents that bear it out.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Said:
     amends: str | UnsetType = UNSET
     why: str | UnsetType = UNSET
     party: str | None = None
+    evidence: Sequence[Evidence] = ()
     id: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
@@ -93,7 +94,7 @@ class Recorder:
             occurred=said.occurred,
             basis=said.basis,
             asserted_by=AssertedBy(party=said.party or parties[said.keys[0].public.fingerprint]),
-            evidence=(),
+            evidence=tuple(said.evidence),
             visibility=said.visibility,
             amends=said.amends,
             why=said.why,

@@ -44,9 +44,12 @@ from inbond.schemas.scalars import Role
 from inbond.schemas.statements import RevocationReason
 
 if TYPE_CHECKING:
+    from inbond.registry.deriving import Derived
     from inbond.registry.disclosure.recording import Made
     from inbond.registry.disclosure.verifying import Verified
     from inbond.registry.importing import ImportResult, Progress
+    from inbond.registry.proving import Proved
+    from inbond.registry.shards.shard import Shard
     from inbond.registry.training.pulling import Pull
 
 
@@ -95,14 +98,15 @@ class Registry(OpenRegistry):
         *,
         admins: int = 1,
         threshold: int = 1,
+        store: str | None = None,
     ) -> "Registry":
         """Make a registry with the operator's keys, one a role, and open it. `operator` is what people call the operator.
 
-        With `database`, an address such as postgresql://user@host/name, its log lies there instead of in the folder. `threshold`
-        of its `admins` have to sign what is said of keys later.
+        With `database`, an address such as postgresql://user@host/name, its log lies there instead of in the folder; with
+        `store`, s3://bucket/prefix, its objects. `threshold` of its `admins` have to sign what is said of keys later.
         """
         name = operator or origin.partition("/")[0]
-        home = create(Path(folder), origin, name, database, admins=admins, threshold=threshold)
+        home = create(Path(folder), origin, name, database, admins=admins, threshold=threshold, store=store)
         registry = cls._of_folder(FolderPlace(home))
         for role in OPERATOR_ROLES:
             registry.add_key(role)
@@ -205,12 +209,30 @@ class Registry(OpenRegistry):
         return pulling.pull(self, datasets, student=student, run=run, **options)
 
     def deliver(self, *datasets: str, student: str, run: str, folder: Path, **options: Any) -> delivering.Delivered:
-        """Write datasets to a folder for a run, with receipts, as a bundle that `inbond-verify` accepts."""
+        """Write datasets to a folder for a run, as a bundle that `inbond-verify` accepts or in another format.
+
+        See `delivering.deliver_to_run`.
+        """
         return delivering.deliver_to_run(self, datasets, student=student, run=run, folder=folder, **options)
 
     def export_dataset(self, dataset: str, folder: Path, **options: Any) -> delivering.Delivered:
-        """Write one dataset version to a folder as a bundle; the delivery is on record first."""
+        """Write one dataset version to a folder, as a bundle or in another format; the delivery is on record first.
+
+        See `delivering.export_dataset`.
+        """
         return delivering.export_dataset(self, dataset, folder, **options)
+
+    def derive(self, source: str, name: str, **steps: Any) -> "Derived":
+        """Put a dataset version on record that has some rows of another, of the same shards; see `deriving.derive`."""
+        from inbond.registry import deriving  # with polars, which few processes need
+
+        return deriving.derive(self, source, name, **steps)
+
+    def prove_record(self, shard: str, row: int, *, under: str | None = None) -> "Proved":
+        """Prove that a record is a row of a shard, without showing the others; see `proving.prove_record`."""
+        from inbond.registry import proving  # with pyarrow, which few processes need
+
+        return proving.prove_record(self, shard, row, under=under)
 
     def close_run(self, run: str, outcome: str | None = None, **options: Any) -> Recorded:
         """Close a run with its totals; its key signs nothing any more. See `runs.close`."""
@@ -260,6 +282,13 @@ class Registry(OpenRegistry):
     def trace(self, record: str, *, as_of: int | None = None) -> Traced:
         """Where a record lies and whom it reached: `shard:ID:ROW`, or a record id."""
         return self.place.trace(record, as_of)
+
+    def shard(self, ref: str, under: str | None = None) -> "Shard":
+        """A shard to read from: its bytes verified against its statement. On a server it needs a grant or delivery, `under`."""
+        from inbond.registry.shards.shard import Shard
+
+        found = self.place.statement(self.resolve(ref, "shard"))
+        return Shard(found, *self.place.shard_file(found.ref, found.body, under))
 
     def verify(self, ref: str | None = None, progress: "Progress | None" = None) -> checking.Checked:
         """Check one thing, or (in a folder) everything, against signatures and digests, from the bytes up."""

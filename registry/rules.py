@@ -2,9 +2,10 @@
 
 from sqlalchemy import Connection, Table
 
+from inbond.ledger.pending import settle
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
-from inbond.registry.admission import admit
+from inbond.registry.admission import admit, asks_nothing
 from inbond.registry.lists import Lists
 from inbond.registry.objects import ObjectStore
 from inbond.registry.projection import project
@@ -22,10 +23,14 @@ class RegistryRules(SignerRules):
 
     def admit(self, connection: Connection, draft: Draft) -> None:
         """Raise the InbondError that keeps `draft` out."""
+        if not asks_nothing(draft):
+            settle(connection)
         super().admit(connection, draft)
         admit(connection, draft, self._lists)
 
     def project(self, connection: Connection, draft: Draft) -> None:
-        """Write the catalogue rows of `draft`."""
+        """Write the catalogue rows of `draft`, or leave them to be written before the tables are read."""
+        if not asks_nothing(draft):
+            settle(connection)
         super().project(connection, draft)
         project(connection, draft, self._lists)

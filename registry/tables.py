@@ -103,7 +103,10 @@ class DatasetRow(SQLModel, table=True):
 
 
 class PartRow(SQLModel, table=True):
-    """Rows [first, last) of a shard in a dataset version, in list order."""
+    """Rows [first, last) of a shard in a dataset version, in list order.
+
+    `split` is null for log-probabilities, which stand after the text: a plan, which names a split, reads text.
+    """
 
     __tablename__ = "dataset_parts"
 
@@ -113,7 +116,7 @@ class PartRow(SQLModel, table=True):
     shard: str = Field(index=True)
     first: int
     last: int
-    split: str
+    split: str | None = None
 
 
 class RunRow(SQLModel, table=True):

@@ -22,6 +22,7 @@ from inbond.schemas.errors import InvalidInput, NotFound, StoreError, Verificati
 from inbond.schemas.statement import Statement
 
 if TYPE_CHECKING:
+    from inbond.registry.shards.logits_reader import LogitsReader
     from inbond.registry.shards.reader import ShardReader  # with pyarrow, which few processes need
 
 MAX_FOUND = 1000
@@ -163,21 +164,12 @@ class _Work:
         ids.keep(self.store, file, data)
         return [row for row in range(rows) if data[32 * row : 32 * row + 32] == record_id]
 
-    def _opened(self, shard: str) -> "ShardReader":
-        from inbond.registry.shards.reader import ShardReader
+    def _opened(self, shard: str) -> "ShardReader | LogitsReader":
+        from inbond.registry.shards.opening import reader_of
 
-        body = self.statement_of(shard).body
-        return ShardReader(
-            self.store,
-            digest=body.file,
-            size=int(body.size),
-            block_root=body.block_root,
-            record_root=body.record_root,
-            rows=int(body.rows),
-            name=shard,
-        )
+        return reader_of(self.store, self.statement_of(shard).body, shard)
 
-    def _ids(self, opened: "ShardReader", rows: list[range] | None) -> list[bytes]:
+    def _ids(self, opened: "ShardReader | LogitsReader", rows: list[range] | None) -> list[bytes]:
         from inbond.registry.shards import arrow
 
         return [each for table in opened.batches(("record_id",), rows) for each in arrow.record_ids(table)]

@@ -3,11 +3,13 @@
 A version stays what it is; rows that are withdrawn are left out of the versions that follow.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from inbond.registry.listing import ListedDataset, ListedRecall
 from inbond.registry.opened import OpenRegistry
@@ -19,7 +21,7 @@ from inbond.schemas.canonical import MAX_INTEGER
 from inbond.schemas.declared import Reason, unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
 from inbond.schemas.scalars import Role
-from inbond.schemas.statements import Dataset, DatasetCounts, PartLine, Recall, TargetLine
+from inbond.schemas.statements import Basis, Dataset, DatasetCounts, Evidence, PartLine, Recall, TargetLine
 
 SPLIT = "train"
 
@@ -33,8 +35,22 @@ class Version:
     is_new: bool
 
 
-def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[tuple[str, int]], first: Sequence[Said] = ()) -> Version:
-    """Put a version of `name` on record that has the newest version's parts and then `shards` (reference, rows).
+@dataclass(frozen=True)
+class Added:
+    """A text shard that a version is to have, how many rows it has, and the shards of log-probabilities about them."""
+
+    shard: str
+    rows: int
+    logits: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> PartLine:
+        """All of it, as a part of the first split."""
+        return PartLine(shard=self.shard, rows=((0, self.rows),), split=SPLIT, count=self.rows, logits=self.logits or UNSET)
+
+
+def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[Added], first: Sequence[Said] = ()) -> Version:
+    """Put a version of `name` on record that has the newest version's parts and then `shards`.
 
     Withdrawn rows are left out. Where the newest version has all of `shards` already, it is returned as it is. `first` are
     statements that go on record with it, before it. When another process takes the version's name in between, the next one
@@ -77,6 +93,11 @@ def parts_of(registry: OpenRegistry, dataset: str) -> list[PartLine]:
     return [canonical.convert(line, PartLine, what=f"parts of {dataset}") for line in lines]
 
 
+def shards_in(parts: Iterable[PartLine]) -> list[str]:
+    """Every shard that parts name, in their order: of text, and of the log-probabilities that go along with it."""
+    return list(dict.fromkeys(ref for part in parts for ref in (part.shard, *(part.logits or ()))))
+
+
 def trim_dataset(registry: OpenRegistry, name: str) -> Version:
     """Put a version of `name` on record that has the newest version's parts without the rows that are withdrawn now.
 
@@ -98,15 +119,31 @@ def trim_dataset(registry: OpenRegistry, name: str) -> Version:
     return Version(recorded.ref, f"{label}@{body.version}", is_new=True)
 
 
-def _next_version(
-    registry: OpenRegistry, label: str, wanted: str, shards: Sequence[tuple[str, int]]
-) -> tuple[Dataset | None, Version]:
+def standing_parts(registry: OpenRegistry, dataset: str) -> list[PartLine]:
+    """The parts of a dataset version (by reference) without the rows that are withdrawn now."""
+    return _standing(registry, dataset, parts_of(registry, dataset), ())
+
+
+def put_version(
+    registry: OpenRegistry, label: str, wanted: str, lines: Sequence[PartLine], *, evidence: Sequence[Evidence], **fields: Any
+) -> Version:
+    """Put a version of `label` on record with these parts: the next one, unless a version is `wanted`.
+
+    `evidence` are objects in the store that say how it was made; `fields` are those of the statement that are known.
+    """
+    body = replace(_body(registry, label, wanted, versions_of(registry, label), lines), **fields)
+    key = registry.keys.role(Role.PRODUCER)
+    recorded = registry.recorder.record(Said("dataset", body, [key], basis=Basis.DERIVED, evidence=tuple(evidence)))
+    return Version(recorded.ref, f"{label}@{body.version}", is_new=True)
+
+
+def _next_version(registry: OpenRegistry, label: str, wanted: str, shards: Sequence[Added]) -> tuple[Dataset | None, Version]:
     """The body of the version that follows the newest of `label`, or None and the newest, which has all the shards."""
     every = versions_of(registry, label)
     newest = every[-1] if every else None
     lines = parts_of(registry, newest.ref) if newest else []
     present = {line.shard for line in lines}
-    added = [PartLine(shard=ref, rows=((0, size),), split=SPLIT, count=size) for ref, size in shards if ref not in present]
+    added = [each.line for each in shards if each.shard not in present]
     lines = _standing(registry, newest.ref if newest else None, lines, added)
     if newest is not None and not any(line.shard not in present for line in lines):
         return None, Version(newest.ref, newest.name, is_new=False)
@@ -148,7 +185,7 @@ def _standing(
     """The parts of a version, and those added to it, without the rows that are withdrawn now."""
     recalls = {item.ref: item for item in registry.every(ListedRecall, dataset=dataset)} if dataset else {}
     if added and registry.place.page(ListedRecall, limit=1).items:
-        known = registry.place.things(line.shard for line in added)  # others go on record now, and nobody withdrew them yet
+        known = registry.place.things(shards_in(added))  # others go on record now, and nobody withdrew them yet
         recalls |= {item.ref: item for shard in known for item in registry.every(ListedRecall, shard=shard)}
     time = now()
     gone: dict[str, list[tuple[int, int]]] = {}
@@ -157,7 +194,7 @@ def _standing(
             for shard, first, last in _withdrawn_by(registry, ref):
                 gone.setdefault(shard, []).append((first, last))
     left = [_without(line, merged(gone[line.shard])) if line.shard in gone else line for line in (*lines, *added)]
-    return [line for line in left if line is not None]
+    return [_without_logits(line, gone) for line in left if line is not None]
 
 
 def _withdrawn_by(registry: OpenRegistry, recall: str) -> Iterable[tuple[str, int, int]]:
@@ -185,4 +222,14 @@ def _without(line: PartLine, gone: Sequence[tuple[int, int]]) -> PartLine | None
             left.append((first, last))
     if not left:
         return None
-    return PartLine(shard=line.shard, rows=tuple(left), split=line.split, count=sum(last - first for first, last in left))
+    return replace(line, rows=tuple(left), count=sum(last - first for first, last in left))
+
+
+def _without_logits(line: PartLine, gone: Mapping[str, Sequence[tuple[int, int]]]) -> PartLine:
+    """A part without the log-probabilities of which rows are withdrawn that it has; the text stays."""
+    kept = tuple(
+        ref
+        for ref in line.logits or ()
+        if not any(first < end and start < last for start, end in gone.get(ref, ()) for first, last in line.rows)
+    )
+    return line if kept == (line.logits or ()) else replace(line, logits=kept or UNSET)

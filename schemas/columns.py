@@ -42,6 +42,24 @@ TEXT_SCHEMA = pa.schema(
     ]
 )
 
+STREAM_COLUMNS = ("k", "ids", "head", "gaps", "tail", "chosen", "tokens")
+"""The blobs of a record's log-probabilities, in framing order; `inbond.registry.shards.logits` says what they hold."""
+
+LOGITS_SCHEMA = pa.schema(
+    [
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("salt", pa.binary(16), nullable=False),
+        pa.field("n_pos", pa.int32(), nullable=False),
+        pa.field("first_pos", pa.int32(), nullable=False),
+        pa.field("ids_sha256", pa.binary(32), nullable=False),
+        *(pa.field(name, pa.binary(), nullable=False) for name in STREAM_COLUMNS),
+    ]
+)
+"""A logits shard: row i is about row i of its text shard, with no positions (n_pos 0, empty blobs) where that has none.
+
+`ids_sha256` is the SHA-256 of the record's token ids as little-endian u32, zeros where there are none.
+"""
+
 CONTENT_COLUMNS = ("prompt", "own_turns", "response", "reasoning", "extra", "refs", "label")
 """What the record id commits to, in framing order."""
 
@@ -71,5 +89,12 @@ def _fields(fields: Iterable[pa.Field]) -> list[dict[str, Any]]:
     return [_describe(field) for field in fields]
 
 
-SCHEMA_ID = "sha256:" + sha256(encode({"columns": describe(TEXT_SCHEMA), "kind": "text", "v": 1})).hexdigest()
+def _id(schema: pa.Schema, kind: str) -> str:
+    return "sha256:" + sha256(encode({"columns": describe(schema), "kind": kind, "v": 1})).hexdigest()
+
+
+SCHEMA_ID = _id(TEXT_SCHEMA, "text")
 """Names `TEXT_SCHEMA` in statements: SHA-256 of the canonical description."""
+
+LOGITS_SCHEMA_ID = _id(LOGITS_SCHEMA, "logits")
+"""Names `LOGITS_SCHEMA` likewise."""

@@ -17,14 +17,14 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 GENESIS_PREV = "0" * 64
 
 
-class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One DSSE signature: `keyid` is the hex SHA-256 of the raw public key, `sig` padded standard base64."""
 
     keyid: Hex32
     sig: Annotated[str, Meta(max_length=8192)]
 
 
-class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"payload_type": "payloadType"}):
+class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False, rename={"payload_type": "payloadType"}):
     """A DSSE envelope; `payload` is padded standard base64 of the signed bytes."""
 
     payload: str
@@ -32,7 +32,7 @@ class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={
     signatures: Annotated[tuple[Signature, ...], Meta(min_length=1, max_length=16)]
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One entry: the envelope, its predicate kind, the leaf hash before it, its index, the operator's clock."""
 
     dsse: Envelope

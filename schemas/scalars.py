@@ -112,7 +112,7 @@ Some = Annotated[tuple[T, ...], Meta(min_length=1, max_length=MAX_LIST)]
 """A list within a statement of at least one item."""
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The base of every statement struct: immutable, and a field that it does not know is refused."""
 
 

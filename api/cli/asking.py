@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CLOCKS = ("consumed", "generated", "acquired", "released")
 
 SHOWN_DEPTH = 40
-_UP = {"made_by": "made by", "provided_by": "provided by", "same_as": "is the student"}
+_UP = {"made_by": "made by", "logits_of": "log-probabilities of", "provided_by": "provided by", "same_as": "is the student"}
 _DOWN = {
     "trained_on_outputs_of": "taught",
     "trained_on": "was read by",
@@ -30,6 +30,7 @@ _DOWN = {
     "release_of": "was released as",
     "merged_from": "was merged into",
     "derived_from": "was made into",
+    "logits_of": "was scored in",
     "corrects": "was corrected as",
     "corrected_by": "corrects",
 }
@@ -133,7 +134,8 @@ def _readers(answer: "Answer") -> tuple[dict[str, Any], list[str]]:
 def inspect(session: Session, file: Path) -> None:
     """Say what a file is, and where it is on record.
 
-    A shard, a receipt, a bundle, a checkpoint, a proof, a file that was imported.
+    A shard, with its lineage, columns, sizes and a few records; a receipt, a bundle, a checkpoint, a proof, a file that was
+    imported.
     """
     from inbond.api.cli.inspecting import inspected
     from inbond.registry.registry import Registry
@@ -147,8 +149,10 @@ def inspect(session: Session, file: Path) -> None:
             found = inspected(file, registry)
     where = found.on_record or ("nowhere here" if home else "no registry is near to look in: --registry DIR_OR_URL")
     data = {"file": str(file), "is": found.what, "on_record": list(found.refs), **found.data}
-    items: list[tuple[str, Any]] = [("is", found.what), *((name, value) for name, value in found.data.items())]
-    session.output.answer(data, [str(file), *(f"  {line}" for line in pairs([*items, ("on record", where)], whole=True))])
+    told = found.data.keys() if found.told is None else found.told
+    items = [("is", found.what), *((name.replace("_", " "), found.data[name]) for name in told if name in found.data)]
+    about = pairs([*items, ("on record", where)], whole=True)
+    session.output.answer(data, [str(file), *(f"  {line}" for line in about), *found.lines])
 
 
 def _tree(answer: "Answer") -> list[str]:

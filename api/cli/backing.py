@@ -37,7 +37,8 @@ def backup(session: Session, dir: Path, keys: bool) -> None:
 @click.argument("backup", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.argument("dir", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--database", metavar="URL", help="Put the ledger into PostgreSQL (postgresql://…), in an empty schema.")
-def restore(session: Session, backup: Path, dir: Path, database: str | None) -> None:
+@click.option("--store", metavar="URL", help="Put the objects into an S3 bucket (s3://BUCKET/PREFIX).")
+def restore(session: Session, backup: Path, dir: Path, database: str | None, store: str | None) -> None:
     """Make a registry in DIR of a backup.
 
     Everything in it is verified first: entries, signatures, tree, catalogue, objects. Whatever database the backup was taken
@@ -46,7 +47,7 @@ def restore(session: Session, backup: Path, dir: Path, database: str | None) -> 
     from inbond.registry.backing import restore as make
 
     with progress(session.output) as tell:
-        done = make(backup, dir, database=database, progress=tell)
+        done = make(backup, dir, database=database, store=store, progress=tell)
     checked = done.checked
     data = {
         "folder": str(dir),

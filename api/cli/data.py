@@ -1,4 +1,4 @@
-"""Data: import, dataset list|show|export."""
+"""Data: import, dataset list|show."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +9,15 @@ import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.details import Part, listed, shown
-from inbond.api.cli.output import facts, pairs, plural, style, table, when
+from inbond.api.cli.formats import described, described_in_lines, options_of
+from inbond.api.cli.output import facts, pairs, plural, table, when
 from inbond.api.cli.progress import progress
 from inbond.schemas.errors import Conflict
 
 if TYPE_CHECKING:
     from inbond.registry.importers import Rejected
     from inbond.registry.importing import ImportResult
+    from inbond.registry.observing import Keeping
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -38,6 +40,14 @@ dataset = noun("dataset", "Dataset versions: immutable lists of rows of shards."
 @click.option("--on-error", type=click.Choice(("fail", "skip")), default="fail", help="What a malformed record does (fail).")
 @click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE", help="Write skipped records' reasons as JSON lines.")
 @click.option("--option", "options", multiple=True, metavar="K=V", help="An option of the format; --list shows them.")
+@click.option(
+    "--logits", type=click.Choice(("exact", "compact", "none")), default="exact", help="How log-probabilities are kept (exact)."
+)
+@click.option("--tokenizer", metavar="FILE", help="The tokenizer (or its sha256:…) whose ids log-probabilities are about.")
+@click.option("--vocabulary", type=click.IntRange(1), metavar="N", help="The model's vocabulary, if not its tokenizer's.")
+@click.option(
+    "--logprobs", type=click.Choice(("raw", "processed", "unknown")), default="unknown", help="Did sampling settings change them?"
+)
 @click.option("--list", "list_formats", is_flag=True, help="Describe the formats, and stop.")
 @click.option("--facts-template", is_flag=True, help="Print a TOML file of all facts that can be declared, and stop.")
 def import_(
@@ -52,6 +62,10 @@ def import_(
     on_error: str,
     rejects: Path | None,
     options: tuple[str, ...],
+    logits: str,
+    tokenizer: str | None,
+    vocabulary: int | None,
+    logprobs: str,
     list_formats: bool,
     facts_template: bool,
 ) -> None:
@@ -62,7 +76,7 @@ def import_(
     if list_formats:
         return _formats(session)
     if facts_template:
-        from inbond.registry.importing import facts_template as template
+        from inbond.registry.import_said import facts_template as template
 
         return session.output.answer({"template": template()}, template().splitlines())
     if format is None or not files:
@@ -83,7 +97,8 @@ def import_(
             create=create,
             append=append,
             facts=declared,
-            options=_options(options),
+            options=options_of(options),
+            keeping=_keeping(logits, tokenizer, vocabulary, logprobs),
             on_reject=on_reject,
             progress=tell,
         )
@@ -123,6 +138,9 @@ def list_datasets(session: Session) -> None:
 @click.argument("dataset")
 def show(session: Session, dataset: str) -> None:
     """Show a dataset version: parts, teachers, declared facts."""
+    import msgspec
+
+    from inbond.registry.derivations import derivation_of
     from inbond.registry.versions import parts_of
 
     with session.open() as registry:
@@ -130,70 +148,39 @@ def show(session: Session, dataset: str) -> None:
         detail = shown(registry, ref)
         parts = [Part(part.shard, *rows, part.split) for part in parts_of(registry, ref) for rows in part.rows]
         made = registry.lineage(ref, depth=1)
+        derived = derivation_of(registry, ref)
+        derivation = None if derived is None else msgspec.to_builtins(derived)
+        called = registry.called([derived.source]) if derived else {}
     makers = [(made.names[hop.dst], hop.rows, hop.role) for hop in made.hops if hop.relation == "made_by"]
     lines = [
         *pairs([("dataset", detail.name), ("ref", ref), ("entry", f"{detail.entry} of {when(detail.time)}")]),
         "",
         *facts(detail.body, detail.called),
         "",
+        *(["derived:", *(f"  {line}" for line in facts(derivation, called)), ""] if derivation else []),
         *table(("teacher", "records", "role"), makers, empty="no teachers"),
         "",
         *table(("shard", "first", "last", "split"), [(p.shard, p.first, p.last, p.split) for p in parts[:20]], empty="no parts"),
         *([f"and {len(parts) - 20:,} more parts (--json lists all)"] if len(parts) > 20 else []),
     ]
     teachers = [{"teacher": name, "records": count, "role": role} for name, count, role in makers]
-    session.output.answer({**detail.data(), "teachers": teachers, "parts": parts}, lines)
-
-
-@command("export", "inbond dataset export chat@1 chat-bundle --to acme", of=dataset)
-@click.argument("dataset")
-@click.argument("dir", type=click.Path(path_type=Path))
-@click.option("--to", "recipient", metavar="PARTY", help="Who gets it (recorded as not known unless given).")
-def export(session: Session, dataset: str, dir: Path, recipient: str | None) -> None:
-    """Write a dataset version to DIR with its evidence, for others.
-
-    Exporting records a delivery in the ledger, before the first byte leaves. The folder can be checked by `inbond-verify`
-    with your policy.txt and genesis hash alone.
-    """
-    with session.open() as registry, progress(session.output) as tell:
-        done = registry.export_dataset(dataset, dir, recipient=recipient, progress=tell)
-        genesis = registry.place.genesis.hex()
-    data = {"folder": str(dir), "deliveries": done.deliveries, "shards": done.shards, "objects": done.objects}
-    lines = [f"{plural(done.shards, 'shard')}, {plural(done.objects, 'object')}, {plural(done.receipts, 'receipt')} in {dir}"]
-    session.output.answer({**data, "receipts": done.receipts, "genesis": genesis}, lines)
-    session.output.say(f"the delivery is on record; check it: inbond verify {dir}")
+    session.output.answer({**detail.data(), "derivation": derivation, "teachers": teachers, "parts": parts}, lines)
 
 
 def _formats(session: Session) -> None:
     from inbond.registry.importers import IMPORTERS
 
-    lines: list[str] = []
-    for each in IMPORTERS.values():
-        lines += [f"{style(each.name, bold=True)}  {each.describes}", f"    {each.example}"]
-        for option in each.options:
-            values = f" ({' or '.join(option.values)}; {option.default} unless given)" if option.values else ""
-            lines.append(f"    --option {option.name}=…  {option.describes}{values}")
-    data = [
-        {
-            "name": each.name,
-            "version": each.version,
-            "describes": each.describes,
-            "example": each.example,
-            "options": each.options,
-        }
-        for each in IMPORTERS.values()
-    ]
-    session.output.answer({"formats": data}, lines)
+    formats = IMPORTERS.values()
+    session.output.answer({"formats": described(formats)}, described_in_lines(formats))
 
 
-def _options(given: tuple[str, ...]) -> dict[str, str]:
-    options = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise click.UsageError(f"--option: expected NAME=VALUE, found {item!r}.")
-        options[name] = value
-    return options
+def _keeping(logits: str, tokenizer: str | None, vocabulary: int | None, logprobs: str) -> "Keeping":
+    from inbond.registry.observing import Keeping
+    from inbond.registry.shards.logits import Level
+    from inbond.schemas.statements import LogprobKind
+
+    level = None if logits == "none" else Level(logits)
+    return Keeping(level=level, tokenizer=tokenizer, vocabulary=vocabulary, kind=LogprobKind(logprobs))
 
 
 @contextmanager

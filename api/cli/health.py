@@ -163,7 +163,7 @@ def _unreferenced(registry: "Registry") -> Finding:
     found = unreferenced(registry)
     if not found:
         return Finding("ok", "unreferenced objects", "none older than a day")
-    size = sum(item.path.stat().st_size for item in found)
+    size = sum(item.size for item in found)
     text = f"{plural(len(found), 'object')}, {size:,} bytes, older than a day and named by no entry: inbond doctor --remove"
     return Finding("note", "unreferenced objects", text)
 

@@ -20,12 +20,17 @@ _OBJECTS = {
 
 @dataclass
 class Inspected:
-    """What a file is. `on_record` says in words where it stands, empty where it does not; `refs` names what it is there."""
+    """What a file is. `on_record` says in words where it stands, empty where it does not; `refs` names what it is there.
+
+    `data` is for --json; people are shown the members in `told` (all unless some are named), and then `lines`.
+    """
 
     what: str
     data: dict[str, Any] = field(default_factory=dict)
     refs: tuple[str, ...] = ()
     on_record: str = ""
+    told: tuple[str, ...] | None = None
+    lines: list[str] = field(default_factory=list)
 
 
 def inspected(path: Path, registry: "Registry | None") -> Inspected:
@@ -36,19 +41,20 @@ def inspected(path: Path, registry: "Registry | None") -> Inspected:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
         start = file.read(SMALL)
-    found = _by_content(path, start, registry) or Inspected("a file")
+    found = _by_content(path, start, digest, registry) or Inspected("a file")
     found.data = {"sha256": digest, "bytes": path.stat().st_size, **found.data}
     if registry is not None and not found.on_record:
         _look_up(registry, digest, found)
     return found
 
 
-def _by_content(path: Path, start: bytes, registry: "Registry | None") -> Inspected | None:
+def _by_content(path: Path, start: bytes, digest: str, registry: "Registry | None") -> Inspected | None:
     if path.stat().st_size <= len(start):
         kinds: list[tuple[bytes, Callable[[bytes, Registry | None], Inspected]]] = [
             (b"c2sp.org/tlog-proof@v1\n", _receipt),
             (b"PRIVATE+KEY+", _key),
             (b'{"proof":[', _record_proof),
+            (b'{"logits":{', _record_proof),
             (b"log ", _policy),
         ]
         for beginning, read in kinds:
@@ -61,7 +67,7 @@ def _by_content(path: Path, start: bytes, registry: "Registry | None") -> Inspec
             return _checkpoint(start, registry)
         except InbondError:
             pass
-    return _parquet(path) if start.startswith(b"PAR1") else None
+    return _parquet(path, digest, registry) if start.startswith(b"PAR1") else None
 
 
 def _receipt(data: bytes, registry: "Registry | None") -> Inspected:
@@ -134,17 +140,12 @@ def _policy(data: bytes, _: "Registry | None") -> Inspected:
     return Inspected("a trust policy (tlog-policy)", {"logs": [log.vkey.name for log in policy.logs], "quorum": policy.quorum})
 
 
-def _parquet(path: Path) -> Inspected:
-    import pyarrow as pa
-    from pyarrow import parquet
+def _parquet(path: Path, digest: str, registry: "Registry | None") -> Inspected:
+    from inbond.api.cli.inspecting_shards import looked_at
 
-    try:
-        metadata = parquet.read_metadata(path)
-    except (pa.ArrowException, OSError):
-        return Inspected("a damaged Parquet file")
-    origin = (metadata.metadata or {}).get(b"inbond.origin")
-    what = "a Parquet file" if origin is None else "a shard, as far as it says itself"
-    return Inspected(what, {"rows": metadata.num_rows, "origin": origin.decode(errors="replace") if origin else None})
+    found = looked_at(path, digest, registry)
+    told = ("sha256", "bytes", "damage", "rows", "row_groups", "positions", "bytes_per_token")
+    return Inspected(found.what, found.data, told=told, lines=found.lines)
 
 
 def _folder(path: Path) -> Inspected:
@@ -171,7 +172,7 @@ def _look_up(registry: "Registry", digest: str, found: Inspected) -> None:
     for what in lists:
         if items := list(registry.every(what, digest=f"sha256:{digest}")):
             first = registry.thing(items[0].ref)
-            found.what = _OBJECTS.get(first.kind, found.what)
+            found.what = found.what if found.lines else _OBJECTS.get(first.kind, found.what)
             found.refs = tuple(item.ref for item in items)
             named = f" {first.name}" if first.name else ""
             found.on_record = f"{first.ref}{named}, entry {first.entry}"

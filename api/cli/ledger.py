@@ -168,25 +168,40 @@ def verify(context: click.Context, session: Session, what: str | None) -> None:
     context.exit(EXIT[checked.verdict])
 
 
-@command("prove-record", "inbond prove-record 4f2a90c1d3e5 17 --out record.json")
+@command(
+    "prove-record",
+    """inbond prove-record 4f2a90c1d3e5 17 --out record.json
+    inbond prove-record 4f2a90c1d3e5 17 --to for-the-author""",
+)
 @click.argument("shard")
 @click.argument("row", type=click.IntRange(min=0))
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The proof's file, a new one.")
-def prove_record(session: Session, shard: str, row: int, out: Path) -> None:
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the proof alone to a new file.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Write it with the receipts it needs to a new folder.")
+@click.option("--under", metavar="REF", help="Of a server: the grant or delivery that lets the shard's bytes leave it.")
+def prove_record(session: Session, shard: str, row: int, out: Path | None, to: Path | None, under: str | None) -> None:
     """Write a proof that one record is a row of a shard.
 
-    It shows nothing of the other records.
+    It shows nothing of the other records: not even a guess at a short text can be compared with what stands in their place.
     """
-    from inbond.registry.reading import open_shard
-    from inbond.registry.shards import proofs
+    from inbond.registry.proving import write_proof
 
+    if (out is None) == (to is None):
+        raise click.UsageError("Expected --out FILE for the proof alone, or --to DIR for outsiders.")
     with session.open() as registry:
-        ref = registry.resolve(shard, "shard")
-        with open_shard(registry.place, ref) as reader:
-            proof = proofs.prove(reader, row)
-    _write_new(out, proof)
-    session.output.answer({"file": str(out), "shard": ref, "row": row}, [f"{out}: row {row} of {ref}"])
-    session.output.say(f"check it: inbond verify {out}; outsiders put it into records/ of a bundle that has the shard's receipt")
+        proved = registry.prove_record(shard, row, under=under)
+        data: dict[str, Any] = {"file": str(out or to), "shard": proved.shard, "row": row}
+        if to is not None:
+            data["receipts"] = write_proof(registry, proved, to)
+        genesis = registry.place.genesis.hex()
+    if out is not None:
+        _write_new(out, proved.data)
+    session.output.answer(data, [f"{out or to}: row {row} of {proved.shard}"])
+    if to is not None:
+        session.output.say(
+            f"an outsider checks it with:\n  inbond-verify --policy FILE --genesis {genesis} --without-shards {to}"
+        )
+    else:
+        session.output.say(f"check it: inbond verify {out}; for outsiders: --to DIR instead of --out FILE")
 
 
 @command("rebuild", "inbond rebuild")

@@ -15,6 +15,8 @@ from inbond.api.cli import (
     databases,
     deciding,
     declaring,
+    deriving,
+    exporting,
     keys,
     ledger,
     operating,
@@ -102,6 +104,8 @@ def cli() -> None:
 _MODULES = (
     setup,
     data,
+    exporting,
+    deriving,
     training,
     asking,
     ledger,

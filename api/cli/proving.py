@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from inbond.api.cli.exported import checked_lineage
+from inbond.registry.delivering import DATA, LINEAGE
 from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def verify_path(path: Path, home: Path | str | None) -> Found:
             start = file.read(len(_RECEIPT))
         if start == _RECEIPT:
             return _evidence(path, registry)
-        return _record(path, registry) if start.startswith(b'{"proof":[') else _file(path, registry)
+        return _record(path, registry) if start.startswith((b'{"proof":[', b'{"logits":{')) else _file(path, registry)
 
 
 def _evidence(path: Path, registry: "Registry") -> Found:
@@ -46,14 +48,35 @@ def _evidence(path: Path, registry: "Registry") -> Found:
         policy = Path(folder) / "policy.txt"
         policy.write_text(registry.policy_text)
         with redirect_stdout(said), redirect_stderr(complained), suppress(SystemExit):  # as argparse leaves at what it refuses
-            verify.main(["--policy", str(policy), "--genesis", registry.place.genesis.hex(), "--json", "--", str(path)])
+            pins = ["--policy", str(policy), "--genesis", registry.place.genesis.hex()]
+            verify.main(
+                [*pins, *(["--without-shards"] if path.is_dir() and not _has_shards(path) else []), "--json", "--", str(path)]
+            )
     if not said.getvalue():
         reason = (complained.getvalue().strip() or "no answer").splitlines()[-1]
         raise InvalidInput(f"{path}: {reason.removeprefix('inbond-verify: error: ')}")
     found = json.loads(said.getvalue())
+    if (path / LINEAGE).is_file():
+        more = checked_lineage(path, found["checks"])
+        found["checks"] = [
+            check for check in found["checks"] if check["status"] != "noted" or not _is_of_export(path, check)
+        ] + more
+        for check in more:
+            found["counts"][check["status"]] += 1
+        found["verdict"] = "FAILED" if found["counts"]["FAILED"] else found["verdict"]
     verdict = {"ok": "proved", "FAILED": "differs"}.get(found["verdict"], "inconclusive")
     lines = [f"{check['status']:<7} {check['what']}: {check['text']}" for check in found["checks"]]
     return {"verdict": verdict, "counts": found["counts"], "checks": found["checks"]}, lines, verdict
+
+
+def _is_of_export(path: Path, check: dict[str, str]) -> bool:
+    """Whether a check says that it did not look at what an export has beside a bundle: we do."""
+    return check["what"] in (str(path / LINEAGE), str(path / DATA))
+
+
+def _has_shards(path: Path) -> bool:
+    """Whether a folder holds shards; an export in a format of others and the proof of a record hold none, and say so."""
+    return not ((path / LINEAGE).is_file() or (path / "records").is_dir()) or (path / "shards").is_dir()
 
 
 def _record(path: Path, registry: "Registry") -> Found:

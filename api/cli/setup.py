@@ -19,10 +19,18 @@ from inbond.api.cli.progress import progress
 @click.option(
     "--database", metavar="URL", help="Keep the ledger in PostgreSQL (postgresql://…), in an empty schema, instead of in DIR."
 )
+@click.option("--store", metavar="URL", help="Keep objects in an S3 bucket (s3://BUCKET/PREFIX) instead of in DIR.")
 @click.option("--admins", type=click.IntRange(1, 15), default=1, metavar="N", help="Make so many admin keys (1 unless given).")
 @click.option("--threshold", type=click.IntRange(1, 15), default=1, metavar="K", help="So many of them say what keys may (1).")
 def init(
-    session: Session, dir: Path, origin: str, operator: str | None, database: str | None, admins: int, threshold: int
+    session: Session,
+    dir: Path,
+    origin: str,
+    operator: str | None,
+    database: str | None,
+    store: str | None,
+    admins: int,
+    threshold: int,
 ) -> None:
     """Make a registry in DIR, with its ledger and your keys.
 
@@ -32,7 +40,7 @@ def init(
     from inbond.ledger.cosignatures import NO_ML_DSA, ml_dsa_available
     from inbond.registry.registry import Registry
 
-    with Registry.init(dir, origin, operator, database, admins=admins, threshold=threshold) as registry:
+    with Registry.init(dir, origin, operator, database, admins=admins, threshold=threshold, store=store) as registry:
         genesis = registry.place.genesis.hex()
         roles = sorted(path.stem for path in registry.keys.folder.glob("*.key"))
         data = {"folder": str(dir), "origin": origin, "genesis": genesis, "operator": registry.operator, "keys": roles}

@@ -10,6 +10,8 @@ import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.details import listed
+from inbond.api.cli.exporting import delivered
+from inbond.api.cli.formats import options_of, writing_options
 from inbond.api.cli.output import pairs, plural, samples_of, short, style, table
 from inbond.api.cli.progress import Tell, progress
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError
@@ -70,12 +72,14 @@ def _row(reason: "Reason", said: dict[str, Any]) -> tuple[str, str, str]:
     "pull",
     """inbond pull chat@1 --student acme/mini --run first --out batch.jsonl
     inbond pull chat@1 --student acme/mini --run first | python train.py
-    inbond pull chat@1 --student acme/mini --run second --to delivered""",
+    inbond pull chat@1 --student acme/mini --run second --to delivered
+    inbond pull chat@1 --student acme/mini --run third --to messages --format messages""",
 )
 @click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
 @click.option("--student", required=True, metavar="STUDENT", help="The student that learns from them.")
 @click.option("--run", "run_name", required=True, metavar="NAME", help="The run, opened if it is new.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Deliver whole shards to a new folder.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="DIR", help="Deliver the data to a new folder.")
+@writing_options
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write records to a new file (stdout).")
 @click.option("--epochs", type=click.IntRange(min=1), default=1, metavar="N", help="Read on until this many epochs (1).")
 @click.option("--split", default="train", metavar="NAME", help="The split to read (train).")
@@ -88,6 +92,8 @@ def pull(
     out: Path | None,
     epochs: int,
     split: str,
+    format: str,
+    options: tuple[str, ...],
 ) -> None:
     """Read datasets into a training run.
 
@@ -95,12 +101,15 @@ def pull(
     last whole segment ended.
     """
     if to is not None and (out is not None or epochs != 1):
-        raise click.UsageError("--to delivers whole shards: it goes with neither --out nor --epochs.")
+        raise click.UsageError("--to delivers the data to a folder: it goes with neither --out nor --epochs.")
+    if to is None and (format != "bundle" or options):
+        raise click.UsageError("--format and --option go with --to DIR.")
     if session.output.json and to is None and out is None:
         raise click.UsageError("--json answers with one object: give the records --out FILE, or --to DIR.")
     with session.open() as registry:
         if to is not None:
-            return _deliver(session, registry, datasets, student, run_name, to, split)
+            how = {"split": split, "format": format, "format_options": options_of(options)}
+            return _deliver(session, registry, datasets, student, run_name, to, how)
         if out is not None and out.exists():
             raise Conflict(f"{out} exists: expected a new file, as no record may be lost", hint="give another --out FILE")
         if out is not None and not out.parent.is_dir():
@@ -176,13 +185,11 @@ def close_run(session: Session, name: str, outcome: str | None, inputs_complete:
 
 
 def _deliver(
-    session: Session, registry: "Registry", datasets: tuple[str, ...], student: str, run_name: str, to: Path, split: str
+    session: Session, registry: "Registry", datasets: tuple[str, ...], student: str, run_name: str, to: Path, how: dict[str, Any]
 ) -> None:
     with progress(session.output) as tell:
-        done = registry.deliver(*datasets, student=student, run=run_name, folder=to, progress=tell, split=split)
-    data = {"folder": str(to), "deliveries": done.deliveries, "shards": done.shards, "objects": done.objects}
-    lines = [f"{plural(done.shards, 'shard')}, {plural(done.objects, 'object')}, {plural(done.receipts, 'receipt')} in {to}"]
-    session.output.answer({**data, "receipts": done.receipts}, lines)
+        done = registry.deliver(*datasets, student=student, run=run_name, folder=to, progress=tell, **how)
+    session.output.answer(*delivered(done))
     session.output.say(f"run {run_name} counts as exposed to all of it; check the folder: inbond verify {to}")
 
 

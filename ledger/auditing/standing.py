@@ -20,6 +20,7 @@ from inbond.ledger.database import create_tables
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.keys import PublicKey
 from inbond.ledger.logkeys import LogKeys
+from inbond.ledger.pending import settle
 from inbond.ledger.replay import draft_again, resolve_signer
 from inbond.ledger.rules import Plain, Rules
 from inbond.schemas.entry import Envelope
@@ -80,6 +81,7 @@ class Standing:
         self._check_unseen(examined)
         for index in self._to_ask(examined):
             self._ask(examined.first + index, entries[index])
+        settle(self._connection)
         self._verify(entries, examined)
 
     def _to_ask(self, examined: Examined) -> Sequence[int]:

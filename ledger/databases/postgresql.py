@@ -29,6 +29,7 @@ from sqlalchemy.exc import ArgumentError
 from inbond.ledger.database import create_tables, translated
 from inbond.ledger.databases import schema
 from inbond.ledger.files import write_durably
+from inbond.ledger.pending import pending
 from inbond.schemas.errors import Conflict, InvalidInput, StoreError, VerificationError
 
 _DRIVER = "postgresql+psycopg"
@@ -128,6 +129,7 @@ class PostgresDatabase:
     def _transaction(self, begin: str) -> Iterator[Connection]:
         with translated(self.name), self._engine.connect() as connection:
             connection.exec_driver_sql(begin)
+            pending(connection).drop()  # what a transaction has left that came to nothing
             try:
                 yield connection
             finally:

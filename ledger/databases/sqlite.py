@@ -31,6 +31,7 @@ from inbond.ledger import tables
 from inbond.ledger.database import create_tables, locked, translated
 from inbond.ledger.databases import schema
 from inbond.ledger.files import sync_folder
+from inbond.ledger.pending import pending
 from inbond.schemas.errors import Conflict, NotFound, StoreError, VerificationError
 
 FILE = "ledger.db"
@@ -83,6 +84,7 @@ class SqliteDatabase:
         with self._mutex, self._locked(), translated(self.path):
             connection = self._connection()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+            pending(connection).drop()  # what a transaction has left that came to nothing
             try:
                 yield connection
             finally:

@@ -7,9 +7,10 @@ somebody else's is refused.
 
 from collections.abc import Callable
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, bindparam, select
 
+from inbond.ledger.pending import pending
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
@@ -34,9 +35,14 @@ def admit(connection: Connection, draft: Draft, lists: Lists) -> None:
     _check_references(connection, draft)
     _check_word(draft, owner)
     _check_amends(connection, draft, owner)
-    for digest in named_objects(draft.body):
+    for digest in named_objects(draft.body, draft.statement.header):
         lists.expect(digest, draft.kind)
     _CHECKS[draft.kind](connection, draft, owner, lists)
+
+
+def asks_nothing(draft: Draft) -> bool:
+    """Whether neither admission nor projection of `draft` reads rows, but for what it refers to, which is noted."""
+    return _CHECKS.get(draft.kind) is _anything and draft.statement.header.amends is UNSET
 
 
 def _check_references(connection: Connection, draft: Draft) -> None:
@@ -44,10 +50,13 @@ def _check_references(connection: Connection, draft: Draft) -> None:
     wanted = references((draft.body, draft.statement.header))
     if not wanted:
         return
-    found = {ref: amends for each in wanted for ref, amends in _AMENDS.rows(connection, each)}
-    if missing := wanted - found.keys():
+    known = pending(connection).notes  # of these, whether they are corrections, and of which
+    for each in wanted - known.keys():
+        known.update(_AMENDS.rows(connection, each))
+    if missing := wanted - known.keys():
         raise InvalidInput(f"{draft.kind} statement: expected things that exist, found {', '.join(sorted(missing))}")
-    for ref, amends in found.items():
+    for ref in wanted:
+        amends = known[ref]
         if amends is not None and ref != draft.statement.header.amends and split_ref(ref)[0] in FIXED:
             [first] = first_of(connection, [ref]).values()
             raise InvalidInput(f"{draft.kind} statement: expected {first}, which made the thing, found its correction {ref}")

@@ -1,5 +1,7 @@
 """Admission of what is on offer: keys, terms, teachers, shards, datasets, students."""
 
+from collections.abc import Sequence
+
 from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, select
 
@@ -11,8 +13,11 @@ from inbond.registry.lists import Lists
 from inbond.schemas.errors import Conflict, InvalidInput
 from inbond.schemas.statements import (
     Dataset,
+    ModelRole,
+    PartLine,
     Shard,
     ShardKind,
+    Signal,
     Student,
     Teacher,
     Terms,
@@ -52,10 +57,11 @@ def teacher(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
 
 
 def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
-    """A text shard: its file has its size, its inputs can be read, its ordinal is free, its teachers are all named."""
+    """A shard: its file has its size, its inputs can be read, its ordinal is free, its teachers are all named.
+
+    Log-probabilities are about all rows of a text shard on record; those of what a teacher generated are of the one who wrote it.
+    """
     body: Shard = draft.body
-    if body.kind is not ShardKind.TEXT:
-        raise InvalidInput(f"{body.kind.value} shards have no flow in this version: expected kind text")
     expect_known_kind(body.supplier, "party")
     for model in body.models:
         expect_kind(model.teacher, "teacher")
@@ -64,6 +70,7 @@ def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
         return
     lists.expect_size(body.file, body.size)
     lists.inputs(body.inputs)  # read now, so that what cannot be read never stands
+    _check_text(connection, body)
     _check_derived(connection, body, lists)
     query = select(t.shards.c.ref).where(t.shards.c.import_identity == body.import_identity, t.shards.c.ordinal == body.ordinal)
     found = connection.execute(query).scalar_one_or_none()
@@ -72,6 +79,29 @@ def shard(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
             f"shard {body.ordinal} of import {body.import_identity[:23]} is on record as {found}",
             hint="another process imports the same files: repeat the command when it has ended, nothing will be doubled",
         )
+
+
+def _check_text(connection: Connection, body: Shard) -> None:
+    """The text shard that log-probabilities are about."""
+    if isinstance(body.text_shard, UnsetType):
+        return
+    s, e, text = t.shards.c, t.edges.c, body.text_shard
+    found = connection.execute(select(s.kind, s.rows).where(s.ref == text)).one_or_none()
+    if found is None or found.kind != ShardKind.TEXT.value:
+        raise InvalidInput(f"text_shard: expected a text shard that is on record, found {text}")
+    if found.rows != body.rows:
+        raise InvalidInput(f"logits shard: expected {found.rows} rows, those of {text}, found {body.rows}")
+    if body.signal is Signal.GENERATED:
+        [mine] = [model.teacher for model in body.models if model.role is ModelRole.LOGITS]
+        makers = connection.execute(select(e.dst).where(e.src == text, e.relation.in_(_WRITERS))).scalars().all()
+        if mine not in makers:
+            raise InvalidInput(
+                f"logits shard of signal generated: expected the teacher that wrote {text}, {', '.join(makers)}, found {mine}",
+                hint="log-probabilities that another teacher gave have the signal scored",
+            )
+
+
+_WRITERS = (f"model:{ModelRole.RESPONSE}", f"model:{ModelRole.LOGITS}")
 
 
 def _check_redeclared(connection: Connection, draft: Draft) -> None:
@@ -105,7 +135,7 @@ def dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
     parts = lists.parts(body.parts)
     if not parts:
         raise InvalidInput(f"dataset {body.name}@{body.version}: expected at least one part, found none")
-    rows = _rows_of(connection, {part.shard for part in parts})
+    rows = _rows_of(connection, {part.shard for part in parts}, ShardKind.TEXT)
     splits: dict[str, int] = {}
     for part in parts:
         if part.rows[-1][1] > rows[part.shard]:
@@ -113,6 +143,7 @@ def dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
                 f"dataset part: expected rows within [0, {rows[part.shard]}) of {part.shard}, found {part.rows[-1]}"
             )
         splits[part.split] = splits.get(part.split, 0) + part.count
+    _check_logits(connection, parts)
     found = {"shards": len(rows), "rows": sum(splits.values()), "splits": splits}
     stated = {"shards": body.counts.shards, "rows": body.counts.rows, "splits": body.counts.splits}
     if found != stated:
@@ -127,13 +158,39 @@ def dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
         check_owner(connection, body.previous, owner)
 
 
-def _rows_of(connection: Connection, shards: set[str]) -> dict[str, int]:
-    listed, rows = sorted(shards), {}
+def _check_logits(connection: Connection, parts: Sequence[PartLine]) -> None:
+    """Log-probabilities stand beside the text that they are about, and all of one version speak of one vocabulary."""
+    spoken: dict[tuple[str, int], str] = {}
+    seen: dict[str, str] = {}
+    for part in parts:
+        for ref in part.logits or ():
+            if ref not in seen:
+                _, body = newest(connection, ref)
+                if not isinstance(body, Shard) or isinstance(body.codec, UnsetType) or isinstance(body.text_shard, UnsetType):
+                    raise InvalidInput(f"dataset part: expected a logits shard that is on record, found {ref}")
+                seen[ref] = body.text_shard
+                if body.codec.parameters.get("ids") != "table":  # such ids are the shard's own: it brings its table along
+                    spoken.setdefault((body.codec.tokenizer, body.codec.vocabulary), ref)
+            if seen[ref] != part.shard:
+                raise InvalidInput(
+                    f"dataset part: expected log-probabilities of {part.shard}, found {ref}, which are of {seen[ref]}"
+                )
+    if len(spoken) > 1:
+        told = "; ".join(f"{ref}: {digest} of {size} tokens" for (digest, size), ref in list(spoken.items())[:3])
+        raise InvalidInput(
+            f"dataset: expected log-probabilities over one tokenizer and vocabulary, found {len(spoken)}: {told}",
+            hint="put shards of different tokenizers into datasets of their own",
+        )
+
+
+def _rows_of(connection: Connection, shards: set[str], kind: ShardKind | None = None) -> dict[str, int]:
+    listed, rows, s = sorted(shards), dict[str, int](), t.shards.c
     for start in range(0, len(listed), 500):
         query = select(t.shards.c.ref, t.shards.c.rows).where(t.shards.c.ref.in_(listed[start : start + 500]))
-        rows.update({row.ref: row.rows for row in connection.execute(query)})
+        rows.update({row.ref: row.rows for row in connection.execute(query if kind is None else query.where(s.kind == kind))})
     if missing := shards - rows.keys():
-        raise InvalidInput(f"expected shards that are on record, found {', '.join(sorted(missing)[:3])}")
+        which = "shards" if kind is None else f"shards of {kind.value}"
+        raise InvalidInput(f"expected {which} that are on record, found {', '.join(sorted(missing)[:3])}")
     return rows
 
 

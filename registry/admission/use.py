@@ -94,7 +94,7 @@ def grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
         raise InvalidInput(f"grant: expected the parts of the plan of {body.run}, found others")
     if body.evaluated.rules not in gate.KNOWN_RULES:
         raise InvalidInput(f"grant: expected rules {gate.RULES_DIGEST}, found {body.evaluated.rules}")
-    found = gate.evaluate(connection, body.student, gate.handed_out(body.mode, allowed.spans), draft.time)
+    found = gate.evaluate(connection, body.student, lists.handed_out(connection, body.run, body.mode), draft.time)
     if found.verdict is not Verdict.PERMITTED:
         raise PolicyDenied(_shut(found))
     if body.verdict is not found.verdict or body.decisions != found.decisions:
@@ -130,7 +130,7 @@ def _check_still_permitted(connection: Connection, draft: Draft, grant: Any, lis
     found = gate.evaluate_teachers(connection, grant.student, lists.teachers(connection, grant.run), draft.time)
     if found.verdict is not Verdict.PERMITTED:
         raise PolicyDenied(f"{grant.ref} is no longer permitted: {_shut(found)}", hint="inbond check DATASET --student STUDENT")
-    parts = gate.handed_out(GrantMode(grant.mode), lists.layout(connection, grant.run).spans)
+    parts = lists.handed_out(connection, grant.run, GrantMode(grant.mode))
     gate.expect_not_withdrawn(withdrawn_since(connection, grant, parts, draft.time), f"{grant.ref} is no longer permitted")
 
 

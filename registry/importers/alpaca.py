@@ -54,7 +54,7 @@ def _converter(options: Mapping[str, str]) -> Converter:
 ALPACA = Importer(
     name="alpaca",
     version="1",
-    describes="instruction, input and output; a JSON array or JSON Lines",
+    describes="instruction, input and output; JSON Lines, a JSON array or Parquet",
     example='{"instruction": "Sort the list.", "input": "3, 1, 2", "output": "1, 2, 3"}',
     converter=_converter,
 )

@@ -13,6 +13,7 @@ import msgspec
 from inbond.registry.importers.element import MAX_RECORD, Element
 from inbond.registry.importers.fields import Fault, Fields, explain
 from inbond.registry.importers.inputs import Input, Progress
+from inbond.registry.importers.observed import Observed
 from inbond.registry.importers.signs import hint_for
 from inbond.registry.importers.streaming import elements
 from inbond.registry.shards.records import Record
@@ -62,12 +63,25 @@ class StopImport(Exception):
 class Converter(ABC):
     """Makes records of one format; made anew for each import, so it may remember what it has seen."""
 
+    rows: bool = False
+    """Whether it takes rows of tables (`Element.row`) rather than JSON objects; all others take a row as an object."""
+
+    columns: tuple[str, ...] | None = None
+    """The columns that are read of a table; None for all."""
+
     @abstractmethod
-    def convert(self, fields: Fields) -> Sequence[Record]:
+    def convert(self, fields: Fields) -> Sequence[Record | Observed]:
         """The records that one record of the source holds. Raises Fault, or StopImport."""
+
+    def convert_element(self, element: Element) -> Sequence[Record | Observed]:
+        """The same from its text: for formats that take something out of it before it is parsed."""
+        return self.convert(Fields(element.raw, values=element.values))
 
     def finish(self) -> None:  # noqa: B027  # most formats have nothing to say about the inputs as a whole
         """Called after the last input. Raises InvalidInput where the inputs as a whole were not what the options say."""
+
+    def close(self) -> None:  # noqa: B027  # most formats hold nothing
+        """Called at the end, whatever it was."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Importer:
-    """A format that can be imported. `version` changes whenever the same bytes would give other records."""
+    """A format that can be imported. `version` changes whenever the same bytes would give other records.
+
+    `logprobs` says whether its records may come with log-probabilities, as `Observed`.
+    """
 
     name: str
     version: str
@@ -90,6 +107,7 @@ class Importer:
     example: str
     converter: Callable[[Mapping[str, str]], Converter]
     options: tuple[Option, ...] = ()
+    logprobs: bool = False
 
     def check_options(self, options: Mapping[str, str]) -> dict[str, str]:
         """The options that say something, sorted.
@@ -111,7 +129,7 @@ class Importer:
 
     def records(
         self, inputs: Iterable[Input], options: Mapping[str, str] | None = None, progress: Progress | None = None
-    ) -> Iterator[Record | Rejected]:
+    ) -> Iterator[Record | Observed | Rejected]:
         """The records of the inputs, in order, read in bounded memory; `progress` hears of the bytes read.
 
         Raises InvalidInput for wrong options, for an input that changed since its first pass, and for one that cannot be
@@ -120,14 +138,16 @@ class Importer:
         converter = self.converter(self.check_options(options or {}))
         return self._records(inputs, converter, progress)
 
-    def _records(self, inputs: Iterable[Input], converter: Converter, progress: Progress | None) -> Iterator[Record | Rejected]:
-        for source in inputs:
-            with source.open(progress) as blocks:
-                for element in elements(blocks, source.name):
+    def _records(
+        self, inputs: Iterable[Input], converter: Converter, progress: Progress | None
+    ) -> Iterator[Record | Observed | Rejected]:
+        try:
+            for source in inputs:
+                for element in self._elements(source, converter, progress):
                     try:
                         if element.too_large:
                             raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
-                        records = converter.convert(Fields(element.raw, values=element.values))
+                        records = converter.convert_element(element)
                     except Fault as fault:
                         yield self._rejected(fault, source.name, element)
                     except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
@@ -142,7 +162,22 @@ class Importer:
                         ) from None
                     else:
                         yield from records
-        converter.finish()
+            converter.finish()
+        finally:
+            converter.close()
+
+    def _elements(self, source: Input, converter: Converter, progress: Progress | None) -> Iterator[Element]:
+        if source.head.startswith(b"PAR1"):
+            from inbond.registry.importers.table_rows import table_elements
+
+            with source.open_file(progress) as file:
+                yield from table_elements(file, converter.columns, as_rows=converter.rows)
+            return
+        if converter.rows:
+            found = "an empty file" if not source.size else f"a file that begins with {source.head!r}"
+            raise InvalidInput(f"{source.name}: expected a Parquet file, found {found}", file=source.name)
+        with source.open(progress) as blocks:
+            yield from elements(blocks, source.name)
 
     def _rejected(self, fault: Fault, file: str, element: Element) -> Rejected:
         reason, found = fault.reason, fault.found

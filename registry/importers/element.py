@@ -1,8 +1,11 @@
 """One raw record of an input file, and the record whose end has not been read yet."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_RECORD = 64 * 1024 * 1024
 WHITE = b" \t\r\n"
@@ -18,7 +21,8 @@ class Element(NamedTuple):
     `number` is its 1-based position among the records. `too_large` says that it is longer than MAX_RECORD and was left out
     (`raw` is empty), `at_end` that the file ends with it without a line break. `values` are its fields where the reader has
     parsed it already and found no name twice. `counted` and `since` say where it begins: on line `counted` plus the line
-    breaks in the slice `since` of a text, which only a message needs to have counted.
+    breaks in the slice `since` of a text, which only a message needs to have counted. `row` is
+    a row of a table for importers that take those; `counted` is then its number.
     """
 
     raw: bytes
@@ -28,6 +32,7 @@ class Element(NamedTuple):
     at_end: bool = False
     values: Values | None = None
     since: tuple[bytes, int, int] | None = None
+    row: "tuple[pa.RecordBatch, int] | None" = None
 
     @property
     def line(self) -> int:

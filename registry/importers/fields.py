@@ -130,6 +130,15 @@ class Fields:
         """Take out a field that was read by other means."""
         del self._values[name]
 
+    def names(self) -> list[str]:
+        """The names of the fields that are left, in their order."""
+        return list(self._values)
+
+    def with_value(self, name: str, text: str) -> "Fields":
+        """The same object with the raw value `text` under `name`, whatever it had there."""
+        values = {**self._values, name: msgspec.Raw(text.encode())}
+        return Fields(b"", self.path, self._depth, values)
+
     def known(self, name: str) -> bool:
         """Whether the field is there and not null."""
         return self._values.get(name, _NULL) != _NULL

@@ -56,7 +56,7 @@ def _converter(options: Mapping[str, str]) -> Converter:
 ALPACA_EVAL = Importer(
     name="alpaca-eval",
     version="1",
-    describes="instruction, output and generator, as AlpacaEval results have them; a JSON array or JSON Lines",
+    describes="instruction, output and generator, as AlpacaEval results have them; JSON Lines, a JSON array or Parquet",
     example='{"instruction": "Name a prime.", "output": "Seven.", "generator": "gpt-4o-2024-05-13"}',
     converter=_converter,
     options=(Option("generator", "take only the records of this generator"),),

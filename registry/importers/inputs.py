@@ -9,6 +9,7 @@ changes by accident meets with probability 2^-64 a block and a person who cannot
 times faster than SHA-256 on a machine without SHA instructions, where a second SHA-256 would cost more than the parsing.
 """
 
+import io
 import os
 import stat
 import sys
@@ -20,6 +21,7 @@ from typing import BinaryIO, Self
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError
 
 BLOCK = 1024 * 1024
+_BLOCKS_KEPT = 16
 
 _SIPHASH = sys.hash_info.algorithm.startswith("siphash")
 
@@ -30,19 +32,21 @@ Progress = Callable[[int], None]
 class Input:
     """A regular file, read once to know it: `digest` (`sha256:<64 hex>`) and `size` in bytes.
 
-    `name` is the path as it was given; messages use it. Keeps one number for each MiB of the file. Raises NotFound
-    for no file, InvalidInput for something that cannot be read twice (a pipe, a folder) or not at all, and StoreError
-    where the disk fails.
+    `name` is the path as it was given; messages use it. `head` are its first 8 bytes. Keeps one number for each MiB of the
+    file. Raises NotFound for no file, InvalidInput for something that cannot be read twice (a pipe, a folder) or not at all,
+    and StoreError where the disk fails.
     """
 
     def __init__(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         self.path = os.fspath(path)
         self.name = self.path
         self.size = 0
+        self.head = b""
         self._fingerprints: list[int] = []
         running = sha256()
         with _open(self.path) as file:
             while block := _read(file, self.name, BLOCK):
+                self.head = self.head or block[:8]
                 running.update(block)
                 self._fingerprints.append(_fingerprint(block))
                 self.size += len(block)
@@ -53,6 +57,10 @@ class Input:
     def open(self, progress: Progress | None = None) -> "InputReader":
         """A reader of the same bytes from the start. Use it as a context manager."""
         return InputReader(self, _open(self.path), self._fingerprints, progress)
+
+    def open_file(self, progress: Progress | None = None) -> "InputFile":
+        """The same bytes as a file to read from any place. Use it as a context manager."""
+        return InputFile(self, _open(self.path), self._fingerprints, progress)
 
 
 class InputReader:
@@ -73,7 +81,7 @@ class InputReader:
         for number, expected in enumerate(self._fingerprints):
             block = _read(self._file, self.name, min(BLOCK, self._size - done))
             if _fingerprint(block) != expected:
-                raise InvalidInput(self._changed(number, len(block)), file=self.name)
+                raise InvalidInput(_changed(self.name, self._size, number, len(block)), file=self.name)
             done += len(block)
             if self._progress is not None:
                 self._progress(len(block))
@@ -91,15 +99,87 @@ class InputReader:
         """Close the file. May be called twice."""
         self._file.close()
 
-    def _changed(self, number: int, found: int) -> str:
-        start = number * BLOCK
-        expected = min(BLOCK, self._size - start)
-        if found < expected:
-            return f"{self.name} changed while it was read: expected {self._size} bytes, found only {start + found}"
-        return (
-            f"{self.name} changed while it was read: expected bytes {start} to {start + expected} "
-            "as they were in the first pass, found others"
-        )
+
+class InputFile(io.RawIOBase):
+    """An input as a seekable file of which every block that is handed out was compared with the first pass.
+
+    Reading raises InvalidInput when the file shrank, grew or changed in between. `progress` hears of each block once.
+    """
+
+    def __init__(self, source: Input, file: BinaryIO, fingerprints: list[int], progress: Progress | None) -> None:
+        super().__init__()
+        self.name = source.name
+        self.size = source.size
+        self._file = file
+        self._fingerprints = fingerprints
+        self._progress = progress
+        self._at = 0
+        self._seen = bytearray(len(fingerprints))
+        self._blocks: dict[int, bytes] = {}  # those read last
+        found = os.fstat(file.fileno()).st_size
+        if found != source.size:
+            file.close()
+            raise InvalidInput(
+                f"{self.name} changed while it was read: expected {source.size} bytes, found {found}", file=self.name
+            )
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes from where the file is; all that are left for -1."""
+        end = self.size if size < 0 else min(self._at + size, self.size)
+        parts = []
+        while self._at < end:
+            number, offset = divmod(self._at, BLOCK)
+            part = self._block(number)[offset : offset + end - self._at]
+            parts.append(part)
+            self._at += len(part)
+        return b"".join(parts)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, which may lie behind the end, where there is nothing to read."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        """Where the file is."""
+        return self._at
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._file.close()
+        super().close()
+
+    def _block(self, number: int) -> bytes:
+        block = self._blocks.get(number)
+        if block is not None:
+            return block
+        self._file.seek(number * BLOCK)
+        block = _read(self._file, self.name, min(BLOCK, self.size - number * BLOCK))
+        if _fingerprint(block) != self._fingerprints[number]:
+            raise InvalidInput(_changed(self.name, self.size, number, len(block)), file=self.name)
+        if self._progress is not None and not self._seen[number]:
+            self._progress(len(block))
+        self._seen[number] = 1
+        while len(self._blocks) >= _BLOCKS_KEPT:
+            self._blocks.pop(next(iter(self._blocks)))
+        self._blocks[number] = block
+        return block
+
+
+def _changed(name: str, size: int, number: int, found: int) -> str:
+    start = number * BLOCK
+    expected = min(BLOCK, size - start)
+    if found < expected:
+        return f"{name} changed while it was read: expected {size} bytes, found only {start + found}"
+    as_before = f"bytes {start} to {start + expected} as they were in the first pass"
+    return f"{name} changed while it was read: expected {as_before}, found others"
 
 
 def _fingerprint(block: bytes) -> int:

@@ -45,11 +45,13 @@ def _converter(options: Mapping[str, str]) -> Converter:
     return MessagesConverter(options.get("own_turns") == "all")
 
 
+OWN_TURNS = Option("own_turns", "which earlier assistant turns this teacher wrote as well", ("none", "all"), "none")
+
 MESSAGES = Importer(
     name="messages",
     version="1",
-    describes="conversations that end with the teacher's answer; JSON Lines or a JSON array",
+    describes="conversations that end with the teacher's answer; JSON Lines, a JSON array or Parquet",
     example='{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}',
     converter=_converter,
-    options=(Option("own_turns", "which earlier assistant turns this teacher wrote as well", ("none", "all"), "none"),),
+    options=(OWN_TURNS,),
 )

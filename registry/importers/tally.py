@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inbond.registry.importers.base import Rejected
+from inbond.registry.importers.failures import FAILED
+from inbond.registry.importers.observed import Observed
 from inbond.registry.shards.records import Record
 
 
@@ -69,21 +71,28 @@ class Tally:
         """Records whose source id had come before."""
         return self._ids.count()
 
-    def over(self, stream: Iterable[Record | Rejected], on_reject: Callable[[Rejected], None] | None = None) -> Iterator[Record]:
-        """The records of the stream. A reject goes to `on_reject`; without one it raises InvalidInput."""
+    def over(
+        self, stream: Iterable[Record | Observed | Rejected], on_reject: Callable[[Rejected], None] | None = None
+    ) -> Iterator[Record | Observed]:
+        """The records of the stream. A reject goes to `on_reject`; without one it raises InvalidInput.
+
+        A request that failed at the source raises nothing: it is counted among the rejected, and gone.
+        """
         for item in stream:
             if isinstance(item, Rejected):
                 self.rejected[item.reason_code] += 1
-                if on_reject is None:
+                if on_reject is not None:
+                    on_reject(item)
+                elif item.reason_code != FAILED:
                     raise item.error()
-                on_reject(item)
                 continue
+            record = item.record if isinstance(item, Observed) else item
             self.records += 1
-            if not item.response:
+            if not record.response:
                 self.empty_responses += 1
-            source_id = _source_id(item)
+            source_id = _source_id(record)
             if source_id is not None:
-                self._ids.add((source_id, item.sample))
+                self._ids.add((source_id, record.sample))
             yield item
 
 

@@ -33,7 +33,7 @@ from inbond.registry.keychain import Keychain
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.mentions import digests
-from inbond.registry.objects import ObjectStore, bare
+from inbond.registry.objects import bare
 from inbond.registry.place import ImportedShard, Page, Recorded, RunState, Segment, Thing
 from inbond.registry.reading import statement_of
 from inbond.registry.rules import RegistryRules
@@ -62,7 +62,7 @@ class FolderPlace:
         self.address = str(home.folder)
         self.origin, self.genesis, self.operator = home.origin, home.genesis, home.operator
         self.keys = Keychain(home.folder / "keys")
-        self.store = self.objects = ObjectStore(home.folder / "objects")
+        self.store = self.objects = home.store()
         self.rules = RegistryRules(self.store)
         self.log = Log(home.folder, self.rules, self._log_key(), accept_clock=accept_clock, genesis=home.genesis)
         if home.origin != self.log.origin:
@@ -204,11 +204,12 @@ class FolderPlace:
 
     def shard_file(self, ref: str, body: Shard, under: str | None) -> tuple[BinaryIO, bytes]:
         """The shard's file, not verified yet, and its joined block hashes; here nobody has to be asked."""
-        joined = self.store.get_blocks(body.file)
+        joined = self.store.get_blocks(body.file, int(body.size))
         return self.store.open(body.file), joined
 
     def _expect_named(self, digest: str, of: str) -> None:
-        if f"sha256:{bare(digest)}" not in digests(self.statement(of).body):
+        found = self.statement(of)
+        if f"sha256:{bare(digest)}" not in digests((found.body, found.header)):
             raise NotFound(f"{of} names no object {digest}")
 
     # -- what imports and pulls ask ----------------------------------------------------------------------------------------

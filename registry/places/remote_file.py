@@ -1,8 +1,9 @@
 """A file on a server, read by ranges: not verified, for `VerifiedFile` to verify, and read ahead while that goes on.
 
-The file is cut into cells. Whoever jumps fetches the cells that are touched; whoever reads on finds the next run of cells
-under way, in one request, while the one before is used. Few cells are kept, so memory is bounded whatever the size of the
-file. The right to read is asked anew with every request: one that ended in between is an error at the next.
+Whoever knows what it needs asks for that with `read_at`, in several threads. For whoever reads it as a file, it is cut into
+cells. Whoever jumps fetches the cells that are touched; whoever reads on finds the next run of cells under way, in one request,
+while the one before is used. Few cells are kept, so memory is bounded whatever the size of the file. The right to read is asked
+anew with every request: one that ended in between is an error at the next.
 """
 
 import io
@@ -28,15 +29,25 @@ Fetch = Callable[[int, int, Callable[[], bool]], bytes]
 class RemoteFile(io.RawIOBase):
     """A read-only, seekable file of `size` bytes, of which `fetch` gives any piece. Raises what `fetch` raises.
 
-    Reads take turns; `fetch` is called from several threads.
+    Reads take turns, but for `read_at`; `fetch` is called from several threads. `ended` is called when the file is closed.
     """
 
-    def __init__(self, fetch: Fetch, size: int) -> None:
+    piece = 4 << 20
+    gap = 128 << 10
+
+    def __init__(self, fetch: Fetch, size: int, ended: Callable[[], object] = bool) -> None:
         super().__init__()
-        self._fetch, self._size, self._position = fetch, size, 0
+        self._fetch, self._size, self._position, self._ended = fetch, size, 0, ended
         self._cells: dict[int, tuple[Future[bytes], int]] = {}  # what will bring a cell, and which of its cells it is
         self._process = os.getpid()
         self._lock = Lock()
+
+    def read_at(self, first: int, last: int) -> bytes:
+        """Bytes [first, last), in one request, at most up to the end; nothing is kept and the position does not matter."""
+        if self.closed:
+            raise InvalidInput("expected a file that is open, found it closed")
+        last = min(last, self._size)
+        return self._fetch(first, last, lambda: self.closed) if first < last else b""
 
     def read(self, size: int | None = -1) -> bytes:
         """Bytes at the present position, as many as were asked for unless the file ends before."""
@@ -86,10 +97,13 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         """Let go of what is kept, and of what is under way, whose connections are then free again."""
+        was_open = not self.closed
         super().close()
         if self._process == os.getpid():
             wait({run for run, _ in self._cells.values() if not run.cancel()}, timeout=_LETTING_GO)
         self._cells.clear()
+        if was_open:
+            self._ended()
 
     def _cell(self, number: int, end: int) -> memoryview:
         """The bytes of a cell, for a reader who wants those before `end` too, and more where it came from the one before."""

@@ -120,9 +120,9 @@ class Transport:
         return self._exchange("PUT", path, read, headers=headers, content=chunks)
 
     def piece(
-        self, path: str, params: Params, span: tuple[int, int], size: int, etag: str, unwanted: Callable[[], bool] = bool
+        self, path: str, params: Params, span: tuple[int, int], size: int, etag: str | None, unwanted: Callable[[], bool] = bool
     ) -> bytes:
-        """Bytes [first, last) of something that has `size` bytes and the entity tag `etag`.
+        """Bytes [first, last) of something that has `size` bytes and the entity tag `etag`, or any where that is None.
 
         Raises VerificationError for any other answer than exactly those bytes of exactly that; gives up, with StoreError,
         when they are `unwanted`.
@@ -132,9 +132,9 @@ class Transport:
 
         def read(response: httpx.Response) -> bytes:
             found = response.headers.get("Content-Range", "no range"), response.headers.get("ETag", "no ETag")
-            if response.status_code != 206 or found != (where, etag):
+            if response.status_code != 206 or found != (where, found[1] if etag is None else etag):
                 raise VerificationError(
-                    f"the server's answer to {path}: expected status 206 with {where} of {etag}, found "
+                    f"the server's answer to {path}: expected status 206 with {where} of {etag or 'any ETag'}, found "
                     f"{response.status_code} with {self._words.plain(found[0], 80)} of {self._words.plain(found[1], 80)}"
                 )
             data = _body(response, path, last - first, unwanted)
@@ -142,7 +142,7 @@ class Transport:
                 raise VerificationError(f"the server's answer to {path}: expected {last - first} bytes, found {len(data)}")
             return data
 
-        headers = {"Range": f"bytes={first}-{last - 1}", "If-Range": etag}
+        headers = {"Range": f"bytes={first}-{last - 1}"} | ({} if etag is None else {"If-Range": etag})
         return self._exchange("GET", path, read, params=params, headers=headers, unwanted=unwanted)
 
     def close(self) -> None:

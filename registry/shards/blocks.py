@@ -8,17 +8,19 @@ even while somebody writes to the file. Only touched blocks are read: any column
 
 import io
 import os
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from inbond.ledger import merkle
 from inbond.schemas.errors import StoreError, VerificationError
 
 BLOCK = 65_536
 HASH_BYTES = 32
+SHARE = 8
+"""Blocks that one thread hashes: half a megabyte, far above the cost of handing over."""
 
 _PIECE = 64 * BLOCK
 
@@ -59,6 +61,20 @@ def split_hashes(data: bytes, size: int, name: str) -> list[bytes]:
     return [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
 
 
+@runtime_checkable
+class Ranged(Protocol):
+    """A file elsewhere, of which any range can be asked for, by several threads at once."""
+
+    piece: int
+    """Bytes of one request that are worth its cost, at most."""
+
+    gap: int
+    """Bytes that are not wanted and cost less than another request."""
+
+    def read_at(self, first: int, last: int) -> bytes | memoryview:
+        """Bytes [first, last). Raises an InbondError."""
+
+
 class VerifiedFile(io.RawIOBase):
     """A read-only, seekable file whose every byte was checked against `root` before it was handed out.
 
@@ -76,6 +92,7 @@ class VerifiedFile(io.RawIOBase):
             self._descriptor: int | None = raw.fileno()
         except (OSError, AttributeError):
             self._descriptor = None
+        self.ranged = raw if isinstance(raw, Ranged) else None
         self._hashes = tuple(hashes)
         if len(self._hashes) != -(-size // BLOCK):
             raise VerificationError(
@@ -96,25 +113,44 @@ class VerifiedFile(io.RawIOBase):
         first, last = offset // BLOCK, -(-end // BLOCK)
         start = first * BLOCK
         view = memoryview(self._copy(start, min(last * BLOCK, self._size) - start))
-        if last - first < 2 * _SHARE:
+        if last - first < 2 * SHARE:
             self._check(view, first, first, last)
         else:
-            shares = [(at, min(at + _SHARE, last)) for at in range(first, last, _SHARE)]
+            shares = [(at, min(at + SHARE, last)) for at in range(first, last, SHARE)]
             for done in [threads().submit(self._check, view, first, *share) for share in shares]:
                 done.result()
         return view[offset - start : end - start]
 
-    def checked_ahead(self, target: memoryview) -> "CheckedAhead":
-        """Fill `target`, memory of this file's size that nobody else writes to, while its first blocks may be parsed already."""
-        count = len(self._hashes)
+    def runs(self, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The ranges of blocks that hold `spans`, ascending; near ones are joined, where asking twice would cost more."""
+        gap = 0 if self.ranged is None else self.ranged.gap // BLOCK
+        runs: list[tuple[int, int]] = []
+        for start, end in sorted(span for span in spans if span[0] < span[1]):
+            first, last = start // BLOCK, -(-min(end, self._size) // BLOCK)
+            if runs and first <= runs[-1][1] + gap:
+                first, last = runs[-1][0], max(last, runs.pop()[1])
+            runs.append((first, last))
+        return runs
 
-        def fill(first: int, last: int) -> None:
-            start, end = first * BLOCK, min(last * BLOCK, self._size)
-            target[start:end] = self._copy(start, end - start)
-            self._check(target, 0, first, last)
+    def fill(self, target: memoryview, base: int, first: int, last: int) -> None:
+        """Copy blocks [first, last) into `target`, which begins at block `base` and is nobody else's, and check them."""
+        start, end = first * BLOCK, min(last * BLOCK, self._size)
+        into = target[start - base * BLOCK : end - base * BLOCK]
+        if self._descriptor is None:
+            into[:] = self._copy(start, end - start)
+        else:
+            self._read_into(into, start)
+        self._check(target, base, first, last)
 
-        shares = [(at, min(at + _SHARE, count)) for at in range(0, count, _SHARE)]
-        return CheckedAhead([threads().submit(fill, *share) for share in shares])
+    def _read_into(self, into: memoryview, offset: int) -> None:
+        done = 0
+        try:
+            while done < len(into) and (more := os.preadv(self._descriptor or 0, [into[done:]], offset + done)):
+                done += more
+        except OSError as error:
+            raise StoreError(f"{self._name}: bytes {offset} to {offset + len(into)} cannot be read: {error}") from None
+        if done < len(into):
+            raise self._short(offset, len(into), done)
 
     def _check(self, view: memoryview, base: int, first: int, last: int) -> None:
         """Compare blocks [first, last); `view` begins at block `base`."""
@@ -131,16 +167,16 @@ class VerifiedFile(io.RawIOBase):
                     end_byte=end,
                 )
 
-    def _copy(self, offset: int, length: int) -> bytes:
+    def _copy(self, offset: int, length: int) -> bytes | memoryview:
         """Unverified bytes in memory that nobody else can write to."""
+        if self._descriptor is not None:
+            target = memoryview(bytearray(length))
+            self._read_into(target, offset)
+            return target
+        data: bytes | memoryview
         try:
-            if self._descriptor is not None:
-                data = os.pread(self._descriptor, length, offset)
-                while len(data) < length:
-                    more = os.pread(self._descriptor, length - len(data), offset + len(data))
-                    if not more:
-                        break
-                    data += more
+            if self.ranged is not None:
+                data = self.ranged.read_at(offset, offset + length)
             else:
                 with self._lock:
                     self._raw.seek(offset)
@@ -148,10 +184,11 @@ class VerifiedFile(io.RawIOBase):
         except OSError as error:
             raise StoreError(f"{self._name}: bytes {offset} to {offset + length} cannot be read: {error}") from None
         if len(data) != length:
-            raise VerificationError(
-                f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + len(data)}"
-            )
+            raise self._short(offset, length, len(data))
         return data
+
+    def _short(self, offset: int, length: int, found: int) -> VerificationError:
+        return VerificationError(f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + found}")
 
     # What io.RawIOBase and pyarrow.PythonFile ask of a file.
 
@@ -206,21 +243,8 @@ class VerifiedFile(io.RawIOBase):
         super().close()
 
 
-class CheckedAhead:
-    """A copy of a file that is being made and checked, in order; `until` says how far it can be used."""
-
-    def __init__(self, checks: Sequence[Future[None]]) -> None:
-        self._checks = checks
-
-    def until(self, end: int) -> None:
-        """Return when bytes [0, end) are there and verified; raises VerificationError where they are not."""
-        for check in self._checks[: -(-end // (_SHARE * BLOCK))]:
-            check.result()
-
-
-_SHARE = 8  # blocks that one thread hashes: half a megabyte, far above the cost of handing over
-
 _threads: ThreadPoolExecutor | None = None
+_waiting: ThreadPoolExecutor | None = None
 
 
 def threads() -> ThreadPoolExecutor:
@@ -231,9 +255,17 @@ def threads() -> ThreadPoolExecutor:
     return _threads
 
 
+def waiting_threads() -> ThreadPoolExecutor:
+    """Threads that wait for a network and hash what it brings; made anew in a forked data-loader worker."""
+    global _waiting
+    if _waiting is None:
+        _waiting = ThreadPoolExecutor(8, thread_name_prefix="inbond-ranges")
+    return _waiting
+
+
 def _forget_threads() -> None:
-    global _threads
-    _threads = None
+    global _threads, _waiting
+    _threads = _waiting = None
 
 
 os.register_at_fork(after_in_child=_forget_threads)

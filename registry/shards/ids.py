@@ -9,20 +9,18 @@ It is a cache like the block hashes: nobody signs it, and it can be made again a
 read tells damage; whoever gets a hit compares the whole id in the shard itself.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from io import SEEK_END
 from struct import Struct
+from typing import BinaryIO
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inbond.registry.objects import ObjectStore, bare
-from inbond.schemas.errors import StoreError
-
-SUFFIX = ".ids"
+from inbond.registry.objects import IDS, ObjectStore, bare
+from inbond.schemas.errors import InbondError
 
 _MAGIC = b"inbond-ids-1\n"
 _HEAD = Struct("<13s32sIQI")
@@ -37,7 +35,7 @@ def find(store: ObjectStore, digest: str, rows: int, record_id: bytes, ids: Call
     `ids` gives the joined record ids of its `rows` rows; it is asked where there is no index, or a damaged one, which is
     then written. What cannot be written is not kept.
     """
-    found = _look_up(path_of(store, digest), rows, bytes.fromhex(bare(digest)), record_id)
+    found = _look_up(store.beside(digest, IDS), rows, bytes.fromhex(bare(digest)), record_id)
     if found is not None:
         return found
     joined = ids()
@@ -47,16 +45,8 @@ def find(store: ObjectStore, digest: str, rows: int, record_id: bytes, ids: Call
 
 def keep(store: ObjectStore, digest: str, joined: bytes) -> None:
     """Write the index of the shard `digest` with these record ids, joined; what cannot be written is not kept."""
-    with suppress(StoreError, OSError), store.scratch() as file:
-        file.write(index_of(bytes.fromhex(bare(digest)), joined))
-        file.flush()
-        os.rename(file.name, path_of(store, digest))
-
-
-def path_of(store: ObjectStore, digest: str) -> Path:
-    """Where the index of an object lies, or would lie."""
-    path = store.path(digest)
-    return path.with_name(path.name + SUFFIX)
+    with suppress(InbondError, OSError):
+        store.put_beside(digest, IDS, index_of(bytes.fromhex(bare(digest)), joined))
 
 
 def index_of(digest: bytes, joined: bytes) -> bytes:
@@ -76,23 +66,27 @@ def index_of(digest: bytes, joined: bytes) -> bytes:
     return _HEAD.pack(_MAGIC, digest, bits, rows, crc32(raw)) + raw + entries.tobytes()
 
 
-def _look_up(path: Path, rows: int, digest: bytes, record_id: bytes) -> list[int] | None:
+def _look_up(file: BinaryIO | None, rows: int, digest: bytes, record_id: bytes) -> list[int] | None:
     """The rows that an index names; None where there is none, or that of another shard, or a damaged one."""
+    if file is None:
+        return None
     bits = _bits(rows)
     front = _HEAD.size + (_BUCKET.itemsize << bits)
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size != front + rows * _ENTRY.itemsize:
+        with file:
+            if file.seek(0, SEEK_END) != front + rows * _ENTRY.itemsize:
                 return None
-            head = os.pread(file.fileno(), front, 0)
+            file.seek(0)
+            head = file.read(front)
             raw = head[_HEAD.size :]
             if _HEAD.unpack_from(head) != (_MAGIC, digest, bits, rows, crc32(raw)):
                 return None
             table = np.frombuffer(raw, dtype=_BUCKET)
             at = _prefix(record_id) >> (64 - bits)
             start, end = int(table["start"][at]), int(table["start"][at + 1]) if at + 1 < len(table) else rows
-            data = os.pread(file.fileno(), (end - start) * _ENTRY.itemsize, front + start * _ENTRY.itemsize)
-    except OSError:
+            file.seek(front + start * _ENTRY.itemsize)
+            data = file.read((end - start) * _ENTRY.itemsize)
+    except (InbondError, OSError):
         return None
     if crc32(data) != int(table["check"][at]):
         return None

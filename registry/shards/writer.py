@@ -10,24 +10,24 @@ have the bytes that were handed to it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from hashlib import sha256
 from secrets import token_bytes
-from typing import TYPE_CHECKING, BinaryIO
-from zlib import crc32
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
-from inbond.registry.objects import failures_of
-from inbond.registry.shards import arrow, blocks
+from inbond.registry.shards import arrow
 from inbond.registry.shards.records import SALT_BYTES, Record, content_ids, others_digest, record_leaf
+from inbond.registry.shards.sealing import SummingSink, seal
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
-from inbond.schemas.errors import InvalidInput, StoreError
+from inbond.schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from inbond.registry.place import Objects
+
+R = TypeVar("R")
 
 ROW_GROUP_ROWS = 4_096
 ROW_GROUP_TEXT = 16 << 20  # long records end a row group early, so that memory stays bounded
@@ -68,24 +68,14 @@ def write_shard(
     Raises InvalidInput for no records, or for one that its columns cannot hold; StoreError where the file system fails or
     does not give back what was written. Nothing but scratch is left by a failure.
     """
-    pointers = dict(sorted((metadata or {}).items()))
-    for key in pointers:
-        if not key.startswith(METADATA_PREFIX):
-            raise InvalidInput(f"shard metadata: expected keys that begin with {METADATA_PREFIX!r}, found {key!r}")
+    pointers = pointers_of(metadata)
     with store.scratch() as file:
         written = _Writing(file, pointers, salts).write(records)
-        with failures_of("scratch file", file.name):
-            file.flush()
-            found, checksum, hashes = _read_again(file)
-        if checksum != written.checksum:
-            raise StoreError(f"scratch file {file.name}: expected to read the bytes that were written, found others")
-        size = file.tell()
-        store.put_file(file, found)
-    store.put_blocks(found, blocks.join_hashes(hashes))
+        sealed = seal(store, file, written.checksum)
     return WrittenShard(
-        digest=f"sha256:{found}",
-        size=size,
-        block_root=f"sha256:{blocks.block_root(hashes).hex()}",
+        digest=sealed.digest,
+        size=sealed.size,
+        block_root=sealed.block_root,
         record_root=f"sha256:{merkle.root_of(written.leaves).hex()}",
         rows=len(written.leaves),
         empty=written.empty,
@@ -94,16 +84,24 @@ def write_shard(
     )
 
 
-class ShardBatcher:
-    """Cuts a stream of records into the streams of single shards, the same way each time.
+def pointers_of(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """The pointers of a shard's file, sorted. Raises InvalidInput for a key that is not one of ours."""
+    for key in metadata or ():
+        if not key.startswith(METADATA_PREFIX):
+            raise InvalidInput(f"shard metadata: expected keys that begin with {METADATA_PREFIX!r}, found {key!r}")
+    return dict(sorted((metadata or {}).items()))
 
-    A shard ends at `max_rows` records, or before its text would exceed `max_text`; a larger record stands alone.
+
+class ShardBatcher(Generic[R]):
+    """Cuts a stream of records, or of what holds one, into the streams of single shards, the same way each time.
+
+    A shard ends at `max_rows` records, or before their `size` (characters) would exceed `max_text`; a larger one stands alone.
     """
 
-    def __init__(self, max_rows: int = MAX_ROWS, max_text: int = MAX_TEXT) -> None:
-        self._max_rows, self._max_text = max_rows, max_text
+    def __init__(self, size: Callable[[R], int], max_rows: int = MAX_ROWS, max_text: int = MAX_TEXT) -> None:
+        self._size, self._max_rows, self._max_text = size, max_rows, max_text
 
-    def split(self, records: Iterable[Record]) -> Iterator[Iterator[Record]]:
+    def split(self, records: Iterable[R]) -> Iterator[Iterator[R]]:
         """One iterator a shard, in order. What a caller leaves of one is skipped when the next is asked for."""
         self._stream = iter(records)
         self._ahead = next(self._stream, None)
@@ -113,10 +111,10 @@ class ShardBatcher:
             for _ in part:
                 pass
 
-    def _part(self) -> Iterator[Record]:
+    def _part(self) -> Iterator[R]:
         rows = size = 0
         while (record := self._ahead) is not None:
-            size += text_size(record)
+            size += self._size(record)
             if rows and (rows >= self._max_rows or size > self._max_text):
                 return
             rows += 1
@@ -144,7 +142,7 @@ class _Writing:
         self.empty = 0
         self.tokens: tuple[int | None, int | None] = (0, 0)
         self.checksum = 0
-        self._sink = _SummingSink(file)
+        self._sink = SummingSink(file)
         self._metadata = metadata
         self._salts = salts
 
@@ -238,44 +236,3 @@ def _add(total: int | None, values: list[int | None]) -> int | None:
     if total is None or None in values:
         return None
     return total + sum(value for value in values if value is not None)
-
-
-def _read_again(file: BinaryIO) -> tuple[str, int, list[bytes]]:
-    """SHA-256, CRC-32 and block hashes of the whole file as the file system gives it back; leaves the position at its end."""
-    whole, checksum = sha256(), 0
-    hashes = []
-    file.seek(0)
-    while piece := file.read(64 * blocks.BLOCK):  # a buffered file: short only at its end
-        leaves = blocks.threads().submit(blocks.leaves_of, piece)
-        whole.update(piece)
-        checksum = crc32(piece, checksum)
-        hashes += leaves.result()
-    return whole.hexdigest(), checksum, hashes
-
-
-class _SummingSink:
-    """The file that pyarrow writes into.
-
-    `checksum` (CRC-32) is of what went through: it only has to notice a disk that gives back something else; what is
-    signed is hashed from what was read back.
-    """
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.checksum = 0
-
-    def write(self, data: bytes) -> int:
-        self.checksum = crc32(data, self.checksum)
-        with failures_of("scratch file", self._file.name):
-            return self._file.write(data)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        """The scratch file belongs to the store."""

@@ -1,7 +1,7 @@
 """A pull: verified records for a run, as an ordinary iterator, each segment on record before its first sample is yielded."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import open_shard
 from inbond.registry.recorder import Said
+from inbond.registry.shards.picking import gathered
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Record
 from inbond.registry.training import runs
@@ -82,13 +83,13 @@ class Pull:
                 hint="use tables() to read some columns",
             )
         for spans in self._segments():
-            yield chain.from_iterable(self._reader(s.shard).records([range(s.first, s.last)]) for s in spans)
+            yield chain.from_iterable(self._reader(shard).records(rows) for shard, rows in _by_shard(spans))
 
     def tables(self) -> Iterator[pa.Table]:
         """Tables of the granted columns, in order."""
         for spans in self._segments():
-            for span in spans:
-                yield from self._reader(span.shard).batches(self.columns, [range(span.first, span.last)])
+            for shard, rows in _by_shard(spans):
+                yield from gathered(self._reader(shard), self.columns, rows)
 
     def _segments(self) -> Iterator[list[Span]]:
         length = self.run.layout.length
@@ -142,3 +143,9 @@ class Pull:
                 reader.close()
             self._readers = {shard: open_shard(self._registry.place, shard, self.grant)}
         return self._readers[shard]
+
+
+def _by_shard(spans: Sequence[Span]) -> Iterator[tuple[str, list[range]]]:
+    """Successive spans of one shard at once: a derived version has many short ones."""
+    for shard, some in groupby(spans, key=lambda span: span.shard):
+        yield shard, [range(span.first, span.last) for span in some]

@@ -231,8 +231,8 @@ class Processing(Closed, frozen=True, kw_only=True):
 class Shard(Closed, frozen=True, kw_only=True):
     """One signed Parquet file: first what was measured, then (from `models` on) what was declared.
 
-    Exactly one model wrote the responses (role response) or scored them (role logits); a judge that wrote a judgement
-    has role response. `inputs` holds `InputLine`s, `derived_from` `DerivedLine`s (none: not made from shards).
+    Exactly one model wrote the responses (role response) or gave their log-probabilities (role logits); a judge that wrote a
+    judgement has role response. A shard of kind logits names its codec, its signal, and the text shard whose rows it is about. `inputs` holds `InputLine`s, `derived_from` `DerivedLine`s (none: not made from shards).
     `import_identity` is the SHA-256 of the canonical JSON of what was imported, `ordinal` the shard's place in the
     import.
     """
@@ -277,9 +277,16 @@ class Shard(Closed, frozen=True, kw_only=True):
     processing: Declared[Listed[Processing]]
 
     def __post_init__(self) -> None:
-        makers = sum(model.role in (ModelRole.RESPONSE, ModelRole.LOGITS) for model in self.models)
-        if makers != 1:
-            raise ValueError(f"expected exactly one of models with role response or logits, found {makers}")
+        makers = [model.role for model in self.models if model.role in (ModelRole.RESPONSE, ModelRole.LOGITS)]
+        if len(makers) != 1:
+            raise ValueError(f"expected exactly one of models with role response or logits, found {len(makers)}")
+        is_text = self.kind is ShardKind.TEXT
+        for name, value in (("codec", self.codec), ("text_shard", self.text_shard), ("signal", self.signal)):
+            if isinstance(value, UnsetType) is not is_text:
+                wanted, found = ("no ", "one") if is_text else ("", "none")
+                raise ValueError(f"expected {wanted}{name} in a {self.kind.value} shard, found {found}")
+        if not is_text and makers[0] is not ModelRole.LOGITS:
+            raise ValueError(f"expected the model behind a logits shard with role logits, found role {makers[0].value}")
 
 
 class DatasetCounts(Closed, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from inbond.schemas.declared import Declared
-from inbond.schemas.scalars import Closed, Count, Digest, Ref, Token
+from inbond.schemas.scalars import Closed, Count, Digest, Ref, Some, Token
 
 Rows = Annotated[tuple[tuple[Count, Count], ...], Meta(min_length=1)]
 """Half-open ranges of rows, [first, last), ascending and apart."""
@@ -21,12 +21,16 @@ def _check_rows(rows: tuple[tuple[int, int], ...]) -> int:
 
 
 class PartLine(Closed, frozen=True, kw_only=True):
-    """A part of a dataset version or a grant: rows of a shard in a split; `count` is their number."""
+    """A part of a dataset version or a grant: rows of a text shard in a split; `count` is their number.
+
+    `logits` are shards of log-probabilities over the same rows that go along with the text.
+    """
 
     shard: Ref
     rows: Rows
     split: Token
     count: Count
+    logits: Some[Ref] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         total = _check_rows(self.rows)

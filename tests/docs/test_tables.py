@@ -23,6 +23,7 @@ from inbond.registry.admission import _CHECKS
 from inbond.registry.clocks import CLOCKS
 from inbond.registry.disclosure.document import Gap
 from inbond.registry.disclosure.model import TEMPLATES
+from inbond.registry.importers import IMPORTERS
 from inbond.registry.lineage import MAX_HOPS
 from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shards.writer import MAX_ROWS, MAX_TEXT
@@ -236,3 +237,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Litestar]:
         patch.setenv("INBOND_STATE", str(folder / "state"))
         with Registry.init(folder / "registry", "example.org/routes") as registry:
             yield create_app(registry)
+
+
+def test_every_importer_is_described() -> None:
+    rows = table("importing", "format")
+    assert [row[0] for row in rows] == list(IMPORTERS)
+    for name, _, logprobs, ids in rows:
+        assert (ids != "") == IMPORTERS[name].logprobs, name
+        assert (logprobs.startswith(("none", "stay"))) != IMPORTERS[name].logprobs, name

@@ -1,14 +1,18 @@
-"""The README does what it says: each of its four ways is run as printed, the last three where the first one ended."""
+"""The README does what it says: each of its four ways is run as printed, the last three where the first one ended.
+
+The first way is walked in real shells. On the others, `inbond` without anything of the shell runs in this process.
+"""
 
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.blocks import Shell, environment_of, fences, free_port, in_bash
+from tests.blocks import Execute, Shell, environment_of, fences, free_port, in_bash, in_process
 
 README = Path(__file__).parents[2] / "README.md"
 PORTS = ("8420", "8421")
@@ -22,9 +26,9 @@ def section(heading: str) -> str:
     return text[start : re.compile(r"(?m)^##+ |\Z").search(text, start + 4).start()]  # type: ignore[union-attr]
 
 
-def walk(heading: str, folder: Path, home: Path) -> int:
-    """Run the blocks of a section in `folder`; returns how many commands ran. `home` keeps the state of all ways."""
-    shell = Shell(folder, in_bash, environment_of(home, Path(sys.executable).parent))
+def walk(heading: str, folder: Path, executing: Callable[[Mapping[str, str]], Execute]) -> int:
+    """Run the blocks of a section in `folder`, which keeps the state too; returns how many commands ran."""
+    shell = Shell(folder, executing, environment_of(folder, Path(sys.executable).parent))
     try:
         text = section(heading)
         for port in PORTS:
@@ -51,7 +55,7 @@ def walk(heading: str, folder: Path, home: Path) -> int:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the first way was gone."""
     folder = tmp_path_factory.mktemp("readme")
-    assert walk(FIRST, folder, folder) > 12, "expected the first way to have more than a dozen steps"
+    assert walk(FIRST, folder, in_bash) > 12, "expected the first way to have more than a dozen steps"
     return folder
 
 
@@ -62,7 +66,7 @@ def test_the_first_way_works_as_printed(walked: Path) -> None:
 @pytest.mark.parametrize("heading", OTHERS)
 def test_another_way_works_as_printed(heading: str, walked: Path, tmp_path: Path) -> None:
     shutil.copytree(walked, tmp_path / "copy")  # with its state: a copy that goes on elsewhere would be a fork
-    assert walk(heading, tmp_path / "copy", tmp_path / "copy") > 4
+    assert walk(heading, tmp_path / "copy", in_process) > 4
 
 
 def test_what_the_readme_names_exists() -> None:

@@ -1,21 +1,26 @@
 """Two machines' worth of processes: a server with its folder, and people who have a URL, a token, keys and a policy.
 
-Nobody but the server ever sees the registry's folder. Each machine has a home, a state and keys of its own: compliance
+Nobody but the server ever sees the registry's folder. Scripts and what says `alone` are processes; other commands run in
+this one, with the environment of their machine. Each machine has a home, a state and keys of its own: compliance
 archives terms and rules, the producer imports, the trainer pulls with verified reads, asks where it came from, and closes.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from inbond.api.cli.main import cli
 from inbond.registry.registry import Registry
+from tests.api.cli.shell import Done
 from tests.registry.places.served import INBOND, Server
 from tests.registry.world import messages
 
@@ -30,21 +35,31 @@ class Machine:
     folder: Path
     environment: dict[str, str]
 
-    def run(self, *line: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """An `inbond` command, which leaves with `code` and shows nobody the token."""
-        done = self._process([str(INBOND), *line])
-        assert done.returncode == code, f"$ inbond {' '.join(line)} ({done.returncode})\n{done.stdout}\n{done.stderr}"
-        assert (self.environment["INBOND_TOKEN"] or "no token") not in done.stdout + done.stderr
+    def run(self, *line: str, code: int = 0, alone: bool = False) -> Done:
+        """An `inbond` command, which leaves with `code` and shows nobody the token; in a process of its own if `alone`."""
+        done = self._alone(line) if alone else self._here(line)
+        assert done.code == code, f"$ inbond {' '.join(line)} ({done.code})\n{done.out}\n{done.err}"
+        assert (self.environment["INBOND_TOKEN"] or "no token") not in done.out + done.err
         return done
 
     def ask(self, *line: str) -> Any:
-        return json.loads(self.run(*line, "--json").stdout)
+        return self.run(*line, "--json").json
 
     def python(self, text: str) -> str:
         """A script, after `registry` was opened from the environment."""
         done = self._process([sys.executable, "-c", f"{OPEN}{text}\nregistry.close()\n"])
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def _alone(self, line: Sequence[str]) -> Done:
+        done = self._process([str(INBOND), *line])
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def _here(self, line: Sequence[str]) -> Done:
+        unset: dict[str, str | None] = {name: None for name in os.environ if name.startswith("INBOND_")}
+        with contextlib.chdir(self.folder):
+            result = CliRunner(env=unset | self.environment).invoke(cli, line)
+        return Done(result.exit_code, result.stdout, result.stderr)
 
     def _process(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -121,11 +136,11 @@ def test_the_main_job_over_http(place: Place) -> None:
 
     trainer.python(ASK)
     refused = trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "first", code=5)
-    assert "no decision of compliance is in force" in refused.stderr
-    assert "compliance" in trainer.run(*RULE, code=4).stderr, "a trainer has no key to rule with"
+    assert "no decision of compliance is in force" in refused.err
+    assert "compliance" in trainer.run(*RULE, code=4).err, "a trainer has no key to rule with"
     compliance.run(*RULE)
 
-    trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "first", "--out", "batch.jsonl")
+    trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "first", "--out", "batch.jsonl", alone=True)
     records = [json.loads(line) for line in (trainer.folder / "batch.jsonl").read_text().splitlines()]
     assert [record["response"] for record in records] == truth
     assert trainer.python(LOOP).splitlines() == truth
@@ -134,7 +149,7 @@ def test_the_main_job_over_http(place: Place) -> None:
 
     [hop] = trainer.ask("lineage", "lab/pupil")["hops"]
     assert (hop["relation"], hop["rows"], hop["basis"]) == ("trained_on_outputs_of", ROWS, "recorded")
-    trainer.run("run", "close", "loop", "--outcome", "kept")
+    trainer.run("run", "close", "loop", "--outcome", "kept", alone=True)
     assert len(list((trainer.folder / "keys" / "runs").iterdir())) == 2, "the key of a closed run is gone"
     trainer.run("pull", "chat", "--student", "lab/pupil", "--run", "loop", code=8)
 
@@ -146,7 +161,7 @@ def test_the_main_job_over_http(place: Place) -> None:
     verify = [str(INBOND.with_name("inbond-verify")), "--policy", "policy.txt", "--genesis", genesis, "copies"]
     done = subprocess.run(verify, cwd=trainer.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "could not reach" in trainer.run("lineage", "lab/pupil", code=1).stderr
+    assert "could not reach" in trainer.run("lineage", "lab/pupil", code=1).err
     for machine in (producer, compliance, trainer):
         assert not list(machine.folder.rglob("ledger.db"))
 
@@ -169,6 +184,6 @@ def test_a_wrong_setting_is_a_sentence(place: Place) -> None:
         ({"INBOND_POLICY": ""}, 2, "expected INBOND_POLICY to name a tlog-policy file"),
         ({"INBOND_GENESIS": "0" * 64}, 3, f"expected the registry of genesis {'0' * 64}"),
     ):
-        done = Machine(trainer.folder, trainer.environment | changed).run("student", "list", code=code)
-        assert text in done.stderr
-        assert "Traceback" not in done.stderr
+        done = Machine(trainer.folder, trainer.environment | changed).run("student", "list", code=code, alone=code == 2)
+        assert text in done.err
+        assert "Traceback" not in done.err

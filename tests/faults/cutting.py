@@ -80,7 +80,7 @@ class _Pair:
             moment = self.cutter.take() if _COMMIT in data else None
             if moment == "before":
                 return
-            self.silent = moment == "after"
+            self.silent = moment is not None  # a server that answers at once is not heard either
             self.server.sendall(data)
             if moment == "between":
                 return

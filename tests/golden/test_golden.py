@@ -14,11 +14,11 @@ from inbond.ledger.keys import ML_DSA_44, SigningKey, VerifierKey
 from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.replay import draft_of
 from inbond.ledger.tiles import decode_bundle
-from inbond.registry.objects import ObjectStore
 from inbond.registry.rules import RegistryRules
 from inbond.registry.shards import proofs
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Message
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas import canonical, statement
 from inbond.schemas.statements import Shard
 
@@ -55,7 +55,7 @@ def test_the_lone_verifier_accepts_bundle_log_and_receipt(golden: Path, genesis:
 
 
 def test_the_audit_of_the_exported_log_is_clean(golden: Path, genesis: str, tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = FolderStore(tmp_path / "objects")
     for path in [*(golden / "bundle/objects").iterdir(), *(golden / "bundle/shards").iterdir()]:
         store.put_bytes(path.read_bytes())
     store.put_bytes(b"You may.\n")  # archived terms are not handed out with a bundle

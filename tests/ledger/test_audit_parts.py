@@ -82,9 +82,9 @@ def test_signatures_can_be_left_out(entries: list[bytes]) -> None:
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_an_altered_entry_is_taken_only_if_the_parsers_take_it(data: st.DataObject) -> None:
-    """The examination has a short way of its own to an entry's members; it must not be a wider one."""
-    entries = _some_entries()
-    original = entries[2]
+    """The examination has short ways of its own to an entry's members, one where it is like that before; none may be wider."""
+    entries, after = _some_entries(), data.draw(st.booleans())
+    original = entries[3]
     kind = data.draw(st.sampled_from(["flip", "cut", "insert", "swap"]))
     at = data.draw(st.integers(0, len(original) - 1))
     altered = bytearray(original)
@@ -96,22 +96,45 @@ def test_an_altered_entry_is_taken_only_if_the_parsers_take_it(data: st.DataObje
         altered[at:at] = data.draw(st.binary(min_size=1, max_size=8))
     else:
         altered[at : at + 1] = data.draw(st.sampled_from([b'"', b"\\", b"=", b"+", b"0", b" ", b"}"]))
-    found = looked_at([bytes(altered)], 2, signatures=False)
+    found = looked_at([entries[2], bytes(altered)] if after else [bytes(altered)], 3 - after, signatures=False)
     try:
         entry = parse_entry(bytes(altered))
         read = statement.read(dsse.payload_of(entry.dsse))
         for signature in entry.dsse.signatures:
             assert len(signature.sig) == 88
-        good = read.kind == entry.kind and entry.seq == 2 and read.header.registry == ORIGIN
+        good = read.kind == entry.kind and entry.seq == 3 and read.header.registry == ORIGIN
         good = good and entry.dsse.payload_type == parse_entry(original).dsse.payload_type
     except (InbondError, AssertionError):
         good = False
     if found.problem is None:
         assert good
-        assert (found.kinds, found.last_time) == ([entry.kind], entry.time)
-        assert found.prev.decode() == entry.prev
+        assert (found.kinds[-1], found.count, found.last_time) == (entry.kind, 1 + after, entry.time)
+        assert entry.prev == (merkle.leaf_hash(entries[2]).hex() if after else found.prev.decode())
     elif good:
-        assert any(word in found.problem for word in ("header.seen", "signature", "one signature of each key"))
+        words = ["header.seen", "signature", "one signature of each key", *(["prev", "a time of"] if after else [])]
+        assert any(word in found.problem for word in words)
+
+
+def test_a_payload_has_one_form(world: World) -> None:
+    """Base64 with other unused bits, or with a letter escaped, decodes to the same bytes."""
+    letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    world.log.append([world.party("a" * size) for size in range(1, 4)])
+    kept, padded = world.entries()[2:], set()
+    for at, data in enumerate(kept):
+        start = len(b'{"dsse":{"payload":"')
+        end = data.index(b'"', start)
+        text = data[start:end]
+        bare = text.rstrip(b"=")
+        padded.add(len(text) - len(bare))
+        forms = [text[:9] + b"\\u%04x" % text[9] + text[10:]]
+        if bare != text:
+            forms.append(bare[:-1] + letters[letters.index(bare[-1:]) + 1 :][:1] + text[len(bare) :])
+        for form in forms:
+            other = data[:start] + form + data[end:]
+            for before in (0, 1) if at else (0,):
+                found = looked_at([*kept[at - before : at], other], 2 + at - before, signatures=False)
+                assert (found.count, found.problem is None) == (before, False)
+    assert padded == {0, 1, 2}
 
 
 _kept: list[bytes] = []

@@ -3,9 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, select
 
+from inbond.ledger import tables
 from inbond.ledger.audit import audit_log
+from inbond.ledger.database import create_tables
+from inbond.ledger.pending import pending, settle
+from inbond.ledger.prepared import Prepared
+from inbond.ledger.reader import LedgerReader
 from inbond.ledger.rules import Draft
 from inbond.schemas.errors import PolicyDenied, StoreError
 from tests.ledger.world import NameRules, World, error_of, names, rows, seqs
@@ -57,3 +62,39 @@ def test_a_projection_that_fails_takes_its_batch_along_and_says_why(make_world: 
         world.log.append([world.party("one"), world.party("slip"), world.party("two")])
     assert world.entries() == before
     assert seqs(world.log.append([world.party("one"), world.party("two")])) == [2, 3]
+
+
+@BOTH
+def test_rows_that_were_left_to_be_written_go_with_their_transaction(make_world: Callable[..., World]) -> None:
+    world = make_world()
+    database, row = world.log.database, Prepared.insert(tables.checkpoints)
+    try:
+        with database.writing() as connection:
+            pending(connection).add(row, [(1000, b"came to nothing")])
+            pending(connection).notes["of"] = "it"
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    with database.writing() as connection:
+        assert pending(connection).notes == {}
+        pending(connection).add(row, [(1001, b"one")])
+        pending(connection).add(row, [(1002, b"other")])
+        assert [size for size, _ in LedgerReader(connection).checkpoints() if size > 999] == []
+        settle(connection)
+        assert [size for size, _ in LedgerReader(connection).checkpoints() if size > 999] == [1001, 1002]
+
+
+@BOTH
+def test_many_rows_are_inserted_like_one(make_world: Callable[..., World]) -> None:
+    """PostgreSQL is given them as a copy, in binary: numbers of 64 bits, texts of any letters, nulls."""
+    made = [(n << 40, chr(0xE9) + chr(0x1F642) * n, None if n % 2 else bytes([0, n, 255])) for n in range(40)]
+    table = Table("like_ours", MetaData(), Column("a", Integer, primary_key=True), Column("b", String), Column("c", LargeBinary))
+    world = make_world()
+    with world.log.database.writing() as connection:
+        create_tables(connection, [table])
+        Prepared.insert(table).run_many(connection, made[:20])
+        for row in made[20:]:
+            Prepared.insert(table).run(connection, *row)
+        assert [tuple(row) for row in connection.execute(select(table).order_by(table.c.a))] == made
+        with pytest.raises(Exception, match=r"(?i)unique"):
+            Prepared.insert(table).run_many(connection, made[:20])

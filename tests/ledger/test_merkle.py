@@ -15,6 +15,7 @@ from inbond.ledger.merkle import (
     NodeReader,
     consistency_proof,
     inclusion_proof,
+    inclusion_proofs,
     leaf_hash,
     root_at,
     root_of,
@@ -87,6 +88,17 @@ def test_all_ways_to_the_root_agree(size: int) -> None:
     compact.extend(leaves[size // 2 :])
     assert compact.size == size
     assert definition(leaves) == root_of(leaves) == compact.root() == root_at(size, reader(leaves))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_many_inclusion_proofs_at_once_are_those_of_each(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, 70))
+    wanted = data.draw(st.lists(st.integers(0, size - 1)))
+    node = reader(tree(size))
+    assert inclusion_proofs(wanted, size, node) == {index: tuple(inclusion_proof(index, size, node)) for index in wanted}
+    with pytest.raises(InvalidInput, match="expected leaf indices below"):
+        inclusion_proofs([*wanted, size], size, node)
 
 
 @settings(max_examples=100, deadline=None)

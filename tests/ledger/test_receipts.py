@@ -3,10 +3,11 @@ import pytest
 from inbond.ledger import checkpoints
 from inbond.ledger.checkpoints import Checkpoint
 from inbond.ledger.keys import SigningKey
-from inbond.ledger.merkle import inclusion_proof, leaf_hash, root_of
+from inbond.ledger.merkle import inclusion_proof, inclusion_proofs, leaf_hash, root_of
 from inbond.ledger.policy import TrustedLog, TrustPolicy
-from inbond.ledger.receipts import Receipt, parse, verify
+from inbond.ledger.receipts import Receipt, parse, verify, write_all
 from inbond.ledger.tiles import node_reader, updated_tiles
+from inbond.schemas.entry import MAX_ENTRY
 from inbond.schemas.errors import InvalidInput, VerificationError
 
 LOG = SigningKey.from_seed("example.com/log", bytes([1] * 32))
@@ -37,6 +38,22 @@ def test_the_file_has_the_published_form() -> None:
     assert lines[:3] == ["c2sp.org/tlog-proof@v1", "extra YWJj", "index 6"]
     assert [len(line) for line in lines[3:6]] == [44, 44, 0]  # two hashes, a blank line
     assert "\n".join(lines[6:]).encode() == checkpoints.sign(HEAD, [LOG])
+
+
+def test_many_at_once_are_written_like_each() -> None:
+    proofs, note = inclusion_proofs(range(7), 7, node_reader(lambda level, n: TILES[level, n])), checkpoints.sign(HEAD, [LOG])
+    entries = dict(enumerate(ENTRIES))
+    assert write_all(proofs, note, entries) == {index: receipt(index, entry).to_bytes() for index, entry in entries.items()}
+    for index, proof, checkpoint, entry in (
+        (0, [], b"no note", b"entry"),
+        (0, [], note, b""),
+        (0, [], note, bytes(MAX_ENTRY + 1)),
+        (0, [bytes(32)] * 64, note, b"entry"),
+        (0, [bytes(31)], note, b"entry"),
+        (2**63, [], note, b"entry"),
+    ):
+        with pytest.raises(InvalidInput, match="expected"):
+            write_all({index: proof}, checkpoint, {index: entry})
 
 
 def test_any_changed_byte_is_refused() -> None:

@@ -30,12 +30,12 @@ from inbond.ledger.log import Log
 from inbond.ledger.notes import NoteSignature
 from inbond.ledger.policy import Group, TrustedLog, TrustPolicy, Witness
 from inbond.ledger.receipts import Receipt
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards import proofs
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Message, Record
 from inbond.registry.shards.writer import write_shard
 from inbond.registry.signers import SignerRules
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas import canonical, statement
 from inbond.schemas import statements as s
 from inbond.schemas.declared import unknown
@@ -62,7 +62,7 @@ class Story:
 
     folder: Path
     log: Log
-    store: ObjectStore
+    store: FolderStore
     genesis: str
     seq: dict[str, int]
     shard: str
@@ -145,7 +145,7 @@ def genesis_envelope(admins: tuple[SigningKey, ...] = (ADMIN,), threshold: int =
 def tell(folder: Path) -> Story:
     folder.mkdir(parents=True)
     log = Log.create(folder, genesis_envelope(), LOG_KEY, SignerRules())
-    author, store, seq = Author(log), ObjectStore(folder / "objects"), {"genesis": 0}
+    author, store, seq = Author(log), FolderStore(folder / "objects"), {"genesis": 0}
     seq["producer"] = author.enrol(PRODUCER, "producer", "compliance")
     seq["trainer"] = author.enrol(TRAINER, "trainer")
     noise = random.Random(1)
@@ -900,7 +900,7 @@ def test_doubt_about_a_key_reaches_what_it_brought(tmp_path: Path) -> None:
 
 
 def test_a_dataset_of_something_else_than_shards(tmp_path: Path) -> None:
-    forger, store = _enrolled(), ObjectStore(tmp_path / "store")
+    forger, store = _enrolled(), FolderStore(tmp_path / "store")
     parts = store.put_lines([{"rows": 3}])
     forger.say("dataset", msgspec.structs.replace(BODIES["dataset"], parts=parts), PRODUCER)
     write(tmp_path / "bundle" / "objects" / parts.digest[7:], store.get(parts.digest))
@@ -910,7 +910,7 @@ def test_a_dataset_of_something_else_than_shards(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "root"), [(2, "0" * 64), (3, "")])
 def test_a_list_has_the_root_and_count_stated(tmp_path: Path, count: int, root: str) -> None:
-    forger, store = _enrolled(), ObjectStore(tmp_path / "store")
+    forger, store = _enrolled(), FolderStore(tmp_path / "store")
     parts = store.put_lines([{"shard": "shard:" + "a" * 32}, {"shard": "shard:" + "b" * 32}])
     stated = msgspec.structs.replace(parts, count=count, root=f"sha256:{root}" if root else parts.root)
     forger.say("dataset", msgspec.structs.replace(BODIES["dataset"], parts=stated), PRODUCER)

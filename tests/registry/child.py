@@ -6,9 +6,10 @@ from typing import Any
 from inbond.registry.registry import Registry
 
 
-def run_import(folder: str, state: str, file: str, teacher: str, dataset: str, max_rows: int, started: Any) -> None:
-    """Open the registry, say so, and import a `messages` file."""
+def run_import(folder: str, state: str, file: str, teacher: str, dataset: str, max_rows: int, started: Any, go: Any) -> None:
+    """Open the registry, say so, wait until it may go on, and import a `messages` file."""
     os.environ["INBOND_STATE"] = state
     with Registry.open(folder) as registry:
         started.set()
+        go.wait()
         registry.import_files("messages", [file], teacher=teacher, dataset=dataset, max_rows=max_rows)

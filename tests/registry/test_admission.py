@@ -213,7 +213,6 @@ WRONG: dict[str, tuple[Case, type[InbondError], str]] = {
         InvalidInput,
         "reference to a teacher",
     ),
-    "logits": (lambda c: c.shard_of(kind=s.ShardKind.LOGITS), InvalidInput, "no flow"),
     "a teacher as party": (
         lambda c: c.world.signed("teacher", c.world.changed(c.teacher, party=known(c.student)), "producer"),
         InvalidInput,

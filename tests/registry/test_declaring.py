@@ -209,16 +209,17 @@ def mixed(chance: random.Random, value: Any) -> Any:
         return tuple(mixed(chance, each) for each in value)
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.fields(type(value))
-        optional = {field.name for field in fields if not field.required}
+        one_of_all = isinstance(value, s.Shard)  # of log-probabilities: it has no less than all, and what it may lack is fixed
+        optional = {field.name for field in fields if not field.required and not one_of_all}
         given_fields = {name: mixed(chance, getattr(value, name)) for name in value.__struct_fields__}
         return type(value)(**{n: v for n, v in given_fields.items() if n not in optional or chance.random() < 0.5})
     return value
 
 
-@settings(max_examples=80, deadline=None)
-@given(kind=st.sampled_from(sorted(FIXED)), chance=st.randoms(use_true_random=False))
-def test_whatever_is_laid_over_whatever_says_what_was_given_last(kind: str, chance: random.Random) -> None:
-    whole = examples.BODIES[kind]
+@settings(max_examples=200, deadline=None)
+@given(kind=st.sampled_from(sorted(FIXED)), seed=st.integers(0, 1 << 32))
+def test_whatever_is_laid_over_whatever_says_what_was_given_last(kind: str, seed: int) -> None:
+    whole, chance = examples.BODIES[kind], random.Random(seed)
     before, after = mixed(chance, whole), mixed(chance, whole)
     assert list(declaring._changes(before, declaring._merged(None, kind, before, {}), "")) == []  # type: ignore[arg-type]
     fixed = {field.encode_name for field in msgspec.structs.fields(type(whole)) if field.name in FIXED[kind]}

@@ -12,7 +12,7 @@ from inbond.schemas.errors import Conflict, NotFound, PolicyDenied, Verification
 from tests.registry.world import World, messages
 
 
-def outside(world: World, *paths: Path) -> tuple[int, list[str]]:
+def outside(world: World, *paths: Path | str) -> tuple[int, list[str]]:
     """What `inbond-verify` says with the policy and genesis: exit code and lines."""
     arguments = ["--policy", str(world.folder / "policy.txt"), "--genesis", world.registry.home.genesis.hex()]
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):

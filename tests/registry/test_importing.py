@@ -273,9 +273,12 @@ def start(processes: Any) -> Iterator[Start]:
     """Starts an import in another process, and returns the process once it has opened the registry."""
     children: list[Any] = []
 
-    def begin(world: World, file: Path, dataset: str, max_rows: int) -> Any:
+    def begin(world: World, file: Path, dataset: str, max_rows: int, go: Any = None) -> Any:
         started = processes.Event()
-        arguments = (str(world.folder), os.environ["INBOND_STATE"], str(file), TEACHER, dataset, max_rows, started)
+        if go is None:
+            go = processes.Event()
+            go.set()
+        arguments = (str(world.folder), os.environ["INBOND_STATE"], str(file), TEACHER, dataset, max_rows, started, go)
         children.append(processes.Process(target=run_import, args=arguments, daemon=True))
         children[-1].start()
         assert started.wait(20)
@@ -325,10 +328,12 @@ def test_an_import_killed_at_any_moment_goes_on_without_duplicates(
 
 @pytest.mark.parametrize("datasets", [("left", "right"), ("both", "both")], ids=["two datasets", "one dataset"])
 def test_two_processes_importing_at_once_end_with_one_chain(
-    world: World, tmp_path: Path, start: Start, datasets: tuple[str, str]
+    world: World, tmp_path: Path, start: Start, processes: Any, datasets: tuple[str, str]
 ) -> None:
     files = [messages(tmp_path / f"{i}.jsonl", f"f{i}", 20) for i in range(2)]
-    children = [start(world, file, name, 4) for file, name in zip(files, datasets, strict=True)]
+    go = processes.Event()
+    children = [start(world, file, name, 4, go) for file, name in zip(files, datasets, strict=True)]
+    go.set()
     for child in children:
         child.join()
         assert child.exitcode == 0

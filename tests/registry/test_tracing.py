@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from inbond.registry import tracing
+from inbond.registry.objects import IDS
 from inbond.registry.shards import ids
 from inbond.registry.shards.records import record_id
 from inbond.registry.tracing import Found, Traced
@@ -119,7 +120,7 @@ def test_what_is_no_record(shared_world: World, record: str, error: type[Excepti
 def test_an_index_is_made_once_and_again_where_it_is_damaged(world: World) -> None:
     a = world.parts("chat")[0][0]
     store, file = world.registry.store, world.body(a).file
-    path = ids.path_of(store, file)
+    path = store.path(file, IDS)
     wanted = id_of(world, a, 5)
     assert not path.exists()
     assert only(trace(world, wanted)).row == 5
@@ -184,9 +185,10 @@ def test_a_content_that_occurs_often_is_cut_off_and_says_so(world: World, monkey
 def test_a_registry_that_can_only_be_read_is_searched_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     a = world.parts("chat")[0][0]
     wanted = id_of(world, a, 3)
-    shutil.rmtree(world.folder / "objects" / "scratch")
+    shutil.rmtree(world.folder / "objects" / "scratch", ignore_errors=True)
+    (world.folder / "objects" / "scratch").write_bytes(b"")  # where no folder can be made, nothing is kept
     assert only(trace(world, wanted)).row == 3
-    assert not ids.path_of(world.registry.store, world.body(a).file).exists()
+    assert not world.registry.store.path(world.body(a).file, IDS).exists()
 
 
 def test_corrected_teachers_are_asked_as_they_are_known(world: World) -> None:

@@ -86,6 +86,8 @@ def sparse(value: msgspec.Struct) -> msgspec.Struct:
     for one_of in (s.Key,):
         if isinstance(value, one_of):
             fields["public_key"] = value.public_key
+    if isinstance(value, s.Shard):  # of text: one of log-probabilities has no less than all
+        fields["kind"] = s.ShardKind.TEXT
     if isinstance(value, s.TermsFact):
         fields["scope"] = s.TermsScope.ANY_MODEL
     return type(value)(**fields)
@@ -259,7 +261,7 @@ BODIES: dict[str, Any] = {
         derived_from=lines("derived", 1),
         derivation=s.Derivation(tool="dedupe 0.3", config=digest("config")),
         models=(
-            s.ShardModel(teacher=ref("teacher"), role=s.ModelRole.RESPONSE, rows=known(805)),
+            s.ShardModel(teacher=ref("teacher"), role=s.ModelRole.LOGITS, rows=known(805)),
             s.ShardModel(teacher=ref("teacher", "judge"), role=s.ModelRole.JUDGE, rows=known(400)),
         ),
         generated=known(s.Generated(first="2024-05-14", last="2024-06-01", live=False)),

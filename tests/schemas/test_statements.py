@@ -106,10 +106,13 @@ def test_each_field_is_needed_unless_it_is_optional(key):
                 continue
             without = copy.deepcopy(tree)
             del at(without, path)[name]
-            if field.required or (key, name) in {("key", "public_key"), ("terms_fact", "modality")}:
+            if field.required or (key, name) in _NEEDED:
                 refused(without, name)
             else:
                 assert read(without).kind == key.partition(".")[0]
+
+
+_NEEDED = {("key", "public_key"), ("terms_fact", "modality"), *(("shard", name) for name in ("codec", "text_shard", "signal"))}
 
 
 @each_body

@@ -268,7 +268,7 @@ def test_files_are_told_from_their_bytes() -> None:
     ok("log", "prove", "1", "--out", "../1.tlog-proof")
     [shard] = Path("../bundle/shards").iterdir()
     for path, what, known in [
-        (shard, "a shard", True), ("../tos.txt", "the text of terms", True), ("../weights.bin", "released weights", True),
+        (shard, "a text shard", True), ("../tos.txt", "the text of terms", True), ("../weights.bin", "released weights", True),
         ("../chat.jsonl", "a file that was imported", True), ("../batch.jsonl", "a file", False),
         ("../1.tlog-proof", "a receipt (tlog-proof)", False), ("../bundle", "a bundle", False), (".", "a registry", False),
         ("policy.txt", "a trust policy (tlog-policy)", False), ("keys/admin.key", "a private key: show it to nobody", False),

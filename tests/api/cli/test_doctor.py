@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from inbond.registry.objects import ObjectStore
+from inbond.registry.stores.folder import FolderStore
 from tests.api.cli.shell import ok, run
 
 
@@ -20,12 +20,12 @@ def test_a_key_that_others_can_read_is_bad(warehouse: Path) -> None:
 
 
 def test_objects_without_an_entry_are_told_and_removed(warehouse: Path) -> None:
-    store = ObjectStore(warehouse / "objects")
+    store = FolderStore(warehouse / "objects")
     kept = {item.digest for item in store.list()}
     young, old = store.put_bytes(b"young"), store.put_bytes(b"old")
     for item in store.list():
         if item.digest != young:
-            os.utime(item.path, (1, 1))
+            os.utime(store.path(item.digest), (1, 1))
     status, text = checks()["unreferenced objects"]
     assert (status, text.startswith("1 object, 3 bytes")) == ("note", True)
     assert "removed 1 object" in ok("doctor", "--remove").out
@@ -35,7 +35,7 @@ def test_objects_without_an_entry_are_told_and_removed(warehouse: Path) -> None:
 
 
 def test_nothing_is_removed_when_the_log_differs(warehouse: Path) -> None:
-    store = ObjectStore(warehouse / "objects")
+    store = FolderStore(warehouse / "objects")
     old = store.put_bytes(b"old")
     os.utime(store.path(old), (1, 1))
     database = warehouse / "ledger.db"

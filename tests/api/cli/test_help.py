@@ -13,10 +13,10 @@ from tests.api.cli.shell import run
 
 HEAVY = ("litestar", "numpy", "polars", "pyarrow", "sqlalchemy", "sqlmodel")
 COMMANDS = [
-    "backup", "check", "database-check", "database-downgrade", "database-upgrade", "dataset-export", "dataset-list",
-    "dataset-show", "dataset-trim", "decide-ask", "decide-list", "decide-rule", "declare", "demo", "doctor", "import",
-    "init", "inspect", "key-add", "key-list", "key-record", "key-revoke", "key-rotate", "key-sign", "lineage", "log-audit",
-    "log-export", "log-head", "log-prove", "log-refresh", "log-show", "log-watch", "operator-set", "operator-show",
+    "backup", "check", "database-check", "database-downgrade", "database-upgrade", "dataset-derive", "dataset-export",
+    "dataset-list", "dataset-show", "dataset-trim", "decide-ask", "decide-list", "decide-rule", "declare", "demo", "doctor",
+    "import", "init", "inspect", "key-add", "key-list", "key-record", "key-revoke", "key-rotate", "key-sign", "lineage",
+    "log-audit", "log-export", "log-head", "log-prove", "log-refresh", "log-show", "log-watch", "operator-set", "operator-show",
     "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list", "report-new",
     "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list", "student-add",
     "student-list", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show", "terms-add",

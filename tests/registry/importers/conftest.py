@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 
 from inbond.registry.importers import Input, Rejected, importer
+from inbond.registry.importers.observed import Observed
 from inbond.registry.shards.records import Record
 
-Import = Callable[..., list[Record | Rejected]]
+Import = Callable[..., list[Record | Observed | Rejected]]
 
 
 @pytest.fixture
 def run_import(tmp_path: Path) -> Import:
     """Import what is given, one input each: bytes as they are, a list of values as JSON Lines."""
 
-    def run(name: str, *contents: bytes | list[Any], **options: str) -> list[Record | Rejected]:
+    def run(name: str, *contents: bytes | list[Any], **options: str) -> list[Record | Observed | Rejected]:
         inputs = []
         for number, content in enumerate(contents):
             path = tmp_path / f"{number}.json"

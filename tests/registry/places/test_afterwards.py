@@ -1,17 +1,21 @@
-"""Over HTTP too: facts that are declared later, withdrawal, and whom that reaches."""
+"""Over HTTP too: facts that are declared later, withdrawal and whom that reaches, data that leave."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from inbond.ledger import verify
 from inbond.registry.declaring import facts_template
+from inbond.registry.proving import write_proof
 from inbond.registry.registry import Registry
+from inbond.registry.versions import parts_of
 from inbond.schemas.declared import known
-from inbond.schemas.errors import Conflict, PolicyDenied
+from inbond.schemas.errors import Conflict, InvalidInput, PolicyDenied
 from inbond.schemas.statements import Verdict
 from tests.registry.places.conftest import Client
 from tests.registry.places.served import Server
-from tests.registry.world import messages
+from tests.registry.world import CHAT_ROWS, PART_SIZES, messages
 
 Connect = Callable[..., Client]
 
@@ -63,3 +67,26 @@ def test_rows_are_withdrawn_trimmed_and_given_back_over_http(
     assert registry.check(["back@1"], "lab/pupil").verdict is Verdict.PERMITTED
     everything = registry.recall("acme/base@1", reason="terms ended", category="terms", effective="2099-01-01")
     assert {first, second} <= set(everything.targets)
+
+
+def test_data_leave_a_server_in_a_format_of_others_and_a_record_is_proved(
+    connect: Connect, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(patience=10.0)
+    done = client.registry.export_dataset("chat", tmp_path / "out", format="messages")
+    assert (done.records, done.files) == (CHAT_ROWS, len(PART_SIZES))
+    with monkeypatch.context() as patch:
+        patch.setenv("INBOND_STATE", str(server.state))
+        with Registry.open(server.folder) as here:
+            here.export_dataset("chat", tmp_path / "here", format="messages")
+    for path in sorted((tmp_path / "out" / "data").iterdir()):
+        assert path.read_bytes() == (tmp_path / "here" / "data" / path.name).read_bytes()
+    shard = parts_of(client.registry, client.registry.resolve("chat", "dataset"))[1].shard
+    with pytest.raises(InvalidInput, match="expected a grant or a delivery"):
+        client.registry.prove_record(shard, 3)
+    proved = client.registry.prove_record(shard, 3, under=done.deliveries[0])
+    write_proof(client.registry, proved, tmp_path / "proof")
+    pins = ["--policy", str(server.policy), "--genesis", client.registry.place.genesis.hex(), "--json"]
+    assert verify.main([*pins, "--without-shards", str(tmp_path / "proof")]) == 0
+    with pytest.raises(InvalidInput, match="this needs the registry's folder"):
+        client.registry.derive("chat", "some", sample=3)

@@ -5,10 +5,10 @@ import random
 import pytest
 from hypothesis import strategies as st
 
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Message, Record
 from inbond.registry.shards.writer import WrittenShard, write_shard
+from inbond.registry.stores.folder import FolderStore
 
 TEXT = st.text(max_size=12)
 TURNS = st.lists(st.builds(Message, TEXT, TEXT), max_size=3).map(tuple)
@@ -43,7 +43,7 @@ def records(draw):
     )
 
 
-def open_shard(store: ObjectStore, written: WrittenShard, **other) -> ShardReader:
+def open_shard(store: FolderStore, written: WrittenShard, **other) -> ShardReader:
     said = {name: getattr(written, name) for name in ("digest", "size", "block_root", "record_root", "rows")}
     return ShardReader(store, **(said | {"name": "shard s"} | other))
 
@@ -60,7 +60,7 @@ def reader_of():
 
 @pytest.fixture
 def store(tmp_path):
-    return ObjectStore(tmp_path / "objects")
+    return FolderStore(tmp_path / "objects")
 
 
 @pytest.fixture(scope="session")
@@ -82,5 +82,5 @@ def letters():
 @pytest.fixture(scope="session")
 def shard(tmp_path_factory, letters):
     """(store, what was written) of the letters; read only."""
-    store = ObjectStore(tmp_path_factory.mktemp("shard") / "objects")
+    store = FolderStore(tmp_path_factory.mktemp("shard") / "objects")
     return store, write_shard(store, letters, salts=bytes)

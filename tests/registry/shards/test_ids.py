@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inbond.registry.objects import ObjectStore
+from inbond.registry.objects import IDS
 from inbond.registry.shards import ids
+from inbond.registry.stores.folder import FolderStore
 
 
 class Shard:
     """Record ids of a shard that is not there otherwise; counts how often they are asked for."""
 
-    def __init__(self, store: ObjectStore, every: list[bytes]) -> None:
+    def __init__(self, store: FolderStore, every: list[bytes]) -> None:
         self.store, self.every, self.asked = store, every, 0
         self.digest = store.put_bytes(b"".join(every))
-        self.path = ids.path_of(store, self.digest)
+        self.path = store.path(self.digest, IDS)
 
     def joined(self) -> bytes:
         self.asked += 1
@@ -32,8 +33,8 @@ class Shard:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(tmp_path / "objects")
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "objects")
 
 
 def digests(count: int, seed: int = 0) -> list[bytes]:
@@ -41,7 +42,7 @@ def digests(count: int, seed: int = 0) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 511, 512, 5000])
-def test_every_row_is_found_and_nothing_else(store: ObjectStore, count: int) -> None:
+def test_every_row_is_found_and_nothing_else(store: FolderStore, count: int) -> None:
     shard = Shard(store, digests(count))
     for row in {0, count // 2, count - 1}:
         assert shard.find(shard.every[row]) == [row]
@@ -56,13 +57,13 @@ def test_ids_that_begin_alike_are_all_found(tmp_path_factory: pytest.TempPathFac
     chance = random.Random(seed)
     every = [each * 8 + chance.randbytes(24) for each in bytes_]
     every += [chance.choice(every) for _ in range(3)]
-    shard = Shard(ObjectStore(tmp_path_factory.mktemp("store")), every)
+    shard = Shard(FolderStore(tmp_path_factory.mktemp("store")), every)
     for record_id in (*every[:5], *every[-3:], b"\x09" * 32):
         for _ in range(2):  # from the ids, and from the file
             assert shard.find(record_id) == shard.rows(record_id)
 
 
-def test_a_search_reads_little_of_a_large_index(store: ObjectStore) -> None:
+def test_a_search_reads_little_of_a_large_index(store: FolderStore) -> None:
     shard = Shard(store, digests(20_000))
     shard.find(shard.every[0])
     size = shard.path.stat().st_size
@@ -83,7 +84,7 @@ def test_a_search_reads_little_of_a_large_index(store: ObjectStore) -> None:
     assert shard.path.read_bytes()[-12:] == last
 
 
-def test_no_damage_hides_a_record(store: ObjectStore) -> None:
+def test_no_damage_hides_a_record(store: FolderStore) -> None:
     shard = Shard(store, digests(600))
     shard.find(shard.every[0])
     whole = shard.path.read_bytes()
@@ -101,7 +102,7 @@ def test_no_damage_hides_a_record(store: ObjectStore) -> None:
         assert shard.path.read_bytes() == whole
 
 
-def test_the_index_of_another_shard_is_not_believed(store: ObjectStore) -> None:
+def test_the_index_of_another_shard_is_not_believed(store: FolderStore) -> None:
     one, other = Shard(store, digests(300)), Shard(store, digests(300, seed=2))
     one.find(one.every[0])
     other.path.write_bytes(one.path.read_bytes())
@@ -109,7 +110,7 @@ def test_the_index_of_another_shard_is_not_believed(store: ObjectStore) -> None:
     assert other.asked == 1
 
 
-def test_where_nothing_can_be_written_it_is_found_all_the_same(store: ObjectStore) -> None:
+def test_where_nothing_can_be_written_it_is_found_all_the_same(store: FolderStore) -> None:
     shard = Shard(store, digests(300))
     shard.path.mkdir()  # nothing can be renamed to there
     assert shard.find(shard.every[3]) == [3]
@@ -118,7 +119,7 @@ def test_where_nothing_can_be_written_it_is_found_all_the_same(store: ObjectStor
     assert list((store.folder / "scratch").iterdir()) == []
 
 
-def test_it_goes_with_its_object(store: ObjectStore) -> None:
+def test_it_goes_with_its_object(store: FolderStore) -> None:
     shard = Shard(store, digests(10))
     shard.find(shard.every[0])
     assert [item.digest for item in store.list()] == [shard.digest]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards import proofs
 from inbond.registry.shards.writer import write_shard
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas.canonical import decode, encode
 from inbond.schemas.errors import InbondError, InvalidInput, VerificationError
 
@@ -26,7 +26,7 @@ def test_a_record_is_shown_without_the_others(shard, letters, reader_of, row):
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_every_record_of_any_shard_can_be_shown(tmp_path_factory, any_record, reader_of, data):
-    store = ObjectStore(tmp_path_factory.getbasetemp() / "proofs")
+    store = FolderStore(tmp_path_factory.getbasetemp() / "proofs")
     records = data.draw(st.lists(any_record, min_size=1, max_size=5))
     written = write_shard(store, records)
     with reader_of(store, written) as reader:

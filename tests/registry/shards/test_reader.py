@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbond.ledger import merkle
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards import arrow
 from inbond.registry.shards.blocks import BLOCK, block_hashes, block_root
 from inbond.registry.shards.records import content_ids
 from inbond.registry.shards.writer import WrittenShard, write_shard
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput, NotFound, VerificationError
 
@@ -33,14 +33,16 @@ def flip(path, at):
         file.write(bytes([byte ^ 0x10]))
 
 
-def store_as_shard(store, table):
+def store_as_shard(store, table, **settings):
     """A shard as a careless or lying producer would sign it: true digest and blocks over any Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, store_schema=False)
+    pq.write_table(table, sink, store_schema=False, use_dictionary=False, **settings)
     data = sink.getvalue().to_pybytes()
     digest = store.put_bytes(data)
     with store.open(digest) as file:
-        root = block_root(block_hashes(file))
+        hashes = block_hashes(file)
+    store.put_blocks(digest, b"".join(hashes))
+    root = block_root(hashes)
     return WrittenShard(digest, len(data), root.hex(), merkle.EMPTY_ROOT.hex(), table.num_rows, 0, None, None)
 
 
@@ -84,6 +86,26 @@ def test_a_flipped_byte_anywhere_is_refused_by_a_full_read(copy, reader_of):
 def read_all(reader_of, store, written):
     with reader_of(store, written) as reader:
         reader.read()
+
+
+def test_a_flipped_byte_in_a_page_index_is_refused_by_a_full_read(store, letters, reader_of):
+    """Our files have none; what another writer puts between data and footer is signed with the rest."""
+    contents, prompts = zip(*map(content_ids, letters), strict=True)
+    table = arrow.to_table(letters, contents, random.Random(1).randbytes(160_000), prompts)
+    written = store_as_shard(store, table, write_page_index=True, row_group_size=50)
+    path = store.path(written.digest)
+    metadata = pq.read_metadata(path)
+    last = metadata.row_group(metadata.num_row_groups - 1)
+    end = max(
+        (last.column(at).data_page_offset + last.column(at).total_compressed_size for at in range(last.num_columns)),
+    )
+    assert metadata.row_group(0).column(0).has_column_index
+    assert written.size - metadata.serialized_size - 8 - end > 3 * BLOCK
+    flip(path, end + BLOCK)
+    with reader_of(store, written) as reader:
+        assert reader.read(["response"]).num_rows == 10_000
+        with pytest.raises(VerificationError, match="shard s: block"):
+            reader.read()
 
 
 def test_altered_block_hashes_are_refused(copy, reader_of):
@@ -177,7 +199,7 @@ def test_a_malformed_id_in_a_signed_file_is_refused(store, letters, reader_of):
 def test_signed_nonsense_raises_only_our_errors(tmp_path_factory, shard, reader_of, data, altered):
     """A producer may sign anything; `altered` bytes of a real small shard reach deeper into the parser."""
     base = tmp_path_factory.getbasetemp() / "nonsense"
-    store = ObjectStore(base)
+    store = FolderStore(base)
     if altered:
         with reader_of(*shard) as reader:
             small = write_shard(store, list(reader.records([range(3)])), salts=bytes)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbond.ledger import merkle
-from inbond.registry.objects import ObjectStore
 from inbond.registry.shards.blocks import block_hashes, block_root, join_hashes
 from inbond.registry.shards.records import Record, leaf_data
 from inbond.registry.shards.writer import ROW_GROUP_TEXT, ShardBatcher, text_size, write_shard
+from inbond.registry.stores.folder import FolderStore
 from inbond.schemas.columns import NUMERIC_COLUMNS, SCHEMA_ID, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
 
@@ -108,13 +108,13 @@ def test_metadata_keys_say_whose_they_are(store):
 
 def test_a_full_disk_is_the_stores_failure(store):
     script = (
-        "import resource, signal; from inbond.registry.objects import ObjectStore\n"
+        "import resource, signal; from inbond.registry.stores.folder import FolderStore\n"
         "from inbond.registry.shards.records import Record\n"
         "from inbond.registry.shards.writer import write_shard\n"
         "from inbond.schemas.errors import StoreError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n"
-        f"    write_shard(ObjectStore({str(store.folder)!r}), [Record((), (), str(n)) for n in range(9_999)])\n"
+        f"    write_shard(FolderStore({str(store.folder)!r}), [Record((), (), str(n)) for n in range(9_999)])\n"
         "except StoreError as error:\n"
         "    print(error.message)\n"
     )
@@ -136,14 +136,14 @@ def test_an_error_of_the_source_is_passed_on_and_leaves_nothing(store):
 
 def test_a_killed_writer_leaves_only_scratch(store):
     script = (
-        "from inbond.registry.objects import ObjectStore\n"
+        "from inbond.registry.stores.folder import FolderStore\n"
         "from inbond.registry.shards.records import Record\n"
         "from inbond.registry.shards.writer import write_shard\n"
         "def endless():\n"
         "    for n in range(10**9):\n"
         "        if n == 9000: print('ready', flush=True)\n"
         "        yield Record((), (), str(n) * 50)\n"
-        f"write_shard(ObjectStore({str(store.folder)!r}), endless())\n"
+        f"write_shard(FolderStore({str(store.folder)!r}), endless())\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
@@ -157,7 +157,7 @@ def test_a_killed_writer_leaves_only_scratch(store):
 class TestShardBatcher:
     def test_it_cuts_at_rows_and_at_bytes_and_lets_a_long_record_stand_alone(self):
         stream = [answer("x" * size) for size in (1, 1, 1, 1, 60, 50, 200, 1)]
-        batcher = ShardBatcher(max_rows=3, max_text=100)
+        batcher = ShardBatcher(text_size, max_rows=3, max_text=100)
         parts = [[len(record.response) for record in part] for part in batcher.split(stream)]
         assert parts == [[1, 1, 1], [1, 60], [50], [200], [1]]
 
@@ -165,7 +165,7 @@ class TestShardBatcher:
     @given(sizes=st.lists(st.integers(0, 40), max_size=30), taken=st.lists(st.integers(0, 10), max_size=30))
     def test_nothing_is_lost_twice_or_cut_elsewhere_when_a_caller_skips(self, sizes, taken):
         stream = [answer("\u00e9" * size, sample=number) for number, size in enumerate(sizes)]
-        batcher = ShardBatcher(max_rows=4, max_text=100)
+        batcher = ShardBatcher(text_size, max_rows=4, max_text=100)
         whole = [list(part) for part in batcher.split(stream)]
         assert [record for part in whole for record in part] == stream
         assert all(part and (len(part) == 1 or sum(map(text_size, part)) <= 100) for part in whole)
@@ -176,14 +176,14 @@ class TestShardBatcher:
         assert again == [part[:count] for part, count in zip(whole, [*taken, *[9] * 30], strict=False)]
 
     def test_of_nothing_comes_nothing(self):
-        assert list(ShardBatcher().split([])) == []
+        assert list(ShardBatcher(text_size).split([])) == []
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_records_come_back(tmp_path_factory, any_record, reader_of, data):
     records = data.draw(st.lists(any_record, min_size=1, max_size=6))
-    store = ObjectStore(tmp_path_factory.getbasetemp() / "any")
+    store = FolderStore(tmp_path_factory.getbasetemp() / "any")
     with reader_of(store, write_shard(store, records)) as reader:
         assert list(reader.records()) == records
         reader.check_records()

@@ -1,0 +1,111 @@
+"""A registry whose objects lie in a bucket does everything that one in a folder does."""
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inbond.registry import Registry, Shard, backing, housekeeping
+from inbond.registry.shards.reader import ShardReader
+from inbond.registry.shards.records import record_id
+from inbond.registry.stores import bucket
+from inbond.schemas.errors import StoreError
+from tests import s3
+from tests.api.http.serving import served
+from tests.registry.world import World, messages
+
+
+@pytest.fixture
+def url(monkeypatch: pytest.MonkeyPatch) -> str:
+    s3.use(monkeypatch)
+    return s3.new_bucket()
+
+
+@pytest.fixture(scope="module")
+def away(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world, restored from its backup with its objects in a bucket."""
+    folder = tmp_path_factory.mktemp("away")
+    with pytest.MonkeyPatch.context() as patch:
+        s3.use(patch)
+        patch.setenv("INBOND_STATE", str(folder / "state"))
+        shutil.copytree(template / "registry", folder / "registry")
+        with Registry.open(folder / "registry") as first:
+            backing.back_up(first, folder / "backup", keys=True)
+        restored = backing.restore(folder / "backup", folder / "away", store=s3.new_bucket())
+        assert restored.checked.verdict == "proved"
+        found = World(folder / "away")
+        yield found
+        found.registry.close()
+
+
+def test_it_is_made_on_a_bucket_and_finds_it_again(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INBOND_STATE", str(tmp_path / "state"))
+    with Registry.init(tmp_path / "w", "example.org/w", store=url) as registry:
+        assert not (tmp_path / "w" / "objects").exists()
+        registry.import_files("messages", [messages(tmp_path / "m", "m", 3)], teacher="a/b@1", dataset="d", create=True)
+        assert registry.verify().verdict == "proved"
+    said = tomllib.loads((tmp_path / "w" / "registry.toml").read_text())
+    assert (said["store"], said["endpoint"], said["region"]) == (url, s3.server(), "us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")  # what was recorded is used, unless the environment says something else
+    with Registry.open(tmp_path / "w") as registry:
+        assert registry.verify().verdict == "proved"
+    monkeypatch.setattr(bucket, "RETRIES", {"max_retries": 0})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with Registry.open(tmp_path / "w") as registry, pytest.raises(StoreError, match="S3 failed"):
+        registry.store.put_bytes(b"x")
+
+
+def test_nothing_is_made_where_the_bucket_does_not_exist(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="expected a bucket that exists"):
+        Registry.init(tmp_path / "w", "example.org/w", store="s3://nothing-here")
+    assert not (tmp_path / "w").exists()
+
+
+def test_its_server_hands_out_ranges(away: World) -> None:
+    run, key = away.run(away.ref("lab/pupil"), "by-http", away.ref("chat", "dataset"))
+    ref = away.parts("chat")[0][0]
+    grant, data = away.grant(run, key, away.parts("chat")), away.registry.store.get(away.body(ref).file)
+    with served(away) as server:
+        path = f"{server.path(ref)}/content"
+        assert server.get(path, "trainer", params={"grant": grant}).content == data
+        part = server.get(path, "trainer", params={"grant": grant}, headers={"Range": "bytes=100-299"})
+        assert (part.status_code, part.content) == (206, data[100:300])
+
+
+def test_a_shard_is_read_from_a_bucket_by_its_url(away: World, tmp_path: Path) -> None:
+    url = away.registry.store.address
+    ref = away.parts("chat")[0][0]
+    digest = away.body(ref).file.removeprefix("sha256:")
+    receipts = away.registry.export_dataset("chat", tmp_path / "out").folder / "receipts"
+    source = f"{url}/sha256/{digest[:2]}/{digest}"
+    given: dict[str, Any] = {
+        "receipt": receipts / f"{away.registry.thing(ref).entry}.tlog-proof",
+        "keys": receipts,
+        "policy": away.registry.policy_text,
+        "genesis": away.registry.home.genesis.hex(),
+    }
+    with Shard.open(source, **given) as shard:
+        assert isinstance(shard._reader, ShardReader)
+        assert len(list(shard.records())) == 12
+
+
+def test_everything_can_be_done_with_objects_in_a_bucket(away: World, tmp_path: Path) -> None:
+    registry = away.registry
+    registry.import_files("messages", [messages(tmp_path / "more", "more", 5)], teacher="acme/base@1", dataset="more")
+    assert len(list(registry.pull("chat", "more", student="lab/pupil", run="lessons"))) == 35
+    shard = away.parts("chat")[0][0]
+    with registry.shard(shard) as opened:
+        record = next(opened.records())
+    [found] = registry.trace(record_id(record).hex()).found
+    assert (found.shard, found.row) == (shard, 0)
+    assert registry.trace(record_id(record).hex()).found == (found,)  # by the index that the first search has kept
+    delivered = registry.export_dataset("chat", tmp_path / "out")
+    assert delivered.shards == 3
+    old = registry.store.put_bytes(b"nobody names this")
+    assert [item.digest for item in housekeeping.remove_unreferenced(registry, older_than=-1)] == [old]
+    assert registry.verify().verdict == "proved"
+    done = backing.back_up(registry, tmp_path / "backup")
+    assert done.copied == done.objects > 0
