@@ -113,6 +113,8 @@ def export_dataset(
     _expect_empty(folder)
     ref = registry.resolve(dataset, "dataset")
     to = None if recipient is None else registry.resolve(recipient, "party")
+    if format == BUNDLE and split is not None:
+        raise InvalidInput(f"format {BUNDLE}: expected no split, as it holds whole shards, found {split!r}", hint="--format NAME")
     export = _begun(registry, format, [ref], format_options, split)
     [delivery] = registry.place.deliver(object=ref, recipient=to)
     return _appear(registry, folder, [ref, delivery.ref], [delivery.ref], delivery.ref, progress, export)

@@ -50,8 +50,6 @@ def export(
         return _formats(session)
     if name is None or dir is None:
         raise click.UsageError("Expected a DATASET (inbond dataset list) and a DIR to write.")
-    if split is not None and format == "bundle":
-        raise click.UsageError("--split: a bundle holds whole shards; name another --format.")
     with session.open() as registry, progress(session.output) as tell:
         done = registry.export_dataset(
             name, dir, recipient=recipient, progress=tell, format=format, format_options=options_of(options), split=split

@@ -1,7 +1,7 @@
 """What a Parquet file of ours holds: where it comes from, its columns and their sizes, and a few of its records.
 
-What a registry has on record of a file with these bytes is *recorded*; what the file says of itself is *claimed*. Records come
-from bytes that were checked against the recorded block root (*proved*), or, where nothing is on record, against nothing.
+What a registry has on record of a file with these bytes is *recorded*; what the file says of itself is *claimed*. Records are
+those of the bytes that a statement names by their SHA-256 (*proved*), or of bytes that nothing on record names.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -163,9 +163,12 @@ def _leaves(kind: Any) -> list[Any]:
 
 
 def _show_records(found: ShardFile, path: Path, footer: "pq.FileMetaData", kind: str, digest: str, body: "Shard | None") -> None:
-    """A few records. The bytes are those of the statement where there is one; parsing is bounded in any case."""
+    """A few records, parsed within bounds, as the file may be anybody's."""
     try:
-        shown, lines = (_text if kind == "text" else _logits)(path, footer, digest, body, found.data)
+        if kind == "text":
+            shown, lines = _text(path, footer, digest)
+        else:
+            shown, lines = _logits(path, footer, digest, body, found.data)
     except InbondError as error:
         found.what = "a damaged shard"
         found.data["damage"] = error.message
@@ -175,34 +178,30 @@ def _show_records(found: ShardFile, path: Path, footer: "pq.FileMetaData", kind:
     found.section("records", "proved: from the bytes that the statement names" if body is not None else "claimed", lines)
 
 
-def _measured(path: Path, footer: "pq.FileMetaData", digest: str, body: "Shard | None") -> dict[str, Any]:
-    """What a reader is to hold the file to: the statement, or what the file is."""
+def _measured(path: Path, footer: "pq.FileMetaData", digest: str) -> dict[str, Any]:
+    """What a reader is to hold the file to: what it is now. That these are the bytes of a statement, its digest says."""
     from inbond.registry.shards import blocks
 
     with path.open("rb") as file:
         hashes = blocks.block_hashes(file)
         size = file.tell()
-    measured = {
+    return {
         "digest": digest,
         "size": size,
         "block_root": blocks.block_root(hashes).hex(),
-        "record_root": "0" * 64,
+        "record_root": "0" * 64,  # records are looked at, not proved to be rows
         "rows": footer.num_rows,
+        "leaf_hashes": blocks.join_hashes(hashes),
+        "name": str(path),
     }
-    if body is not None:
-        stated = {"size": int(body.size), "block_root": body.block_root, "record_root": body.record_root, "rows": int(body.rows)}
-        measured |= stated
-    return {**measured, "leaf_hashes": blocks.join_hashes(hashes), "name": str(path)}
 
 
-def _text(
-    path: Path, footer: "pq.FileMetaData", digest: str, body: "Shard | None", _: dict[str, Any]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _text(path: Path, footer: "pq.FileMetaData", digest: str) -> tuple[list[dict[str, Any]], list[str]]:
     """The first records of a text shard."""
     from inbond.registry.shards.reader import ShardReader
 
     columns = ["record_id", "prompt", "response", "finish_reason"]
-    with ShardReader(path.open("rb"), **_measured(path, footer, digest, body)) as reader:
+    with ShardReader(path.open("rb"), **_measured(path, footer, digest)) as reader:
         found = reader.read(columns, [range(min(SHOWN, reader.rows))]).to_pylist()
     rows = [
         (at, each["record_id"][:12], _short(each["prompt"][-1]["content"] if each["prompt"] else None), _short(each["response"]))
@@ -227,7 +226,7 @@ def _logits(
     codec = body.codec if body is not None and body.codec else _claimed_codec(footer)
     if codec is None:
         return [], ["nothing says how they are written: neither a statement nor the file itself"]
-    with LogitsReader(path.open("rb"), **_measured(path, footer, digest, body), codec=LogitsCodec.of(codec)) as reader:
+    with LogitsReader(path.open("rb"), **_measured(path, footer, digest), codec=LogitsCodec.of(codec)) as reader:
         positions = int(np.sum(reader.read(["n_pos"]).column("n_pos").to_numpy()))
         first = next((each for each in reader.distributions() if each is not None), None)
     data["positions"] = positions

@@ -8,9 +8,8 @@ once and known from then on; a text of another layout is left to the parser, and
 
 import re
 from dataclasses import dataclass
-from itertools import compress
-from operator import itemgetter
 from secrets import token_hex
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ import numpy as np
 
 from inbond.registry.importers.fields import Fault
 from inbond.registry.importers.observed import TokenLogprobs, token_logprobs
+from inbond.registry.importers.texts import Texts
 from inbond.registry.importers.token_entries import text_bytes
 
 _MOST_KNOWN = 400_000
@@ -46,7 +46,36 @@ _KINDS = {"entry": _ALTERNATIVE, "next": _NEXT, "open": _OPEN, "none": _NONE}
 _text = msgspec.json.Decoder(str)
 _numbers = msgspec.json.Decoder(list[int] | None)
 
-_known: dict[bytes, tuple[int, bytes]] = {}
+
+class _Layouts:
+    """What was read once: `steps` by the text between two numbers, 8 times the place of the next token plus the kind of step."""
+
+    def __init__(self) -> None:
+        self.steps: dict[bytes, int] = {}
+        self.tokens: list[bytes] = []
+        self._places: dict[bytes, int] = {}
+        self._lock = Lock()
+
+    def learn(self, tail: bytes) -> int:
+        """The step that a text is. Raises _OtherLayout."""
+        step = _STEP.fullmatch(tail)
+        if step is None:
+            raise _OtherLayout
+        kind = next(kind for name, kind in _KINDS.items() if step[name] is not None)
+        found = self.steps[tail] = 8 * self.place(_token(step)) + kind
+        return found
+
+    def place(self, token: bytes) -> int:
+        """The place of a token among `tokens`."""
+        with self._lock:
+            place = self._places.get(token)
+            if place is None:
+                place = self._places[token] = len(self.tokens)
+                self.tokens.append(token)
+            return place
+
+
+_layouts = _Layouts()
 _NONCE = token_hex(12)  # of this process: a file cannot hold it
 
 
@@ -77,8 +106,12 @@ def cut(raw: bytes) -> Cut | None:
 
 
 def _cut(parts: list[bytes], begin: re.Match[bytes] | None) -> Cut:
+    global _layouts
+    if len(_layouts.steps) >= _MOST_KNOWN:
+        _layouts = _Layouts()
+    layouts = _layouts
     numbers, tails = parts[1::2], parts[2::2]
-    steps = list(map(_known.get, tails))
+    steps = list(map(layouts.steps.get, tails))
     texts = [parts[0]]
     found: dict[bytes, TokenLogprobs] = {}
     start = place = 0
@@ -87,13 +120,13 @@ def _cut(parts: list[bytes], begin: re.Match[bytes] | None) -> Cut:
         tail = tails[place - 1]
         end = _END.match(tail)
         if end is None:
-            steps[place - 1] = _learn(tail)
+            steps[place - 1] = layouts.learn(tail)
             continue
         if begin is None:
             raise _OtherLayout
         mark = f'"{_NONCE}-{len(found)}"'.encode()
         last = _END_WITHOUT if end["none"] else _END_OF_LIST
-        found[mark] = _array(_token(begin), steps[start : place - 1], last, numbers[start:place])
+        found[mark] = _array(layouts, _token(begin), steps[start : place - 1], last, numbers[start:place])
         texts[-1] = texts[-1][: begin.start("array")]
         texts += (mark, tail[end.end() :])
         start = place
@@ -103,36 +136,24 @@ def _cut(parts: list[bytes], begin: re.Match[bytes] | None) -> Cut:
     return Cut(b"".join(texts), found)
 
 
-def _array(first: bytes, steps: list[Any], last: int, numbers: list[bytes]) -> TokenLogprobs:
+def _array(layouts: _Layouts, first: bytes, steps: list[Any], last: int, numbers: list[bytes]) -> TokenLogprobs:
     """What one array says: `first` is its first token, `steps` lead from each entry to the next."""
-    kinds = np.array([*map(itemgetter(0), steps), last], dtype=np.uint8)
-    tokens = [first, *map(itemgetter(1), steps)]
+    codes = np.array([8 * layouts.place(first), *steps, last], dtype=np.int64)
+    kinds, tokens = codes[1:] & 7, codes[:-1] >> 3
     is_token = np.ones(len(kinds), dtype=bool)
     is_token[1:] = (kinds[:-1] == _NEXT) | (kinds[:-1] == _NONE)
     leaves_token = (kinds == _OPEN) | (kinds == _NONE) | (kinds == _END_WITHOUT)
     if not np.array_equal(is_token, leaves_token):
         raise _OtherLayout
     values = np.array(list(map(float, numbers)))
-    selected = is_token.tolist()
     counts = np.diff(np.append(np.flatnonzero(is_token), len(kinds))) - 1
     return token_logprobs(
-        list(compress(tokens, selected)),
+        Texts(tokens[is_token], layouts.tokens),
         values[is_token],
         counts,
-        list(compress(tokens, (~is_token).tolist())),
+        Texts(tokens[~is_token], layouts.tokens),
         values[~is_token],
     )
-
-
-def _learn(tail: bytes) -> tuple[int, bytes]:
-    step = _STEP.fullmatch(tail)
-    if step is None:
-        raise _OtherLayout
-    kind = next(kind for name, kind in _KINDS.items() if step[name] is not None)
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    _known[tail] = found = (kind, _token(step))
-    return found
 
 
 def _token(entry: re.Match[bytes]) -> bytes:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from inbond.registry.importers.texts import Texts
 from inbond.registry.shards.distributions import Selection
 from inbond.registry.shards.records import Record
 
@@ -78,7 +79,10 @@ def token_logprobs(
     if not there.all():
         positions = np.repeat(np.arange(len(counts)), counts)[there]
         counts = np.bincount(positions, minlength=len(counts))
-        alternatives = list(compress(alternatives, there.tolist()))  # type: ignore[assignment]
+        if isinstance(alternatives, Texts):
+            alternatives = Texts(alternatives.codes[there], alternatives.table)
+        else:
+            alternatives = list(compress(alternatives, there.tolist()))  # type: ignore[assignment]
         of_entries = of_entries[there]
     return TokenLogprobs(
         tokens=tokens,

@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from struct import Struct as Packing
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from inbond.registry.importers.arranging import Ids, arrange
 from inbond.registry.importers.observed import TokenLogprobs
+from inbond.registry.importers.texts import Numbered, Texts
 from inbond.registry.importers.tokenizer_files import read_tokenizer
 from inbond.registry.shards.distributions import Distributions
 from inbond.schemas.errors import InvalidInput
@@ -90,6 +91,7 @@ class TokenTable:
 
     def __init__(self, tokens: Iterable[bytes] = ()) -> None:
         self._ids: dict[bytes, int] = {}
+        self._numbered = Numbered()
         for token in tokens:
             self._id(token)
 
@@ -140,10 +142,11 @@ class TokenTable:
         return arrange(found, self._array)
 
     def _array(self, tokens: Sequence[bytes]) -> Ids:
-        known = list(map(self._ids.get, tokens))
-        if None in known:
-            known = [self._id(token) for token in tokens]
-        return np.array(known, dtype=np.uint32)
+        if isinstance(tokens, Texts):
+            for place in self._numbered.missing(tokens):
+                self._numbered.put(place, self._id(tokens.table[place]))
+            return self._numbered.ids(tokens)
+        return np.array([self._id(token) for token in tokens], dtype=np.uint32)
 
     def _id(self, token: bytes) -> int:
         if len(token) > LONGEST_TOKEN:
@@ -159,6 +162,7 @@ class Tokenizer:
     def __init__(self, digest: str, size: int, tokens: Mapping[bytes, int]) -> None:
         self.digest, self.size = digest, size
         self._ids = tokens
+        self._numbered = Numbered()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Tokenizer":
@@ -173,13 +177,17 @@ class Tokenizer:
         return arrange(found, self._array)
 
     def _array(self, tokens: Sequence[bytes]) -> Ids:
-        known = list(map(self._ids.get, tokens))
-        if None in known:
-            self._unknown(tokens[known.index(None)])
-        return np.array(known, dtype=np.uint32)
+        if isinstance(tokens, Texts):
+            for place in self._numbered.missing(tokens):
+                self._numbered.put(place, self._id(tokens.table[place]))
+            return self._numbered.ids(tokens)
+        return np.array([self._id(token) for token in tokens], dtype=np.uint32)
 
-    def _unknown(self, token: bytes) -> NoReturn:
-        raise InvalidInput(
-            f"log-probabilities: expected tokens of the tokenizer {self.digest[:15]}…, found {token!r}, which is none of them",
-            hint="Is it the tokenizer of this model? Without one, a table of the texts keeps them whole.",
-        )
+    def _id(self, token: bytes) -> int:
+        found = self._ids.get(token)
+        if found is None:
+            raise InvalidInput(
+                f"log-probabilities: expected tokens of the tokenizer {self.digest[:15]}…, found {token!r}, which is none",
+                hint="Is it the tokenizer of this model? Without one, a table of the texts keeps them whole.",
+            )
+        return found

@@ -5,7 +5,7 @@ dictionary or statistics. Memory is bounded by one row group. As for text, what 
 """
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Self
@@ -125,6 +125,10 @@ class LogitsWriter:
 
     def close(self) -> None:
         """Let go of the scratch file. May be called twice."""
+        for unfinished in (self._writer, self._stream):
+            if unfinished is not None:
+                with suppress(Exception):  # of what is thrown away; pyarrow would complain later, on standard error
+                    unfinished.close()
         self._open.close()
 
     def __enter__(self) -> Self:

@@ -96,34 +96,54 @@ def decode_counts(blobs: list[bytes], positions: NDArray[np.int64]) -> NDArray[n
 
 
 def encode_steps(records: Ragged, cut: Cut) -> list[bytes]:
-    """The steps between entries: of whole numbers of steps below the head as it is stored, so that no error adds up."""
+    """By how many steps each entry falls below the one before, counted from the head as it is stored: no error adds up."""
     kept = records.counts[records.counts > 0]
     with np.errstate(over="ignore"):
-        heads = records.logprobs[cut.first].astype("<f2").astype(np.float64)
-    below = np.rint((np.repeat(heads, kept) - records.logprobs) / STEP)
-    below[cut.first] = 0
-    # The head may have been rounded below those that follow it closely.
-    steps = np.diff(np.clip(below, 0, 1e6).astype(np.int64), prepend=0)[~cut.is_first].clip(0)
+        heads = records.logprobs[cut.first].astype("<f2").astype(np.float32)
+    below = np.repeat(heads, kept)
+    below -= records.logprobs
+    below *= np.float32(1 / STEP)
+    # Not below zero: the head may have been rounded below those that follow it closely.
+    levels = np.rint(below, out=below).clip(0, 1e6).astype(np.int32)
+    levels[cut.first] = 0
+    steps = np.diff(levels, prepend=np.int32(0))[~cut.is_first]
     codes = np.minimum(steps, _ESCAPE).astype(np.uint8)
-    more = np.minimum(steps - _ESCAPE, 0xFFFF).astype("<u2")
-    blobs = []
+    raw, more = codes.tobytes(), np.minimum(steps[codes == _ESCAPE] - _ESCAPE, 0xFFFF).astype("<u2").tobytes()
+    blobs, at = [], 0
     for a, b in zip(cut.others[:-1].tolist(), cut.others[1:].tolist(), strict=True):
-        part = codes[a:b]
-        blobs.append(join([part.tobytes(), more[a:b][part == _ESCAPE].tobytes()]))
+        part = raw[a:b]
+        end = at + 2 * part.count(b"\xff")
+        blobs.append(join([part, more[at:end]]))
+        at = end
     return blobs
 
 
-def decode_steps(blobs: list[bytes], others: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 [others[-1]]: by how many steps each entry falls below the one before."""
+def decode_steps(
+    blobs: list[bytes],
+    others: NDArray[np.int64],
+    heads: NDArray[np.float32],
+    kept: NDArray[np.uint32],
+    first: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Log-probabilities of all entries: `heads` of the positions with any, their numbers of entries and where each begins."""
     codes, more = list[bytes](), list[bytes]()
     for record, (blob, length) in enumerate(zip(blobs, np.diff(others).tolist(), strict=True)):
         with naming("gaps", record):
             parts = Parts(blob, 2)
             codes.append(parts.take(0, length))
             more.append(parts.take(1, 2 * codes[-1].count(b"\xff")))
-    steps = np.frombuffer(b"".join(codes), dtype=np.uint8).astype(np.int64)
-    steps[steps == _ESCAPE] += np.frombuffer(b"".join(more), dtype="<u2")
-    return steps
+    found = np.frombuffer(b"".join(codes), dtype=np.uint8)
+    steps: NDArray[np.int32] = np.zeros(len(found) + len(heads), dtype=np.int32)
+    is_other = np.ones(len(steps), dtype=bool)
+    is_other[first] = False
+    steps[is_other] = found
+    if escaped := b"".join(more):
+        steps[np.flatnonzero(is_other)[found == _ESCAPE]] += np.frombuffer(escaped, dtype="<u2")
+    fallen = np.cumsum(steps, dtype=np.int64)
+    below = (fallen - np.repeat(fallen[first], kept)).astype(np.float32)
+    below *= np.float32(-STEP)
+    below += np.repeat(heads, kept)
+    return below
 
 
 def encode_tail(tail: NDArray[np.float32], at: NDArray[np.int64]) -> list[bytes]:

@@ -10,6 +10,7 @@ whatever their numbers: with Zipf's law that costs about as many bits as the ent
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -82,7 +83,7 @@ def worthwhile_map(ids: NDArray[np.uint32], vocabulary: int) -> RankMap | None:
 def encode_ids(ids: NDArray[np.uint32], entries: NDArray[np.int64], ranks: RankMap | None) -> list[bytes]:
     """Blobs of records whose ids are [entries[r], entries[r + 1]) of `ids`."""
     x = (ids if ranks is None else np.take(ranks.ranks, ids)) + np.uint32(1)
-    symbols, widths = _symbols(x)
+    symbols, widths = _symbols(x, int(x.max(initial=0)))
     mantissas = x & ((np.uint32(1) << widths) - np.uint32(1))
     bits = np.diff(edges(widths)[entries])
     bytes_at = edges((bits + 7) >> 3)
@@ -135,9 +136,17 @@ def decode_ids(
     return x if ranks is None else np.take(ranks.ids, x)
 
 
-def _symbols(x: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Symbol of each x and how many bits its mantissa has."""
-    lengths = (np.frexp(x.astype(np.float32))[1] - 1).astype(np.uint8)
+def _symbols(x: NDArray[np.uint32], most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Symbol of each x, which is at most `most`, and how many bits its mantissa has."""
+    symbols, widths = _tables(max(int(most).bit_length(), 10))
+    return np.take(symbols, x), np.take(widths, x)
+
+
+@lru_cache(maxsize=4)
+def _tables(bits: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The same of every x below 2^bits."""
+    x = np.arange(1 << bits, dtype=np.uint32)
+    lengths = np.maximum(np.frexp(x.astype(np.float64))[1] - 1, 0).astype(np.uint8)
     symbols = lengths << np.uint8(2) | ((x << np.uint32(2) >> lengths).astype(np.uint8) & np.uint8(3))
     return symbols, np.maximum(lengths, 2) - np.uint8(2)
 
@@ -169,7 +178,7 @@ def _lengths_in_order(vocabulary: int) -> NDArray[np.uint8]:
 
 def _cost(ranks: NDArray[np.uint32]) -> float:
     """About how many bytes the codes of these ranks take."""
-    symbols, widths = _symbols(ranks + np.uint32(1))
+    symbols, widths = _symbols(ranks + np.uint32(1), int(ranks.max(initial=0)) + 1)
     counts = np.bincount(symbols)
     counts = counts[counts > 0]
     return float(widths.sum(dtype=np.int64) - (counts * np.log2(counts / len(ranks))).sum()) / 8

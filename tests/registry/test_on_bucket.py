@@ -1,5 +1,6 @@
 """A registry whose objects lie in a bucket does everything that one in a folder does."""
 
+import random
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ import pytest
 
 from inbond.registry import Registry, Shard, backing, housekeeping
 from inbond.registry.shards.reader import ShardReader
-from inbond.registry.shards.records import record_id
+from inbond.registry.shards.records import Message, Record, record_id
+from inbond.registry.shards.writer import ROW_GROUP_ROWS, write_shard
 from inbond.registry.stores import bucket
-from inbond.schemas.errors import StoreError
+from inbond.registry.stores.bucket import BucketStore
+from inbond.schemas.errors import StoreError, VerificationError
 from tests import s3
 from tests.api.http.serving import served
 from tests.registry.world import World, messages
@@ -109,3 +112,31 @@ def test_everything_can_be_done_with_objects_in_a_bucket(away: World, tmp_path: 
     assert registry.verify().verdict == "proved"
     done = backing.back_up(registry, tmp_path / "backup")
     assert done.copied == done.objects > 0
+
+
+def test_two_columns_are_fetched_and_verified_by_a_seventh_of_the_file(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(11)
+    records = [Record((Message("user", "?"),), (), chance.randbytes(400).hex(), refs=()) for _ in range(9_000)]
+    with s3.proxy(lambda *_: None) as (address, seen):
+        s3.use(monkeypatch, address)
+        store = BucketStore(bucket.split_url(url), tmp_path)
+        written = write_shard(store, records)
+        del seen[:]
+        said = {name: getattr(written, name) for name in ("digest", "size", "block_root", "record_root", "rows")}
+        with ShardReader(store, **said) as reader:
+            table = reader.read(["sample", "finish_reason"])
+            fetched, asked = sum(count for *_, count in seen), len(seen)
+            assert table.num_rows == 9_000
+            assert 0 < fetched < 0.15 * written.size
+            groups = -(-9_000 // ROW_GROUP_ROWS)
+            assert asked <= 2 + 1 + 2 * groups  # size and block hashes; the footer; what the columns of a row group need
+            read = [record.response for record in reader.records([range(5_000, 5_003)])]
+            assert read == [record.response for record in records[5_000:5_003]]
+        digest = written.digest.removeprefix("sha256:")
+        data = bytearray(store.get(digest))
+        data[-1000] ^= 1
+        bucket.Bucket(store.location).put(f"sha256/{digest[:2]}/{digest}", bytes(data), replace=True)
+        with pytest.raises(VerificationError, match="expected leaf hash"):
+            ShardReader(store, **said)

@@ -53,11 +53,12 @@ def test_a_changed_export_is_told() -> None:
     file.unlink()
     assert run("verify", "../out").code == 3
     file.write_bytes(kept)
+    Path("../beside.jsonl").write_bytes(kept)
     said = json.loads(lineage)
     ref = said["datasets"][0]
     for changed in (
         lineage.replace(ref, f"{ref[:-1]}{'0' if ref[-1] != '0' else '1'}"),  # another thing than its receipt proves
-        lineage.replace('"path":"data/', '"path":"../'),
+        lineage.replace(f'"path":"data/{file.name}', '"path":"../beside.jsonl'),  # of another folder, with the same bytes
         "{}",
     ):
         Path("../out/lineage.json").write_text(changed)

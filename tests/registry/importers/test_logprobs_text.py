@@ -143,10 +143,11 @@ def test_a_name_with_quotes_in_it_is_not_taken_for_another() -> None:
 
 def test_what_is_known_is_forgotten_when_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs_text, "_MOST_KNOWN", 2)
-    monkeypatch.setattr(logprobs_text, "_known", {})
-    first, second = both(answer(5))
-    assert first == second
-    assert len(logprobs_text._known) <= 2
+    monkeypatch.setattr(logprobs_text, "_layouts", before := logprobs_text._Layouts())
+    first, slow = both(answer(5))
+    again, _ = both(answer(5))
+    assert first == slow == again
+    assert logprobs_text._layouts is not before
 
 
 def test_whole_files_give_the_same(run_import: Callable[..., Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
