@@ -1,6 +1,6 @@
 """What does verification cost who reads a few columns? From this machine, over HTTP from a server of ours, and from S3.
 
-    python bench/shard_ranges.py [--megabytes 200] [--rounds 7] [--memory 1]
+    python bench/shard_ranges.py [--megabytes 200] [--rounds 7] [--memory 10]
 
 Each place is read by pyarrow alone and by us, taking turns; ratios are of medians of wall time (and least processor time of this
 process). Wanted: for one column in ten at most 1.4 times pyarrow on this machine, 1.15 times over HTTP and S3. The bytes fetched
@@ -15,12 +15,12 @@ does nothing else.
 import argparse
 import io
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
@@ -28,13 +28,12 @@ from time import perf_counter, process_time
 from typing import Any, cast
 
 import httpx
-import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 from http_download import granted
 from rich.console import Console
 from rich.table import Table
-from serving import served, token
+from serving import peak_memory, served, token
 
 from inbond.registry.places.remote_file import RemoteFile
 from inbond.registry.places.transport import Transport
@@ -69,6 +68,7 @@ class Counting:
         self._fetch, self.bytes, self.requests = fetch, 0, 0
 
     def __call__(self, first: int, last: int, unwanted: Callable[[], bool] = bool) -> bytes:
+        """Bytes [first, last)."""
         self.bytes, self.requests = self.bytes + last - first, self.requests + 1
         return self._fetch(first, last, unwanted)
 
@@ -81,22 +81,27 @@ class Ranges(io.RawIOBase):
         self._fetch, self._size, self._at = fetch, size, 0
 
     def read(self, size: int | None = -1) -> bytes:
+        """As every file."""
         last = self._size if size is None or size < 0 else min(self._at + size, self._size)
         data = self._fetch(self._at, last, bool) if self._at < last else b""
         self._at = last
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As every file."""
         self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence] + offset
         return self._at
 
     def tell(self) -> int:
+        """As every file."""
         return self._at
 
     def readable(self) -> bool:
+        """As every file."""
         return True
 
     def seekable(self) -> bool:
+        """As every file."""
         return True
 
 
@@ -104,7 +109,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--megabytes", type=int, default=200, help="of text; the file is smaller")
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--memory", type=float, default=0.5, help="gigabytes of the shard that is read in pieces")
+    options.add_argument("--memory", type=float, default=0.3, help="gigabytes of the shard that is read in pieces")
     options.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.peak is not None:
@@ -179,10 +184,10 @@ def compare(path: Path, url: str, content: str, grant: str, bearer: str, endpoin
             walls, processors = take_turns([alone, verified], rounds)
             count.bytes = count.requests = 0
             if count is counter:
-                local = Counting(lambda first, last, _: os.pread(descriptor, last - first, first))
                 with path.open("rb") as file:
-                    descriptor = file.fileno()
-                    ours(lambda c=local: remote(c), columns)()
+                    local = Counting(partial(_at, file.fileno()))
+                    with ShardReader(remote(local), **said) as reader:
+                        reader.read(columns)
                 count.bytes, count.requests = local.bytes, local.requests
             else:
                 verified()
@@ -203,6 +208,10 @@ def compare(path: Path, url: str, content: str, grant: str, bearer: str, endpoin
     console.print(f"SHA-256 here: {speed:.0f} MB/s a core; {os.cpu_count()} cores")
     in_bucket.close()
     transport.close()
+
+
+def _at(descriptor: int, first: int, last: int, _: object) -> bytes:
+    return os.pread(descriptor, last - first, first)
 
 
 def take_turns(ways: list[Callable[[], object]], rounds: int) -> tuple[list[list[float]], list[list[float]]]:
@@ -246,7 +255,7 @@ def memory(gigabytes: float) -> None:
 
 def print_peak(folder: Path) -> None:
     digest, size, block_root_, record_root, rows = (folder / "said").read_text().split("\n")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_memory(os.getpid())
     start, count = perf_counter(), 0
     with ShardReader(
         FolderStore(folder), digest=digest, size=int(size), block_root=block_root_, record_root=record_root, rows=int(rows)
@@ -254,7 +263,7 @@ def print_peak(folder: Path) -> None:
         for table in reader.batches():
             count += table.num_rows
     assert count == int(rows)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory(os.getpid())
     print(f"peak resident memory {peak:.0f} MB ({before:.0f} MB before), {int(size) / 1e6 / (perf_counter() - start):.0f} MB/s")
 
 

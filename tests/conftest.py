@@ -6,6 +6,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("inbond", deadline=None)  # how long an example takes says something about the machine
+settings.load_profile("inbond")
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 

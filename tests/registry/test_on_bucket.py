@@ -67,7 +67,7 @@ def test_nothing_is_made_where_the_bucket_does_not_exist(url: str, tmp_path: Pat
     assert not (tmp_path / "w").exists()
 
 
-def test_its_server_hands_out_ranges(away: World) -> None:
+def test_its_server_hands_out_ranges(away: World, tmp_path: Path) -> None:
     run, key = away.run(away.ref("lab/pupil"), "by-http", away.ref("chat", "dataset"))
     ref = away.parts("chat")[0][0]
     grant, data = away.grant(run, key, away.parts("chat")), away.registry.store.get(away.body(ref).file)
@@ -76,6 +76,15 @@ def test_its_server_hands_out_ranges(away: World) -> None:
         assert server.get(path, "trainer", params={"grant": grant}).content == data
         part = server.get(path, "trainer", params={"grant": grant}, headers={"Range": "bytes=100-299"})
         assert (part.status_code, part.content) == (206, data[100:300])
+        receipts = away.registry.export_dataset("chat", tmp_path / "out").folder / "receipts"
+        given: dict[str, Any] = {
+            "receipt": receipts / f"{away.registry.thing(ref).entry}.tlog-proof",
+            "keys": receipts,
+            "policy": away.registry.policy_text,
+            "genesis": away.registry.home.genesis.hex(),
+        }
+        with Shard.open(f"{server.url}{path}?grant={grant}", token=server.tokens["trainer"], **given) as shard:
+            assert len(list(shard.records(range(3, 7)))) == 4
 
 
 def test_a_shard_is_read_from_a_bucket_by_its_url(away: World, tmp_path: Path) -> None:

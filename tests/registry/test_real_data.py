@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from inbond.registry.reading import open_shard
+from inbond.registry.importers.vocabulary import TokenTable
+from inbond.registry.reading import logits_reader, open_shard
 from inbond.registry.registry import Registry
 
 OUTPUTS = "teacher-outputs"
@@ -38,8 +40,20 @@ def test_the_shared_files_are_imported_whole(shared_data: Path, tmp_path: Path, 
         with open_shard(registry.place, found.shards[0]) as shard:
             first = next(iter(shard.records([range(0, 1)])))
         assert (first.prompt, first.kind) == (None, "judgement")
-        assert "logprobs" in (first.extra or "")
+        assert "logprobs" not in (first.extra or "")
+        _, logits = found.shards
+        body = registry.place.statement(logits).body
+        table = TokenTable.read(registry.place.objects.get(body.codec.tokenizer))
+        with logits_reader(registry.place, logits, body) as reader:
+            kept = list(reader.distributions())
+        for line, distributions in zip(judged.read_bytes().splitlines(), kept, strict=True):
+            (position,) = json.loads(line)["choices"][0]["logprobs"]["content"]
+            pairs = [(bytes(top["bytes"]), float(np.float32(top["logprob"]))) for top in position["top_logprobs"]]
+            assert distributions is not None
+            texts = [table.tokens[number] for number in distributions.ids]
+            assert list(zip(texts, distributions.logprobs.tolist(), strict=True)) == pairs
+            assert distributions.chosen.tolist() == [np.float32(position["logprob"])]
 
         checked = registry.verify()
         assert (checked.verdict, checked.problems, checked.unchecked) == ("proved", [], [])
-        assert checked.shards == 14
+        assert checked.shards == 15

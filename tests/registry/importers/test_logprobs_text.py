@@ -127,6 +127,21 @@ def test_another_layout_is_left_to_the_parser(change: tuple[bytes, bytes]) -> No
     assert quick == slow
 
 
+def test_a_position_without_alternatives_is_left_to_the_parser() -> None:
+    body = json.loads(answer(3))
+    del body["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    raw = json.dumps(body).encode()
+    assert cut(raw) is None
+    quick, slow = both(raw)
+    assert quick == slow
+
+
+def test_a_line_that_breaks_off_is_left_to_the_parser() -> None:
+    assert cut(answer(3)) is not None
+    raw = answer(3)
+    assert cut(raw[: raw.rindex(b'"logprob"')]) is None
+
+
 def test_what_stands_in_another_place_is_put_back() -> None:
     inner = json.loads(answer(2))["choices"][0]["logprobs"]
     raw = json.dumps({"choices": [{"message": {"content": "x"}}], "other": {"logprobs": inner}}).encode()

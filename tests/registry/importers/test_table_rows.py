@@ -131,6 +131,15 @@ def test_columns_longer_than_the_table_are_refused(run_import: Import) -> None:
     assert "column prompt: expected 12345 values, one a row, found 12346" in refusal(run_import, with_footer(plain(), change))
 
 
+def test_chunks_outside_the_file_are_refused(run_import: Import) -> None:
+    data = plain()
+    size = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).total_compressed_size
+    beyond = with_footer(data, lambda footer: footer.replace(varint(size), varint(2**40)))
+    assert f"column prompt: expected its bytes within [4, {len(beyond)}), found 1099511627776 from 4 on" in refusal(
+        run_import, beyond
+    )
+
+
 def page(data: bytes, size: int, *, unpacked: int, packed: int | None = None, values: int = 12_345) -> bytes:
     """`data` with another header for its first page, which begins at byte 4; `size` is that of the column chunk."""
     form = b"\x15" + varint(values) + b"\x15" + varint(0) + b"\x15" + varint(3) + b"\x15" + varint(3) + b"\x1c\x00\x00"

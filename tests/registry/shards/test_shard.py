@@ -178,3 +178,32 @@ def test_a_body_with_other_measures_is_held_to_them(bundle: Bundle) -> None:
     lying = msgspec.structs.replace(bundle.body, rows=13)
     with pytest.raises(VerificationError, match="expected 13 rows, found 12"):
         bundle.open(receipt=bundle.statement(lying, "producer"))
+
+
+def test_a_log_key_that_has_changed_is_followed_and_a_suspect_signer_proves_nothing(world: World, tmp_path: Path) -> None:
+    registry = world.registry
+    old, ref = registry.policy_text, world.parts("chat")[0][0]
+    registry.rotate_log_key()
+    registry.revoke_key(registry.keys.role("vendor-producer").public.fingerprint, "compromised", suspect_from=1)
+
+    def given(folder: Path) -> dict[str, Any]:
+        receipts = registry.export_dataset("chat", folder).folder / "receipts"
+        return {
+            "receipt": receipts / f"{registry.thing(ref).entry}.tlog-proof",
+            "keys": receipts,
+            "policy": old,
+            "genesis": registry.home.genesis.hex(),
+        }
+
+    digest = world.body(ref).file.removeprefix("sha256:")
+    source = tmp_path / "one" / "shards" / f"{digest}.parquet"
+    with Shard.open(source=source, **given(tmp_path / "one")) as shard:  # the key that is in doubt signed nothing of it
+        assert shard.rows == 12
+    made = registry.thing(ref).entry
+    registry.revoke_key(registry.keys.role("producer").public.fingerprint, "compromised", suspect_from=made + 1)
+    with Shard.open(source=source, **given(tmp_path / "two")) as shard:
+        assert shard.rows == 12
+    registry.add_key("producer", public_name="other")
+    registry.revoke_key(registry.keys.role("producer").public.fingerprint, "compromised", suspect_from=made)
+    with pytest.raises(Inconclusive, match=f"which signed entry {made}, was revoked as suspect from entry {made}"):
+        Shard.open(source=source, **given(tmp_path / "three"))
