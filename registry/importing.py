@@ -178,7 +178,8 @@ class _Import:
         stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
         for ordinal, part in enumerate(ShardBatcher(size_of, self.max_rows).split(self.tally.over(stream, self.on_reject))):
             missing = [signal for signal, there in beside.items() if ordinal not in there]
-            with Beside(self.registry.place.objects, self.meaning, missing, self._pointers()) as logits:
+            first = sum(each.rows for each in parts)
+            with Beside(self.registry.place.objects, self.meaning, missing, self._pointers(), first) as logits:
                 records = logits.over(part)
                 if ordinal in found:
                     ref, rows = found[ordinal].ref, found[ordinal].rows
@@ -190,7 +191,6 @@ class _Import:
             if shard is not None or kept:
                 self._record(last)
                 last = []
-            first = sum(each.rows for each in parts)
             if shard is not None:
                 if self.make_teacher is not None:
                     self.teacher, self.make_teacher = self.make_teacher(), None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from inbond.ledger import merkle
 from inbond.registry.shards.blocks import BLOCK, HASH_BYTES, block_hashes, join_hashes
@@ -127,7 +127,7 @@ class ObjectStore(ABC):
         """Hash an object of any size where it lies. Raises as `get`."""
         digest = bare(digest)
         with self.open(digest) as file, failures_of("object", digest):
-            _compare(digest, file_digest(file, "sha256").hexdigest(), file.tell())
+            _compare(digest, file_digest(cast(Any, file), "sha256").hexdigest(), file.tell())
 
     def copy_to(self, target: "ObjectStore", digest: str) -> None:
         """Keep an object in another store too, hashed on the way. Raises as `get`."""

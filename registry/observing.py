@@ -82,13 +82,13 @@ class Meaning:
                 return self._file
             if keeping.tokenizer is not None:
                 raise InvalidInput(
-                    "log-probabilities: expected a tokenizer's file for texts of tokens, found its digest",
+                    "expected a tokenizer's file for texts of tokens, found its digest",
                     hint="--tokenizer FILE, or none for a table of the texts",
                 )
             return TokenTable()
         if keeping.tokenizer is None:
             raise InvalidInput(
-                "log-probabilities with token ids: expected the tokenizer that they are of, found none",
+                "expected the tokenizer that they are of, found none",
                 hint="--tokenizer FILE, or --tokenizer sha256:… --vocabulary N\n--logits none to leave them out",
             )
         size = keeping.vocabulary or (self._file.size if self._file else None)
@@ -121,8 +121,10 @@ class Beside:
     `wanted` are the signals to write: none where the import keeps none, or has them on record.
     """
 
-    def __init__(self, store: "Objects", meaning: Meaning, wanted: Iterable[Signal], metadata: Mapping[str, str]) -> None:
-        self._meaning = meaning
+    def __init__(
+        self, store: "Objects", meaning: Meaning, wanted: Iterable[Signal], metadata: Mapping[str, str], first: int = 0
+    ) -> None:
+        self._next = first  # place of the next record in the import, for messages
         self._streams = [_Stream(signal, store, meaning, metadata) for signal in wanted if meaning.keeping.level]
 
     def over(self, items: Iterable[Record | Observed]) -> Iterator[Record]:
@@ -147,8 +149,13 @@ class Beside:
 
     def _take(self, record: Record, item: Observed | None) -> Record:
         identity = content_ids(record)[0]  # of content alone, so that token ids may follow
+        self._next += 1
         for stream in self._streams:
-            found = stream.add(identity, getattr(item, stream.signal.value, None))
+            try:
+                found = stream.add(identity, getattr(item, stream.signal.value, None))
+            except InvalidInput as error:
+                said = f"record {self._next} of the import, {stream.signal.value} log-probabilities: {error.message}"
+                raise InvalidInput(said, hint=error.hint) from None
             if found is not None and record.input_ids is None:
                 record = msgspec.structs.replace(record, input_ids=tuple(found.tolist()))
         return record
@@ -183,12 +190,10 @@ class _Stream:
                 self._writer.add(earlier, None)
             self._before.clear()
         elif vocabulary is not self._vocabulary:
-            raise InvalidInput(
-                f"{self.signal.value} log-probabilities: expected token ids in every record or in none, found both"
-            )
+            raise InvalidInput("expected token ids in every record or in none, found both")
         elif (self._codec.selection, self._codec.positions) != (given.selection, self._positions(given)):
             raise InvalidInput(
-                f"log-probabilities: expected {self._codec.selection.value} over a {self._codec.positions} in every record, "
+                f"expected {self._codec.selection.value} over a {self._codec.positions} in every record, "
                 f"found {given.selection.value} over a {self._positions(given)}",
                 hint="import such records into shards of their own",
             )

@@ -13,6 +13,7 @@ import pytest
 from inbond.registry.places.remote_file import CELL, RUN, RemoteFile
 from inbond.registry.places.transport import Transport
 from inbond.registry.shards.blocks import BLOCK, VerifiedFile, block_hashes, block_root
+from inbond.registry.shards.fetched import Fetched
 from inbond.schemas.errors import InbondError, InvalidInput, PolicyDenied, StoreError, VerificationError
 from tests.registry.places.scripted import Asked, Said, Scripted, serving
 
@@ -214,9 +215,8 @@ def test_under_a_verified_file_one_altered_byte_is_found_in_its_block(opened: Ca
         assert file.read_at(0, 6 * CELL) == DATA[: 6 * CELL]
         with pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
             file.read_at(at, 1)
-        whole = bytearray(SIZE)
-        with pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
-            file.checked_ahead(memoryview(whole)).until(SIZE)
+        with Fetched(file, [(0, SIZE)]) as whole, pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
+            whole.ready()
 
 
 def test_a_fork_reads_on_by_itself(opened: Callable[..., RemoteFile]) -> None:
