@@ -1,4 +1,4 @@
-"""How many bytes a token do log-probabilities take, in our codec and in the layouts that others store?
+"""The size of log-probabilities, in bytes a token: our codec beside the layouts that others store.
 
     python bench/logits_size.py [--records 400] [--length 850]
 

@@ -232,9 +232,9 @@ class Shard(Closed, frozen=True, kw_only=True):
     """One signed Parquet file: first what was measured, then (from `models` on) what was declared.
 
     Exactly one model wrote the responses (role response) or gave their log-probabilities (role logits); a judge that wrote a
-    judgement has role response. A shard of kind logits names its codec, its signal, and the text shard whose rows it is about. `inputs` holds `InputLine`s, `derived_from` `DerivedLine`s (none: not made from shards).
-    `import_identity` is the SHA-256 of the canonical JSON of what was imported, `ordinal` the shard's place in the
-    import.
+    judgement has role response. A shard of kind logits names its codec, its signal, and the text shard that its rows are about.
+    `inputs` holds `InputLine`s, `derived_from` `DerivedLine`s (none: not made from shards). `import_identity` is the SHA-256 of
+    the canonical JSON of what was imported, `ordinal` the shard's place in the import.
     """
 
     kind: ShardKind
