@@ -88,11 +88,7 @@ def encode_ids(ids: NDArray[np.uint32], entries: NDArray[np.int64], ranks: RankM
     bits = np.diff(edges(widths)[entries])
     bytes_at = edges((bits + 7) >> 3)
     offsets = _bit_offsets(widths, entries, bytes_at)
-    # Sums of 32-bit words, of bits that do not overlap: below 2^53, where float64 is exact.
-    placed = (mantissas.astype(np.uint64) << (offsets & 31).astype(np.uint64)).astype(np.float64)
-    words = np.bincount(offsets >> 5, weights=placed, minlength=(int(bytes_at[-1]) >> 2) + 2).astype(np.uint64)
-    words[1:] |= words[:-1] >> np.uint64(32)
-    packed = words.astype("<u4").tobytes()
+    packed = _packed(mantissas, offsets, int(bytes_at[-1]))
     raw = symbols.tobytes()
     return [
         join((raw[first:end], packed[start:stop]), (True, False))
@@ -159,6 +155,15 @@ def _bit_offsets(widths: NDArray[np.uint8], entries: NDArray[np.int64], bytes_at
     shifts = 8 * bytes_at[:-1][np.diff(entries) > 0] - offsets[filled]
     offsets += np.repeat(shifts, np.diff(entries)[np.diff(entries) > 0])
     return offsets
+
+
+def _packed(mantissas: NDArray[np.uint32], offsets: NDArray[np.int64], size: int) -> bytes:
+    """At least `size` bytes that hold each mantissa from its bit on; bits do not overlap."""
+    # Sums of 32-bit words of such bits are below 2^53, where float64 is exact.
+    placed = (mantissas.astype(np.uint64) << (offsets & 31).astype(np.uint64)).astype(np.float64)
+    words = np.bincount(offsets >> 5, weights=placed, minlength=(size >> 2) + 2).astype(np.uint64)
+    words[1:] |= words[:-1] >> np.uint64(32)
+    return words.astype("<u4").tobytes()
 
 
 def _bits_at(packed: bytes, offsets: NDArray[np.int64], widths: NDArray[np.uint8]) -> NDArray[np.uint32]:
