@@ -22,6 +22,7 @@ from inbond.registry.importers.generator import ALPACA_EVAL
 from inbond.registry.importers.inputs import Input
 from inbond.registry.importers.llama_cpp import LLAMA_CPP
 from inbond.registry.importers.messages import MESSAGES
+from inbond.registry.importers.observed_lines import OBSERVED
 from inbond.registry.importers.openai_batch import OPENAI_BATCH
 from inbond.registry.importers.responses import RESPONSES
 from inbond.registry.importers.sglang import SGLANG
@@ -34,7 +35,7 @@ from inbond.schemas.errors import NotFound
 
 _OF_DATA_SETS = (MESSAGES, SHAREGPT, ALPACA, ALPACA_EVAL, DISTILABEL, CURATOR, DISTILLKIT, COLUMNS)
 _OF_SERVICES = (CHAT_COMPLETIONS, RESPONSES, OPENAI_BATCH, COMPLETIONS, ANTHROPIC, GEMINI, TINKER)
-_OF_ENGINES = (VLLM, SGLANG, TGI, LLAMA_CPP)
+_OF_ENGINES = (VLLM, SGLANG, TGI, LLAMA_CPP, OBSERVED)
 
 IMPORTERS: dict[str, Importer] = {importer.name: importer for importer in (*_OF_DATA_SETS, *_OF_SERVICES, *_OF_ENGINES)}
 

@@ -16,6 +16,7 @@ class Sign(NamedTuple):
 
 SIGNS: Final = (
     Sign(("generic_request",), "curator"),
+    Sign(("record", "generated"), "observed"),
     Sign(("custom_id", "params"), "anthropic"),
     Sign(("custom_id", "result"), "anthropic"),
     Sign(("custom_id", "body"), "openai-batch"),

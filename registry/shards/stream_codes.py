@@ -106,9 +106,11 @@ def encode_steps(records: Ragged, cut: Cut) -> list[bytes]:
     # Not below zero: the head may have been rounded below those that follow it closely.
     levels = np.rint(below, out=below).clip(0, 1e6).astype(np.int32)
     levels[cut.first] = 0
-    steps = np.diff(levels, prepend=np.int32(0))[~cut.is_first]
-    codes = np.minimum(steps, _ESCAPE).astype(np.uint8)
-    raw, more = codes.tobytes(), np.minimum(steps[codes == _ESCAPE] - _ESCAPE, 0xFFFF).astype("<u2").tobytes()
+    steps = np.diff(levels, prepend=np.int32(0))
+    is_other = ~cut.is_first
+    codes = np.minimum(steps, _ESCAPE).astype(np.uint8)[is_other]
+    escaped = steps[is_other & (steps >= _ESCAPE)]
+    raw, more = codes.tobytes(), np.minimum(escaped - _ESCAPE, 0xFFFF).astype("<u2").tobytes()
     blobs, at = [], 0
     for a, b in zip(cut.others[:-1].tolist(), cut.others[1:].tolist(), strict=True):
         part = raw[a:b]
@@ -133,14 +135,16 @@ def decode_steps(
             codes.append(parts.take(0, length))
             more.append(parts.take(1, 2 * codes[-1].count(b"\xff")))
     found = np.frombuffer(b"".join(codes), dtype=np.uint8)
-    steps: NDArray[np.int32] = np.zeros(len(found) + len(heads), dtype=np.int32)
-    is_other = np.ones(len(steps), dtype=bool)
+    is_other = np.ones(len(found) + len(heads), dtype=bool)
     is_other[first] = False
+    steps: NDArray[Any] = np.zeros(len(is_other), dtype=np.uint8)
     steps[is_other] = found
     if escaped := b"".join(more):
+        steps = steps.astype(np.uint32)
         steps[np.flatnonzero(is_other)[found == _ESCAPE]] += np.frombuffer(escaped, dtype="<u2")
-    fallen = np.cumsum(steps, dtype=np.int64)
-    below = (fallen - np.repeat(fallen[first], kept)).astype(np.float32)
+    fallen = np.cumsum(steps, dtype=np.uint32)  # modulo 2^32, as are the differences
+    fallen -= np.repeat(fallen[first], kept)
+    below = fallen.astype(np.float32)
     below *= np.float32(-STEP)
     below += np.repeat(heads, kept)
     return below

@@ -10,7 +10,6 @@ whatever their numbers: with Zipf's law that costs about as many bits as the ent
 
 import base64
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -83,12 +82,10 @@ def worthwhile_map(ids: NDArray[np.uint32], vocabulary: int) -> RankMap | None:
 def encode_ids(ids: NDArray[np.uint32], entries: NDArray[np.int64], ranks: RankMap | None) -> list[bytes]:
     """Blobs of records whose ids are [entries[r], entries[r + 1]) of `ids`."""
     x = (ids if ranks is None else np.take(ranks.ranks, ids)) + np.uint32(1)
-    symbols, widths = _symbols(x, int(x.max(initial=0)))
+    symbols, widths = _symbols(x)
     mantissas = x & ((np.uint32(1) << widths) - np.uint32(1))
-    bits = np.diff(edges(widths)[entries])
-    bytes_at = edges((bits + 7) >> 3)
-    offsets = _bit_offsets(widths, entries, bytes_at)
-    packed = _packed(mantissas, offsets, int(bytes_at[-1]))
+    ends, bytes_at = _bit_ends(widths, entries)
+    packed = _packed(mantissas, ends, widths, int(bytes_at[-1]))
     raw = symbols.tobytes()
     return [
         join((raw[first:end], packed[start:stop]), (True, False))
@@ -117,11 +114,13 @@ def decode_ids(
     if len(lengths) and int(lengths.max()) > _MAX_BITS:
         raise InvalidInput(f"stream ids: expected ids of at most {_MAX_BITS} bits, found {int(lengths.max())}")
     widths = np.maximum(lengths, 2) - np.uint8(2)
-    bytes_at = edges((np.diff(edges(widths)[entries]) + 7) >> 3)
+    ends, bytes_at = _bit_ends(widths, entries)
     packed = b"".join(parts.take(1, size) for (parts, _), size in zip(found, np.diff(bytes_at).tolist(), strict=True))
-    x = ((symbols & np.uint8(3) | np.uint8(4)).astype(np.uint32) << lengths) >> np.uint32(2)
-    offsets = _bit_offsets(widths, entries, bytes_at)
-    x += _bits_at(packed, offsets, widths)
+    # x from its leading bits, and below them its mantissa.
+    x = (symbols & np.uint8(3) | np.uint8(4)).astype(np.uint32)
+    x <<= lengths
+    x >>= np.uint32(2)
+    x |= _bits_before(packed, ends, widths)
     x -= np.uint32(1)
     if len(x) and int(x.max()) >= vocabulary:
         at = int(np.argmax(x))
@@ -132,47 +131,52 @@ def decode_ids(
     return x if ranks is None else np.take(ranks.ids, x)
 
 
-def _symbols(x: NDArray[np.uint32], most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Symbol of each x, which is at most `most`, and how many bits its mantissa has."""
-    symbols, widths = _tables(max(int(most).bit_length(), 10))
-    return np.take(symbols, x), np.take(widths, x)
+def _symbols(x: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Symbol of each x, which is below 2^24 or equal to it, and how many bits its mantissa has."""
+    # A float32 holds such a number exactly: an exponent, and the bits below the leading one from the highest on.
+    bits = x.astype(np.float32).view(np.uint32) >> np.uint32(21)
+    bits -= np.uint32(127 << 2)
+    symbols = bits.astype(np.uint8)
+    return symbols, np.maximum(symbols >> np.uint8(2), 2) - np.uint8(2)
 
 
-@lru_cache(maxsize=4)
-def _tables(bits: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The same of every x below 2^bits."""
-    x = np.arange(1 << bits, dtype=np.uint32)
-    lengths = np.maximum(np.frexp(x.astype(np.float64))[1] - 1, 0).astype(np.uint8)
-    symbols = lengths << np.uint8(2) | ((x << np.uint32(2) >> lengths).astype(np.uint8) & np.uint8(3))
-    return symbols, np.maximum(lengths, 2) - np.uint8(2)
+def _bit_ends(widths: NDArray[np.uint8], entries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """At which bit each mantissa ends (int64 [entries]), records beginning at bytes; and those bytes (int64 [R + 1])."""
+    ends = np.cumsum(widths, dtype=np.int64)
+    total = np.concatenate([np.zeros(1, dtype=np.int64), ends])[entries]
+    bytes_at = edges((np.diff(total) + 7) >> 3)
+    for first, end, shift in zip(
+        entries[:-1].tolist(), entries[1:].tolist(), (8 * bytes_at[:-1] - total[:-1]).tolist(), strict=True
+    ):
+        ends[first:end] += shift
+    return ends, bytes_at
 
 
-def _bit_offsets(widths: NDArray[np.uint8], entries: NDArray[np.int64], bytes_at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 [entries]: at which bit each mantissa begins, records beginning at bytes."""
-    offsets = np.cumsum(widths, dtype=np.int64)
-    offsets -= widths
-    filled = entries[:-1][np.diff(entries) > 0]
-    shifts = 8 * bytes_at[:-1][np.diff(entries) > 0] - offsets[filled]
-    offsets += np.repeat(shifts, np.diff(entries)[np.diff(entries) > 0])
-    return offsets
-
-
-def _packed(mantissas: NDArray[np.uint32], offsets: NDArray[np.int64], size: int) -> bytes:
-    """At least `size` bytes that hold each mantissa from its bit on; bits do not overlap."""
-    # Sums of 32-bit words of such bits are below 2^53, where float64 is exact.
-    placed = (mantissas.astype(np.uint64) << (offsets & 31).astype(np.uint64)).astype(np.float64)
-    words = np.bincount(offsets >> 5, weights=placed, minlength=(size >> 2) + 2).astype(np.uint64)
-    words[1:] |= words[:-1] >> np.uint64(32)
+def _packed(mantissas: NDArray[np.uint32], ends: NDArray[np.int64], widths: NDArray[np.uint8], size: int) -> bytes:
+    """At least `size` bytes that hold each mantissa before the bit where it ends."""
+    words: NDArray[np.uint64] = np.zeros((size >> 2) + 2, dtype=np.uint64)
+    if len(mantissas):
+        starts = ends - widths
+        placed = mantissas.astype(np.uint64)
+        placed <<= (starts & 31).astype(np.uint8)
+        starts >>= 5
+        # Those that begin in one 32-bit word follow each other: together they have fewer than 64 bits, none of them twice.
+        firsts = np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(starts[1:] != starts[:-1]) + 1])
+        words[starts[firsts]] = np.bitwise_or.reduceat(placed, firsts)
+        words[1:] |= words[:-1] >> np.uint64(32)
     return words.astype("<u4").tobytes()
 
 
-def _bits_at(packed: bytes, offsets: NDArray[np.int64], widths: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    padded = packed + b"\0\0\0\0"
-    # A word at every byte: a mantissa has at most 22 bits and begins within the first 8 of its word.
+def _bits_before(packed: bytes, ends: NDArray[np.int64], widths: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The mantissas: of each the `widths` bits before the bit where it ends."""
+    padded = b"\0\0\0" + packed + b"\0"
+    # A word ends with every byte: a mantissa has at most 22 bits and ends within the last 8 of its word.
     words: NDArray[np.uint32] = np.ndarray((len(padded) - 3,), dtype="<u4", buffer=padded, strides=(1,))
-    found = np.take(words, offsets >> 3).astype(np.uint32, copy=False)
-    found >>= (offsets & 7).astype(np.uint8)
-    found &= (np.uint32(1) << widths) - np.uint32(1)
+    found = np.take(words, ends >> 3).astype(np.uint32, copy=False)
+    found >>= (ends.astype(np.uint8) & np.uint8(7)) + np.uint8(24) - widths
+    masks = np.left_shift(np.uint32(1), widths)
+    masks -= np.uint32(1)
+    found &= masks
     return found
 
 
@@ -183,7 +187,7 @@ def _lengths_in_order(vocabulary: int) -> NDArray[np.uint8]:
 
 def _cost(ranks: NDArray[np.uint32]) -> float:
     """About how many bytes the codes of these ranks take."""
-    symbols, widths = _symbols(ranks + np.uint32(1), int(ranks.max(initial=0)) + 1)
+    symbols, widths = _symbols(ranks + np.uint32(1))
     counts = np.bincount(symbols)
     counts = counts[counts > 0]
     return float(widths.sum(dtype=np.int64) - (counts * np.log2(counts / len(ranks))).sum()) / 8
