@@ -147,7 +147,8 @@ OBSERVED = Importer(
     name="observed",
     version="1",
     describes="records with log-probabilities that a program wrote with inbond's `write_observed`; JSON Lines",
-    example='{"record": {"prompt": null, "own_turns": [], "response": "Hi"}, "generated": {"tokens": [7], "chosen": [-0.1], …}}',
+    example='{"record": {"prompt": null, "own_turns": [], "response": "Hi"}, "generated": '
+    '{"tokens": [7], "chosen": [-0.1], "counts": [1], "alternatives": [7], "logprobs": [-0.1]}}',
     converter=_converter,
     logprobs=True,
 )

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,3 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_what_it_did_not_write_is_refused(run_import: Import, name: str) -> None:
     line, field, reason = WRONG[name]
     assert reject(run_import("observed", [line])[0]) == (field, reason)
-
-
-def test_the_example_has_its_form() -> None:
-    assert set(json.loads(importer("observed").example.replace(", …", ""))) == {"record", "generated"}
