@@ -12,6 +12,7 @@ from inbond.registry.facts import fill
 from inbond.registry.listing import ListedRun
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
+from inbond.registry.terms.timelines import expect_no_overlap
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
@@ -124,7 +125,9 @@ def add_terms(
         "effective": Effective(from_=effective, to=known(str(until)) if until else unknown()),
         "retrieved": now(),
     }
-    return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
+    body = fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry))
+    expect_no_overlap(registry, body)
+    return registry.record("terms", body, Role.COMPLIANCE)
 
 
 def add_student(registry: OpenRegistry, name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 
 from inbond.schemas.statements import (
+    Acceptance,
     Dataset,
     Grant,
     Operator,
@@ -48,6 +50,8 @@ def named_objects(body: Any) -> list[str]:
     """The digests of objects that must be in the store before a statement that names them may stand."""
     if isinstance(body, Terms):
         return [body.text]
+    if isinstance(body, Acceptance):
+        return [] if isinstance(body.order_form, UnsetType) else [body.order_form]
     if isinstance(body, Shard):
         return [body.file, body.inputs.digest, body.derived_from.digest]
     if isinstance(body, Dataset):

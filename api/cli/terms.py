@@ -1,0 +1,141 @@
+"""What is known of terms: readings of clauses, acceptances, timelines, the catalogue."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inbond.api.cli.catalogue import FILE, terms
+from inbond.api.cli.commands import Session, command, noun
+from inbond.api.cli.dates import expect_date
+from inbond.api.cli.details import listed
+from inbond.api.cli.output import table
+
+MEANS = ("click", "contract", "order_form", "licence_by_use", "unknown")
+
+fact = noun("fact", "Readings of clauses: what a document says, as a rule can evaluate it.", "inbond terms fact list")
+terms.add_command(fact)
+
+
+@command(
+    "add",
+    """inbond terms fact add openai-terms --template > fact.toml
+    inbond terms fact add openai-terms --facts fact.toml""",
+    of=fact,
+)
+@click.argument("name", metavar="TERMS")
+@click.option("--facts", type=FILE, metavar="TOML", help="The reading: clause, scope, permits_training, conditions and so on.")
+@click.option("--template", is_flag=True, help="Print a TOML file to fill in.")
+def add_fact(session: Session, name: str, facts: Path | None, template: bool) -> None:
+    """Put a reading of one clause on record.
+
+    Each clause is read once for each scope. What was read wrongly is corrected with `inbond declare FACT --facts TOML --correct`.
+    """
+    if (facts is None) is not template:
+        raise click.UsageError("Expected either --facts TOML, or --template alone.")
+    from inbond.registry.facts import load_facts
+    from inbond.registry.facts import template as template_of
+    from inbond.registry.terms.recording import add_fact as add
+    from inbond.schemas.statements import TermsFact
+
+    if facts is None:
+        text = template_of(TermsFact, ("terms",))
+        return session.output.answer({"template": text}, text.splitlines())
+    given = load_facts(facts)
+    with session.open() as registry:
+        recorded = add(registry, name, given)
+        called = registry.called([registry.resolve(name, "terms")])
+    document = next(iter(called.values()))
+    data = {"ref": recorded.ref, "entry": recorded.seq, "terms": document, "clause": given["clause"]}
+    session.output.answer(data, [f"reading of clause {given['clause']} of {document} on record in entry {recorded.seq}"])
+
+
+@command("list", "inbond terms fact list\ninbond terms fact list --terms openai-terms", of=fact)
+@click.option("--terms", "name", metavar="TERMS", help="Only readings of this document.")
+def list_facts(session: Session, name: str | None) -> None:
+    """List readings of clauses; P and F were read in the text, S and M were not and open nothing by themselves."""
+    from inbond.registry.listing import ListedFact
+
+    with session.open() as registry:
+        found = listed(registry, ListedFact, **({"terms": name} if name else {}))
+    rows = [(each.terms, each.clause, each.scope, each.permits, each.grade, each.entry) for each in found]
+    heads = ("terms", "clause", "scope", "permits", "grade", "entry")
+    empty = "no readings yet: inbond terms fact add TERMS --facts TOML"
+    session.output.answer({"facts": found}, table(heads, rows, empty=empty))
+
+
+@command(
+    "accept",
+    """inbond terms accept openai-terms --means click --accepted 2026-01-01
+    inbond terms accept openai-terms --party contractor --means contract --accepted 2026-01-01""",
+    of=terms,
+)
+@click.argument("name", metavar="TERMS")
+@click.option("--party", metavar="PARTY", help="Who is bound (the operator unless given).")
+@click.option("--means", type=click.Choice(MEANS), default="unknown", help="How they came to be bound.")
+@click.option("--accepted", callback=expect_date, metavar="DATE", help="Since when (not known unless given).")
+@click.option("--ended", callback=expect_date, metavar="DATE", help="Until when (it goes on unless given).")
+@click.option("--account", metavar="TEXT", help="On which account; kept as an erasable object, not in the ledger.")
+@click.option("--order-form", type=FILE, metavar="FILE", help="The order form, which goes into the store.")
+def accept(
+    session: Session,
+    name: str,
+    party: str | None,
+    means: str,
+    accepted: str | None,
+    ended: str | None,
+    account: str | None,
+    order_form: Path | None,
+) -> None:
+    """Put on record that somebody accepted a document."""
+    from inbond.registry.terms.recording import accept as record
+
+    form = None if order_form is None else order_form.read_bytes()
+    with session.open() as registry:
+        recorded = record(
+            registry, name, party=party, means=means, accepted=accepted, ended=ended, account=account, order_form=form
+        )
+        body: Any = registry.place.statement(recorded.ref).body
+        called = registry.called([body.terms, body.party])
+    data = {"ref": recorded.ref, "entry": recorded.seq, "terms": called[body.terms], "party": called[body.party]}
+    session.output.answer(data, [f"{data['party']} accepted {data['terms']}: on record in entry {recorded.seq}"])
+
+
+@command("acceptances", "inbond terms acceptances\ninbond terms acceptances --terms openai-terms", of=terms)
+@click.option("--terms", "name", metavar="TERMS", help="Only acceptances of this document.")
+def list_acceptances(session: Session, name: str | None) -> None:
+    """List who accepted which document, how and when."""
+    from inbond.registry.listing import ListedAcceptance
+
+    with session.open() as registry:
+        found = listed(registry, ListedAcceptance, **({"terms": name} if name else {}))
+    rows = [(each.terms, each.party, each.means, each.accepted or "not known", each.ended or "", each.entry) for each in found]
+    heads = ("terms", "party", "means", "accepted", "ended", "entry")
+    empty = "no acceptances yet: inbond terms accept TERMS --means MEANS --accepted DATE"
+    session.output.answer({"acceptances": found}, table(heads, rows, empty=empty))
+
+
+@command(
+    "timeline", "inbond terms timeline openai-terms\ninbond terms timeline openai-terms --at 2026-06-01 --as-of 40", of=terms
+)
+@click.argument("name", metavar="TERMS")
+@click.option("--at", callback=expect_date, metavar="DATE", help="Only what was in force then.")
+@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
+@click.option("--diff", is_flag=True, help="Show what changed in the archived texts from each version to the next.")
+def timeline(session: Session, name: str, at: str | None, as_of: int | None, diff: bool) -> None:
+    """Show the versions of a document: when each was in force, how often it was read and accepted."""
+    from inbond.registry.terms.timelines import difference, timeline_of
+
+    with session.open() as registry:
+        ref = registry.resolve(name, "terms", size=as_of)
+        found = timeline_of(registry, ref, at, as_of)
+        changes = [difference(registry, one, other) for one, other in pairwise(found)] if diff else []
+    rows = [(each.name, each.starts, each.ends or "open", len(each.readings), len(each.accepted)) for each in found]
+    data = [{"ref": each.ref, "name": each.name, "starts": each.starts, "ends": each.ends} for each in found]
+    lines = table(("version", "from", "until", "readings", "acceptances"), rows, empty="nothing was in force then")
+    session.output.answer({"versions": data, "diffs": changes}, [*lines, *(line for each in changes for line in ("", *each))])
+
+
+COMMANDS: tuple[click.Command, ...] = ()
+"""All of them belong to the noun `terms`."""

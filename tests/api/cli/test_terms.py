@@ -1,0 +1,47 @@
+"""Commands about terms: readings, acceptances, timelines."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.api.cli.shell import ok, run
+
+
+@pytest.mark.usefixtures("warehouse")
+def test_a_reading_an_acceptance_and_a_timeline(tmp_path: Path) -> None:
+    template = ok("terms", "fact", "add", "tos", "--template").out
+    assert "#permits_training =" in template
+    assert run("terms", "fact", "add", "tos").code == 2
+    file = tmp_path / "fact.toml"
+    file.write_text(
+        'clause = "1"\nscope = "any_model"\npermits_training = "yes"\nconditions = []\nexceptions = []\n'
+        'temporal_reach = "generated"\noutput_ownership = "customer"\nstudent_is_derivative = "no"\ngrade = "P"\n'
+        'reader = "compliance"\nread_on = 2026-10-10\n'
+    )
+    done = ok("terms", "fact", "add", "tos", "--facts", file)
+    assert done.out.startswith("reading of clause 1 of tos@2024-01-31 on record in entry ")
+    [read] = ok("terms", "fact", "list", "--json").json["facts"]
+    assert (read["terms"], read["clause"], read["permits"], read["grade"]) == ("tos@2024-01-31", "1", "yes", "P")
+    assert "any_model" in ok("terms", "fact", "list", "--terms", "tos").out
+    again = run("terms", "fact", "add", "tos", "--facts", file)
+    assert (again.code, "expected a correction of it" in again.err) == (8, True)
+    file.write_text('permits_training = "no"\n')
+    ok("declare", read["ref"], "--facts", file, "--correct")
+    assert ok("terms", "fact", "list", "--json").json["facts"][0]["permits"] == "no"
+
+    (tmp_path / "form.pdf").write_bytes(b"signed")
+    words = ("--means", "order_form", "--order-form", tmp_path / "form.pdf", "--accepted", "2024-02-01", "--account", "team-a")
+    assert "accepted tos@2024-01-31: on record in entry" in ok("terms", "accept", "tos", *words).out
+    [bound] = ok("terms", "acceptances", "--terms", "tos", "--json").json["acceptances"]
+    assert (bound["means"], bound["accepted"], bound["ended"]) == ("order_form", "2024-02-01", None)
+    assert run("terms", "accept", "tos", "--accepted", "2024-02-01T10:00:00").code == 2  # no offset
+
+    (tmp_path / "tos.txt").write_text("Train no more.\n")
+    ok("terms", "add", tmp_path / "tos.txt", "--teacher", "openai/gpt-4o", "--effective", "2025-01-01")
+    found = ok("terms", "timeline", "tos", "--diff", "--json").json
+    assert [(each["starts"], each["ends"]) for each in found["versions"]] == [
+        ("2024-01-31", "2025-01-01"), ("2025-01-01", None),
+    ]  # fmt: skip
+    assert found["diffs"][0][-2:] == ["-Train if we say so.", "+Train no more."]
+    assert "tos@2025-01-01" not in ok("terms", "timeline", "tos", "--at", "2024-12-31").out
+    assert run("terms", "add", tmp_path / "tos.txt", "--party", "openai", "--effective", "2025-01-01", "--version", "b").code == 8
