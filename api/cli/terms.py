@@ -10,7 +10,7 @@ from inbond.api.cli.catalogue import FILE, terms
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
 from inbond.api.cli.details import listed
-from inbond.api.cli.output import table
+from inbond.api.cli.output import pairs, table
 
 MEANS = ("click", "contract", "order_form", "licence_by_use", "unknown")
 
@@ -135,6 +135,59 @@ def timeline(session: Session, name: str, at: str | None, as_of: int | None, dif
     data = [{"ref": each.ref, "name": each.name, "starts": each.starts, "ends": each.ends} for each in found]
     lines = table(("version", "from", "until", "readings", "acceptances"), rows, empty="nothing was in force then")
     session.output.answer({"versions": data, "diffs": changes}, [*lines, *(line for each in changes for line in ("", *each))])
+
+
+@command("catalogue", "inbond terms catalogue\ninbond terms catalogue llama-3.1", of=terms)
+@click.argument("id", required=False)
+def show_catalogue(session: Session, id: str | None) -> None:
+    """Show the readings of others' documents that come with inbond, all or one in full.
+
+    They are readings, and not legal advice. S and M were not read in the full text and open nothing by themselves.
+    """
+    import msgspec
+
+    from inbond.registry.terms import shelf
+
+    if id is None:
+        rows = [(each.id, each.provider, each.access_path.value, len(each.facts), each.grade) for each in shelf.shelf().values()]
+        data = [{"id": each.id, "provider": each.provider, "grade": each.grade} for each in shelf.shelf().values()]
+        lines = [*table(("row", "provider", "path", "readings", "grade"), rows, empty="none"), "", shelf.ADVICE]
+        return session.output.answer({"rows": data, "advice": shelf.ADVICE}, lines)
+    row = shelf.row(id)
+    head = [
+        ("row", row.id), ("document", f"{row.title}, version {row.version}, of {row.provider}"),
+        ("in force from", row.effective or "not known"), ("access path", row.access_path.value), ("models", row.models),
+        ("source", row.url or "not recorded"), ("read", f"{row.read_on}, grade {row.grade}"), ("note", row.note or ""),
+        ("this is", shelf.ADVICE),
+    ]  # fmt: skip
+    lines = pairs(head)
+    for each in row.facts:
+        fact = each.fact
+        says = f"{fact.scope.value}: {fact.permits_training.value}"
+        conditions = ", ".join(f"{item.type.value}{_settings(item.parameters)}" for item in fact.conditions) or "none"
+        exceptions = ", ".join(item.type.value for item in fact.exceptions) or "none"
+        told = [("says", says), ("reading", each.reading), ("conditions", conditions), ("exceptions", exceptions)]
+        lines += ["", *pairs([("clause", each.clause), *told])]
+    data_of_row = {"row": row.id, "advice": shelf.ADVICE, "document": msgspec.to_builtins(row)}
+    session.output.answer(data_of_row, lines)
+
+
+def bind(session: Session, id: str, text: Path, **options: Any) -> None:
+    """Bind a row of the catalogue to the operator's own copy of its document; `options` as `shelf.bind` takes them."""
+    from inbond.registry.terms import shelf
+
+    with session.open() as registry:
+        bound = shelf.bind(registry, id, text.read_bytes(), **options)
+    grade = shelf.row(id).grade
+    data = {"ref": bound.terms, "name": bound.name, "facts": [each.ref for each in bound.facts], "grade": grade}
+    lines = pairs([("terms", bound.name), ("readings", len(bound.facts)), ("grade", grade), ("this is", shelf.ADVICE)])
+    session.output.answer(data, lines)
+    if grade not in ("P", "F"):
+        session.output.say("nobody has read them in your copy: do, then inbond declare FACT --facts TOML --correct")
+
+
+def _settings(parameters: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in parameters.items())})" if parameters else ""
 
 
 COMMANDS: tuple[click.Command, ...] = ()

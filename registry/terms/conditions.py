@@ -45,18 +45,22 @@ SHAPES: Mapping[ConditionType, Shape] = {
 _WORDS: Mapping[str, tuple[str, ...]] = {"of": ("licensee", "territory"), "period": ("month", "year"), "attaches": ATTACHES}
 
 
-def check_conditions(conditions: Iterable[Condition]) -> None:
+def check_conditions(conditions: Iterable[Condition], where: str = "terms_fact") -> None:
     """Raise InvalidInput for a condition that lacks a parameter, has one that it cannot have, or one of another type."""
     for condition in conditions:
         shape = SHAPES[condition.type]
         known = {**shape.needs, **shape.may_have, "attaches": str}
         found = condition.parameters
         if missing := sorted(shape.needs.keys() - found.keys()):
-            raise InvalidInput(f"condition {condition.type}: expected parameter {', '.join(missing)}, found none")
+            raise InvalidInput(f"{where}: condition {condition.type}: expected parameter {', '.join(missing)}, found none")
         for name, value in found.items():
             if name not in known:
-                raise InvalidInput(f"condition {condition.type}: expected parameters {', '.join(known)}, found {name!r}")
+                raise InvalidInput(f"{where}: condition {condition.type}: expected parameters {', '.join(known)}, found {name!r}")
             if not isinstance(value, known[name]) or isinstance(value, bool):
-                raise InvalidInput(f"condition {condition.type}: expected {name} as {known[name].__name__}, found {value!r}")
+                raise InvalidInput(
+                    f"{where}: condition {condition.type}: expected {name} as {known[name].__name__}, found {value!r}"
+                )
             if name in _WORDS and value not in _WORDS[name]:
-                raise InvalidInput(f"condition {condition.type}: expected {name} of {', '.join(_WORDS[name])}, found {value!r}")
+                raise InvalidInput(
+                    f"{where}: condition {condition.type}: expected {name} of {', '.join(_WORDS[name])}, found {value!r}"
+                )

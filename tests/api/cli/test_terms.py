@@ -45,3 +45,21 @@ def test_a_reading_an_acceptance_and_a_timeline(tmp_path: Path) -> None:
     assert found["diffs"][0][-2:] == ["-Train if we say so.", "+Train no more."]
     assert "tos@2025-01-01" not in ok("terms", "timeline", "tos", "--at", "2024-12-31").out
     assert run("terms", "add", tmp_path / "tos.txt", "--party", "openai", "--effective", "2025-01-01", "--version", "b").code == 8
+
+
+@pytest.mark.usefixtures("warehouse")
+def test_the_catalogue_is_shown_and_bound(tmp_path: Path) -> None:
+    told = ok("terms", "catalogue").out
+    assert "openai-services-2026-01-01" in told
+    assert "not legal advice" in told
+    one = ok("terms", "catalogue", "openai-services-2026-01-01").out
+    assert "not legal advice" in one
+    assert "grade S" in one
+    assert run("terms", "catalogue", "nobodys").code == 7
+    (tmp_path / "services.html").write_text("Their words.\n")
+    line = ("terms", "add", "--from-catalogue", "openai-services-2026-01-01", "--text", tmp_path / "services.html")
+    done = ok(*line)
+    assert "nobody has read them in your copy" in done.err
+    assert len(ok("terms", "fact", "list", "--json").json["facts"]) == 2
+    assert run("terms", "add", "--from-catalogue", "openai-services-2026-01-01").code == 2
+    assert run("terms", "add", tmp_path / "services.html", "--party", "openai").code == 2
