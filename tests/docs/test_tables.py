@@ -26,6 +26,7 @@ from inbond.registry.disclosure.model import TEMPLATES
 from inbond.registry.lineage import MAX_HOPS
 from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shards.writer import MAX_ROWS, MAX_TEXT
+from inbond.registry.terms.engine import RULES
 from inbond.schemas import statements
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.declared import Reason
@@ -236,3 +237,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Litestar]:
         patch.setenv("INBOND_STATE", str(folder / "state"))
         with Registry.init(folder / "registry", "example.org/routes") as registry:
             yield create_app(registry)
+
+
+def test_rules_about_terms() -> None:
+    assert [tuple(row) for row in table("terms", "rule")] == list(RULES.items())
