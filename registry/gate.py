@@ -201,12 +201,12 @@ def terms_of(connection: Connection, teachers: Iterable[str], limit: int = 2**62
         query = select(t.terms_scopes).where(s.party.in_(chunk), s.seq < limit).order_by(s.seq, s.position)
         for scope in connection.execute(query):
             scopes.setdefault(scope.party, []).append(scope)
-    fitting = {row.ref: [scope.ref for scope in scopes.get(row.party, ()) if _applies(row, scope)] for row in rows}
+    fitting = {row.ref: [scope.ref for scope in scopes.get(row.party, ()) if applies(row, scope)] for row in rows}
     firsts = first_of(connection, [ref for found in fitting.values() for ref in found])  # a correction is one with its document
     return {ref: list(dict.fromkeys(firsts[each] for each in fitting.get(ref, ()))) for ref in wanted}
 
 
-def _applies(teacher: Any, scope: Any) -> bool:
+def applies(teacher: Any, scope: Any) -> bool:
     """Whether a document's scope, which is of the teacher's party, takes in the teacher."""
     names = {teacher.model or "", f"{teacher.model}@{teacher.version}"}
     path_fits = teacher.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"

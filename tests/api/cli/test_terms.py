@@ -63,3 +63,37 @@ def test_the_catalogue_is_shown_and_bound(tmp_path: Path) -> None:
     assert len(ok("terms", "fact", "list", "--json").json["facts"]) == 2
     assert run("terms", "add", "--from-catalogue", "openai-services-2026-01-01").code == 2
     assert run("terms", "add", tmp_path / "services.html", "--party", "openai").code == 2
+
+
+@pytest.mark.usefixtures("warehouse")
+def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> None:
+    before = ok("check", "chat", "--student", "acme/mini", "--terms")
+    assert "by the terms on record: undetermined" in before.out
+    assert "dates-1: " in before.out
+    assert "missing in the plan: commercial, distributed, hosted" in before.out
+    facts = tmp_path / "facts.toml"
+    facts.write_text('created_by = "operator"\ngenerated = { first = 2024-06-01, last = 2024-06-02, live = false }\n')
+    ok("declare", "chat@1", "--facts", facts)
+    facts.write_text(
+        'release_plan = { name = "mini", distributed = true, hosted = false, commercial = true, licence = "MIT", mau = 5 }\n'
+    )
+    ok("declare", "student:acme/mini", "--facts", facts)
+    facts.write_text(
+        'clause = "1"\nscope = "any_model"\npermits_training = "yes"\nexceptions = []\n'
+        'conditions = [{ type = "name_prefix", parameters = { prefix = "Llama" } }, { type = "licence_copy", parameters = {} }]\n'
+        'temporal_reach = "generated"\noutput_ownership = "customer"\nstudent_is_derivative = "no"\ngrade = "P"\n'
+        'reader = "compliance"\nread_on = 2026-10-10\n'
+    )
+    ok("terms", "fact", "add", "tos", "--facts", facts)
+    ok("terms", "accept", "tos", "--means", "click", "--accepted", "2024-02-01")
+    found = ok("check", "chat", "--student", "acme/mini", "--terms", "--json").json
+    assert found["verdict"] == "permitted_with_obligations", found
+    assert [each["rule"] for each in found["reasons"]] == ["clause-1"]
+    assert found["reasons"][0]["document"] == "tos@2024-01-31"
+    told = ok("student", "obligations", "acme/mini", "--notice", tmp_path / "NOTICE")
+    assert "clash: the planned name 'mini' does not begin with 'Llama', as tos@2024-01-31 asks" in told.out
+    assert "begin the model's name with 'Llama'" in (tmp_path / "NOTICE").read_text()
+    assert "[here the text of tos@2024-01-31: " in (tmp_path / "NOTICE").read_text()
+    data = ok("student", "obligations", "acme/mini", "--json").json
+    assert [each["type"] for each in data["obligations"]] == ["name_prefix", "licence_copy"]
+    assert data["texts"] == ["tos@2024-01-31"]
