@@ -74,6 +74,8 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     facts = tmp_path / "facts.toml"
     facts.write_text('created_by = "operator"\ngenerated = { first = 2024-06-01, last = 2024-06-02, live = false }\n')
     ok("declare", "chat@1", "--facts", facts)
+    facts.write_text('access_path = "api"\n')
+    ok("declare", "openai/gpt-4o", "--facts", facts)
     facts.write_text(
         'release_plan = { name = "mini", distributed = true, hosted = false, commercial = true, licence = "MIT", mau = 5 }\n'
     )
