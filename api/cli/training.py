@@ -59,7 +59,7 @@ def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool
         data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons}
         lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
         session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
-        if ruled.verdict is not Verdict.PERMITTED:
+        if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
             raise refusal(ruled, who, called)
 
 

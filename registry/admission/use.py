@@ -14,6 +14,7 @@ from inbond.registry.admission.expectations import check_owner, expect_kind, exp
 from inbond.registry.current import newest
 from inbond.registry.lists import Lists, delivered_spans, layout_of
 from inbond.registry.signers import requested
+from inbond.registry.terms import asking
 from inbond.registry.training.layout import ORDER
 from inbond.registry.withdrawn import withdrawn, withdrawn_since
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, PolicyDenied
@@ -94,11 +95,13 @@ def grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
         raise InvalidInput(f"grant: expected the parts of the plan of {body.run}, found others")
     if body.evaluated.rules not in gate.KNOWN_RULES:
         raise InvalidInput(f"grant: expected rules {gate.RULES_DIGEST}, found {body.evaluated.rules}")
-    found = gate.evaluate(connection, body.student, gate.handed_out(body.mode, allowed.spans), draft.time)
-    if found.verdict is not Verdict.PERMITTED:
+    found, owed = asking.evaluate(connection, body.student, gate.handed_out(body.mode, allowed.spans), draft.time)
+    if found.verdict not in asking.OPEN:
         raise PolicyDenied(_shut(found))
     if body.verdict is not found.verdict or body.decisions != found.decisions:
         raise InvalidInput(f"grant: expected verdict {found.verdict.value} by {found.decisions}, found {body.verdict.value}")
+    if lists.lines(body.obligations) != asking.lines(owed):
+        raise InvalidInput(f"grant: expected the {len(owed)} obligations that the permission comes with, found others")
 
 
 def consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
