@@ -61,7 +61,8 @@ def named_objects(body: Any) -> list[str]:
     if isinstance(body, RunClose):
         return [body.inputs.digest]
     if isinstance(body, Release):
-        return [body.obligations.digest]
+        policy = body.policy.known
+        return [body.obligations.digest, *([] if isinstance(policy, UnsetType) else [policy.reasons.digest])]
     if isinstance(body, Recall):
         return [body.targets.digest]
     if isinstance(body, Operator):

@@ -280,7 +280,11 @@ def release(
     given = _load(facts)
     with session.open() as registry:
         recorded = registry.release(name, weights, runs=runs, channels=channels, released=released, facts=given)
+        body: Any = registry.place.statement(recorded.ref).body
     _recorded(session, "release", f"of {name}", recorded)
+    verdict = body.policy.known.verdict.value if body.policy.is_known else "permitted"
+    if verdict != "permitted":
+        session.output.say(f"by the terms on record: {verdict.replace('_', ' ')}: inbond student obligations {name}")
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------------

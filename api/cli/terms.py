@@ -172,6 +172,50 @@ def show_catalogue(session: Session, id: str | None) -> None:
     session.output.answer(data_of_row, lines)
 
 
+@command("impact", "inbond terms impact openai-terms\ninbond terms impact openai-terms --since 40 --at 2027-01-01", of=terms)
+@click.argument("name", metavar="TERMS")
+@click.option("--since", type=click.IntRange(1), metavar="SIZE", help="Since the ledger had SIZE entries (the newest change).")
+@click.option("--at", callback=expect_date, metavar="DATE", help="As if the outputs were used then (now unless given).")
+def impact(session: Session, name: str, since: int | None, at: str | None) -> None:
+    """Show what a change of a document does: students, grants, releases and reports whose verdict differs.
+
+    Each is evaluated with the terms as they were known before and as they are known now. Nothing is recorded.
+    """
+    from inbond.registry.terms.changes import impact_of_terms
+
+    with session.open() as registry:
+        found = impact_of_terms(registry, name, before=since, at=at)
+    rows = [
+        (each.ref.partition(":")[0], found.called[each.student], each.before, each.after, each.rules_after)
+        for each in found.changed
+    ]
+    lines = table(("what", "student", "before", "now", "by rule"), rows, empty="no verdict changes")
+    told = (
+        f"{found.looked_at} looked at · compared with ledger size {found.size_before} · computed at ledger size {found.tree_size}"
+    )
+    data = {
+        "terms": found.called[found.terms],
+        "size_before": found.size_before,
+        "tree_size": found.tree_size,
+        "looked_at": found.looked_at,
+        "changed": found.changed,
+    }
+    session.output.answer(data, [*lines, "", told])
+
+
+@command("review", "inbond terms review --days 90", of=terms)
+@click.option("--days", type=click.IntRange(0), default=90, help="Documents that nobody has read again for so long (90).")
+def review(session: Session, days: int) -> None:
+    """List the documents in force that want reading again."""
+    from inbond.registry.terms.changes import unread
+
+    with session.open() as registry:
+        found = unread(registry, days)
+    rows = [(each.name, each.read_on, each.days) for each in found]
+    empty = f"every document in force was read within {days} days"
+    session.output.answer({"unread": found}, table(("terms", "read on", "days ago"), rows, empty=empty))
+
+
 def bind(session: Session, id: str, text: Path, **options: Any) -> None:
     """Bind a row of the catalogue to the operator's own copy of its document; `options` as `shelf.bind` takes them."""
     from inbond.registry.terms import shelf

@@ -15,6 +15,7 @@ from inbond.registry.current import newest
 from inbond.registry.lists import Lists, delivered_spans, layout_of
 from inbond.registry.signers import requested
 from inbond.registry.terms import asking
+from inbond.registry.terms.gathering import shards_of
 from inbond.registry.training.layout import ORDER
 from inbond.registry.withdrawn import withdrawn, withdrawn_since
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, PolicyDenied
@@ -183,7 +184,7 @@ def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
 
 
 def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
-    """A release names runs of its student."""
+    """A release names runs of its student; a verdict that it carries is the gate's, which stands in nobody's way here."""
     body: Release = draft.body
     expect_kind(body.student, "student")
     check_owner(connection, body.student, owner)
@@ -193,3 +194,13 @@ def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
             raise InvalidInput(f"release: expected runs of {body.student}, found {item.run}")
     for merged in body.merged_from:
         expect_kind(merged, "release", "student", "teacher")
+    policy = body.policy.known
+    if isinstance(policy, UnsetType) or not isinstance(draft.statement.header.amends, UnsetType):
+        return
+    shards = shards_of(connection, body.student)
+    found = asking.evaluate(connection, body.student, shards, draft.time, actual=body.actual)[0]
+    if policy.evaluated.rules not in gate.KNOWN_RULES or (policy.verdict, policy.decisions) != (found.verdict, found.decisions):
+        raise InvalidInput(
+            f"release: expected verdict {found.verdict.value} by {found.decisions} under rules {gate.RULES_DIGEST}, "
+            f"found {policy.verdict.value} by {policy.decisions} under {policy.evaluated.rules}"
+        )

@@ -20,9 +20,9 @@ COMMANDS = [
     "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list", "report-new",
     "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list", "student-add",
     "student-list", "student-obligations", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show",
-    "terms-accept", "terms-acceptances", "terms-add", "terms-catalogue", "terms-fact-add", "terms-fact-list", "terms-list",
-    "terms-show", "terms-timeline", "token-add", "token-list", "token-revoke", "used-by", "verify", "witness-key",
-    "witness-serve", "witness-status",
+    "terms-accept", "terms-acceptances", "terms-add", "terms-catalogue", "terms-fact-add", "terms-fact-list",
+    "terms-impact", "terms-list", "terms-review", "terms-show", "terms-timeline", "token-add", "token-list", "token-revoke",
+    "used-by", "verify", "witness-key", "witness-serve", "witness-status",
 ]  # fmt: skip
 
 

@@ -99,3 +99,13 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     data = ok("student", "obligations", "acme/mini", "--json").json
     assert [each["type"] for each in data["obligations"]] == ["name_prefix", "licence_copy"]
     assert data["texts"] == ["tos@2024-01-31"]
+    assert run("terms", "impact", "tos", "--since", "9999").code == 2
+    facts.write_text('permits_training = "no"\n')
+    [fact] = ok("terms", "fact", "list", "--json").json["facts"]
+    ok("declare", fact["ref"], "--facts", facts, "--correct")
+    found = ok("terms", "impact", "tos", "--json").json
+    assert {each["after"] for each in found["changed"]} == {"prohibited"}
+    assert {each["ref"].partition(":")[0] for each in found["changed"]} == {"student", "grant", "release"}
+    assert "clause-2" in ok("terms", "impact", "tos").out
+    assert ok("terms", "review", "--days", "0", "--json").json["unread"][0]["name"] == "tos@2024-01-31"
+    assert "was read within 40000 days" in ok("terms", "review", "--days", "40000").out
