@@ -9,6 +9,7 @@ in no full text is never permitted without a ruling. The rules, by name, are `RU
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from inbond.registry.terms.alike import distinct
 from inbond.registry.terms.clauses import Finding, limits, reading_of, settled
 from inbond.registry.terms.known import Document, Reading, overlaps
 from inbond.registry.terms.moments import end_of, is_before, start_of
@@ -48,11 +49,12 @@ RULES: Mapping[str, str] = {
 
 def evaluate(question: Question) -> Evaluation:
     """The verdict on a question, with reasons, obligations and what is missing. The same question has the same answer."""
-    found: list[Finding] = [*_plan(question), *(each for use in question.uses for each in _use(question, use))]
+    uses = distinct(question.uses)
+    found: list[Finding] = [*_plan(question), *(each for use in uses for each in _use(question, use))]
     found += [each for base in question.bases for each in _base(question, base)]
     if not question.uses:
         found.append(Finding(Reason("teacher-1", Verdict.UNDETERMINED, "no teacher is on record")))
-    obligations = _once(each for use in question.uses for each in _owed(question, use))
+    obligations = _once(each for use in uses for each in _owed(question, use))
     obligations = _once([*obligations, *(each for base in question.bases for each in _owed_by_base(base))])
     found += [Finding(Reason("naming-1", Verdict.UNDETERMINED, clash.text)) for clash in clashes(obligations) if clash.is_final]
     reasons = tuple(dict.fromkeys(each.reason for each in found))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inbond.registry.terms import shelf
+from inbond.registry.terms.alike import distinct
 from inbond.registry.terms.engine import evaluate
 from inbond.registry.terms.known import Document, timeline
 from inbond.registry.terms.question import SEVERITY, Plan, Question, Use
@@ -267,3 +268,18 @@ def test_nothing_ambiguous_or_unknown_is_permitted_without_a_decision(question: 
 
 def test_it_is_asked_of_when_outputs_are_used() -> None:
     assert evaluate(asked(use(versions(TemporalReach.USED)[0]), used="2026-10-31")).verdict is YES
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 28), st.integers(0, 3)), min_size=1, max_size=8), st.booleans())
+def test_uses_that_are_taken_to_be_alike_are(days: list[tuple[int, int]], ended: bool) -> None:
+    made = document(
+        DEEPSEEK, starts="2026-09-05", ends="2026-09-25", accepted="2026-09-08", ended="2026-09-20" if ended else None
+    )
+    spans = [(f"2026-09-{first:02d}", f"2026-09-{min(first + more, 30):02d}") for first, more in days]
+    uses = [use(made, generated=span) for span in spans]
+    together = evaluate(asked(*uses))
+    alone = [evaluate(asked(each)) for each in uses]
+    assert together.verdict is max((each.verdict for each in alone), key=SEVERITY.index)
+    assert rules(together) == set().union(*map(rules, alone))
+    assert len(distinct([*uses, *uses])) == len(distinct(uses))
