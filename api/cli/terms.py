@@ -216,6 +216,22 @@ def review(session: Session, days: int) -> None:
     session.output.answer({"unread": found}, table(("terms", "read on", "days ago"), rows, empty=empty))
 
 
+@command("odrl", "inbond terms odrl openai-terms > policy.json", of=terms)
+@click.argument("name", metavar="TERMS")
+def odrl(session: Session, name: str) -> None:
+    """Print what is known of a document as an ODRL policy, JSON-LD."""
+    import json
+
+    from inbond.registry.terms.odrl import policy_of
+    from inbond.registry.terms.timelines import timeline_of
+
+    with session.open() as registry:
+        ref = registry.resolve(name, "terms")
+        [document] = [each for each in timeline_of(registry, ref) if each.ref == ref]
+    policy = policy_of(document)
+    session.output.answer({"policy": policy}, json.dumps(policy, indent=2, ensure_ascii=False).splitlines())
+
+
 def bind(session: Session, id: str, text: Path, **options: Any) -> None:
     """Bind a row of the catalogue to the operator's own copy of its document; `options` as `shelf.bind` takes them."""
     from inbond.registry.terms import shelf

@@ -21,8 +21,8 @@ COMMANDS = [
     "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list", "student-add",
     "student-list", "student-obligations", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show",
     "terms-accept", "terms-acceptances", "terms-add", "terms-catalogue", "terms-fact-add", "terms-fact-list",
-    "terms-impact", "terms-list", "terms-review", "terms-show", "terms-timeline", "token-add", "token-list", "token-revoke",
-    "used-by", "verify", "witness-key", "witness-serve", "witness-status",
+    "terms-impact", "terms-list", "terms-odrl", "terms-review", "terms-show", "terms-timeline", "token-add", "token-list",
+    "token-revoke", "used-by", "verify", "witness-key", "witness-serve", "witness-status",
 ]  # fmt: skip
 
 

@@ -109,3 +109,4 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     assert "clause-2" in ok("terms", "impact", "tos").out
     assert ok("terms", "review", "--days", "0", "--json").json["unread"][0]["name"] == "tos@2024-01-31"
     assert "was read within 40000 days" in ok("terms", "review", "--days", "40000").out
+    assert ok("terms", "odrl", "tos", "--json").json["policy"]["prohibition"][0]["inbond:clause"] == "1"
