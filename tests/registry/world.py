@@ -317,8 +317,8 @@ def live(world: World) -> None:
     for _ in registry.pull("second", student="lab/grandpupil", run="second-lessons", segment=5, epochs=2):
         pass
     registry.declare("vendor", {"domicile": "DE"})
-    world.put("terms_fact", reading(world.ref("acme-terms")), "compliance")
-    world.put("acceptance", accepting(world.ref("acme-terms"), registry.operator), "compliance")
+    world.put("terms_fact", reading(world.ref("lab-terms")), "compliance")
+    world.put("acceptance", accepting(world.ref("lab-terms"), registry.operator), "compliance")
     registry.recall("beta", reason="the wrong prompts", category="quality", effective=NEVER)
     recording.make(registry, "lab/pupil", "eu-summary", folder / "summary")
 
