@@ -106,7 +106,9 @@ CASES: list[tuple[tuple[str, ...], Plan, Verdict, set[str], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rows", "planned", "verdict", "shut", "owed"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("rows", "planned", "verdict", "shut", "owed"), CASES, ids=[f"{number}-{case[0][0]}" for number, case in enumerate(CASES)]
+)
 def test_what_a_careful_reader_says(
     rows: tuple[str, ...], planned: Plan, verdict: Verdict, shut: set[str], owed: set[str]
 ) -> None:
