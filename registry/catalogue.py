@@ -12,11 +12,13 @@ from inbond.registry.facts import fill
 from inbond.registry.listing import ListedRun
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
+from inbond.registry.terms.releasing import policy_of
+from inbond.registry.terms.timelines import expect_no_overlap
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted
-from inbond.schemas.scalars import EMPTY_LIST, AccessPath, Modality, Role
+from inbond.schemas.scalars import AccessPath, Modality, Role
 from inbond.schemas.statements import (
     AppliesTo,
     Effective,
@@ -124,7 +126,9 @@ def add_terms(
         "effective": Effective(from_=effective, to=known(str(until)) if until else unknown()),
         "retrieved": now(),
     }
-    return registry.record("terms", fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry)), Role.COMPLIANCE)
+    body = fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry))
+    expect_no_overlap(registry, body)
+    return registry.record("terms", body, Role.COMPLIANCE)
 
 
 def add_student(registry: OpenRegistry, name: str, initialised_from: Sequence[str], facts: Mapping[str, Any]) -> Recorded:
@@ -162,17 +166,19 @@ def release(
     if not wanted:
         wanted = [run.ref for run in registry.every(ListedRun, student=ref) if run.outcome is not None]
     given = dict(facts or {})
+    actual = fill(ReleasePlan, given.pop("actual", {}), fixed={}, where="actual", resolve=_resolver(registry))
+    policy, obligations = policy_of(registry, ref, actual)
     fixed = {
         "student": ref,
         "weights": digest,
         "runs": tuple(ReleasedRun(run=run, checkpoint=digest) for run in wanted),
         "merged_from": (),
         "released": released or now(),
-        "actual": fill(ReleasePlan, given.pop("actual", {}), fixed={}, where="actual", resolve=_resolver(registry)),
+        "actual": actual,
         "channels": tuple(channels),
         "modalities": (Modality.TEXT,),
-        "policy": unknown(),
-        "obligations": EMPTY_LIST,
+        "policy": policy,
+        "obligations": obligations,
     }
     return registry.record(
         "release", fill(Release, given, fixed=fixed, where="release", resolve=_resolver(registry)), Role.TRAINER

@@ -27,6 +27,8 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "party": (),
     "operator": ("party",),
     "terms": ("party", "title", "version", "text"),
+    "terms_fact": ("terms", "clause"),
+    "acceptance": ("terms", "party", "means"),
     "teacher": (),
     "source": (),
     "shard": MEASURED,

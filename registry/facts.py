@@ -23,7 +23,7 @@ from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError
 from inbond.schemas.statement import split_ref
 
-__all__ = ["Resolve", "fill", "load_facts", "template", "undeclared"]
+__all__ = ["Resolve", "fill", "load_facts", "load_toml", "template", "undeclared"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -49,14 +49,19 @@ def load_facts(path: str | Path) -> dict[str, Any]:
         raise InvalidInput(
             f"{path}: expected UTF-8 text, found byte {error.object[error.start]:#x} at byte {error.start}"
         ) from None
+    return load_toml(text, str(path))
+
+
+def load_toml(text: str, name: str) -> dict[str, Any]:
+    """As `load_facts`, of the text of a file called `name`."""
     try:
         facts = tomllib.loads(text, parse_float=Exact)
-        return {key: _dated(value, key, str(path)) for key, value in facts.items()}
+        return {key: _dated(value, key, name) for key, value in facts.items()}
     except RecursionError:
-        raise InvalidInput(f"{path}: expected facts in TOML, found nesting too deep to read") from None
+        raise InvalidInput(f"{name}: expected facts in TOML, found nesting too deep to read") from None
     except (ValueError, InvalidOperation) as error:
         reason = str(error) if isinstance(error, ValueError) else "a number that is out of range"
-        raise InvalidInput(f"{path}: expected facts in TOML, found: {reason}") from None
+        raise InvalidInput(f"{name}: expected facts in TOML, found: {reason}") from None
 
 
 def fill(

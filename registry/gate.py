@@ -14,6 +14,7 @@ from sqlalchemy import Connection, or_, select
 
 from inbond.registry import tables as t
 from inbond.registry.current import first_of
+from inbond.registry.terms.engine import RULES as ENGINE_RULES
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, Withdrawal, withdrawn
 from inbond.schemas.errors import PolicyDenied
@@ -29,14 +30,20 @@ _RECALL = {
     "id": "recall-1",
     "text": "Rows that a recall withdraws are read by nobody once it is in effect: whatever touches them is refused.",
 }
+_ENGINE = {
+    "id": "engine-1",
+    "text": "Where a document that applies has been read, the engine must permit it too, under the rules below.",
+}
 _NAME = "urn:inbond:rules:decision-1"
+_BY_ENGINE = [{"id": name, "text": text} for name, text in ENGINE_RULES.items()]
 
-RULES = {"id": _NAME, "version": 2, "rules": [_DECISION, _RECALL]}
+RULES = {"id": _NAME, "version": 3, "rules": [_DECISION, _RECALL, _ENGINE, *_BY_ENGINE]}
 RULES_DIGEST = digest_of(RULES)
 
-# A later table only refuses more, and on statements that no log of an earlier one has (a recall). So every grant is asked
-# under the newest, whichever it names: what stood in an older log stands, and naming an old table opens nothing.
-KNOWN_RULES = frozenset({digest_of({"id": _NAME, "version": 1, "rules": [_DECISION]}), RULES_DIGEST})
+# A later table only refuses more, and on statements that no log of an earlier one has (a recall, a reading of terms). So every
+# grant is asked under the newest, whichever it names: what stood in an older log stands, and naming an old one opens nothing.
+_OLDER = ({"id": _NAME, "version": 1, "rules": [_DECISION]}, {"id": _NAME, "version": 2, "rules": [_DECISION, _RECALL]})
+KNOWN_RULES = frozenset({*map(digest_of, _OLDER), RULES_DIGEST})
 
 _SHOWN = 20
 
@@ -55,11 +62,13 @@ class Reason:
     rule: str = "decision-1"
     recall: str | None = None
     shard: str | None = None
+    clause: str | None = None
+    fact: str | None = None
 
     def line(self) -> dict[str, Any]:
         """The reason as a line of the grant's reasons object."""
         line: dict[str, Any] = {"rule": self.rule, "teacher": self.teacher, "verdict": self.verdict.value, "text": self.text}
-        for name in ("terms", "decision", "recall", "shard"):
+        for name in ("terms", "decision", "recall", "shard", "clause", "fact"):
             if value := getattr(self, name):
                 line[name] = value
         return line
@@ -164,6 +173,10 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
     for reason in ruled.reasons:
         if reason.verdict is Verdict.PERMITTED:
             continue
+        if reason.rule in ENGINE_RULES:
+            lines.append(f"{reason.text} ({reason.rule})")
+            hints.append(f"inbond check DATASET --student {name} --terms")
+            continue
         if reason.rule == "recall-1":
             lines.append(reason.text)
             hints.append(WITHOUT_IT)
@@ -204,12 +217,12 @@ def terms_of(connection: Connection, teachers: Iterable[str], limit: int = 2**62
         query = select(t.terms_scopes).where(s.party.in_(chunk), s.seq < limit).order_by(s.seq, s.position)
         for scope in connection.execute(query):
             scopes.setdefault(scope.party, []).append(scope)
-    fitting = {row.ref: [scope.ref for scope in scopes.get(row.party, ()) if _applies(row, scope)] for row in rows}
+    fitting = {row.ref: [scope.ref for scope in scopes.get(row.party, ()) if applies(row, scope)] for row in rows}
     firsts = first_of(connection, [ref for found in fitting.values() for ref in found])  # a correction is one with its document
     return {ref: list(dict.fromkeys(firsts[each] for each in fitting.get(ref, ()))) for ref in wanted}
 
 
-def _applies(teacher: Any, scope: Any) -> bool:
+def applies(teacher: Any, scope: Any) -> bool:
     """Whether a document's scope, which is of the teacher's party, takes in the teacher."""
     names = {teacher.model or "", f"{teacher.model}@{teacher.version}"}
     path_fits = teacher.access_path in (None, "unknown", scope.access_path) or scope.access_path == "unknown"

@@ -23,13 +23,14 @@ from inbond.registry.objects import ObjectStore
 from inbond.registry.place import Place, Recorded
 from inbond.registry.recorder import Recorder, Said
 from inbond.registry.signers import requested
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.training.layout import part_lines
 from inbond.schemas import canonical
 from inbond.schemas.declared import Reason, known, unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, NotPermitted
-from inbond.schemas.scalars import EMPTY_LIST, Role
+from inbond.schemas.scalars import Role
 from inbond.schemas.statements import (
     REQUEST_TYPE,
     Basis,
@@ -39,7 +40,6 @@ from inbond.schemas.statements import (
     Grant,
     GrantMode,
     GrantRequest,
-    Verdict,
 )
 
 GRANT_DAYS = 7
@@ -79,8 +79,8 @@ def grant(place: Signing, envelope: Envelope) -> Recorded:
         sources = sources_of(reader.connection, run.ref)
         layout = layout_of(reader.connection, sources)
         beside = [] if request.mode is GrantMode.STREAM else logits_of(reader.connection, sources)
-        ruled = gate.evaluate(reader.connection, run.student, gate.handed_out(request.mode, layout.spans, beside), at)
-        if ruled.verdict is not Verdict.PERMITTED:
+        ruled, owed = asking.evaluate(reader.connection, run.student, gate.handed_out(request.mode, layout.spans, beside), at)
+        if ruled.verdict not in asking.OPEN:
             raise gate.refusal(ruled, run.student, names.names_of(reader.connection, gate.mentioned(ruled, run.student)))
     parts = place.store.put_lines(part_lines(layout))
     if parts != request.parts:
@@ -100,7 +100,7 @@ def grant(place: Signing, envelope: Envelope) -> Recorded:
         evaluated=Evaluated(facts_size=size, rules=gate.RULES_DIGEST, at=at),
         verdict=ruled.verdict,
         reasons=place.store.put_lines([reason.line() for reason in ruled.reasons]),
-        obligations=EMPTY_LIST,
+        obligations=place.store.put_lines(asking.lines(owed)),
         decisions=ruled.decisions,
         expires=_later(moment, GRANT_DAYS),
         report_by=_later(moment, REPORT_DAYS),

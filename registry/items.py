@@ -16,8 +16,10 @@ from inbond.registry import tables as t
 from inbond.registry.current import newest_of
 from inbond.registry.gate import applicable_terms
 from inbond.registry.listing import (
+    ListedAcceptance,
     ListedDataset,
     ListedDecision,
+    ListedFact,
     ListedKey,
     ListedOperator,
     ListedParty,
@@ -98,6 +100,25 @@ def terms(connection: Connection, rows: Rows) -> Iterable[ListedTerms]:
         own = scopes[newest[row.ref]]
         models, paths = _distinct(scope.models for scope in own), _distinct(scope.access_path for scope in own)
         yield ListedTerms(row.ref, called[row.ref], row.seq, row.owner, own[0].party, models, paths)
+
+
+def readings(connection: Connection, rows: Rows) -> Iterable[ListedFact]:
+    """Readings of clauses, as they are known now."""
+    for row, now in _now(connection, t.terms_facts, rows):
+        yield ListedFact(row.ref, row.seq, row.owner, now.terms, now.clause, now.scope, now.permits, now.grade)
+
+
+def acceptances(connection: Connection, rows: Rows) -> Iterable[ListedAcceptance]:
+    """Acceptances, as they are known now."""
+    for row, now in _now(connection, t.acceptances, rows):
+        yield ListedAcceptance(row.ref, row.seq, row.owner, now.terms, now.party, now.means, now.accepted, now.ended)
+
+
+def _now(connection: Connection, table: Any, rows: Rows) -> Iterable[tuple[Any, Any]]:
+    """Each row with that of the newest statement about the same thing."""
+    newest = newest_of(connection, [row.ref for row in rows])
+    stated = {row.ref: row for row in connection.execute(select(table).where(table.c.ref.in_(newest.values())))}
+    return ((row, stated[newest[row.ref]]) for row in rows)
 
 
 class _Counts(msgspec.Struct):

@@ -54,6 +54,34 @@ class ListedTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedFact:
+    """A reading of one clause of a document, as its newest statement has it; `grade` says how it was read."""
+
+    ref: str
+    entry: int
+    owner: str
+    terms: str
+    clause: str
+    scope: str
+    permits: str
+    grade: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAcceptance:
+    """That a party is bound by a document; times are None where they are not known."""
+
+    ref: str
+    entry: int
+    owner: str
+    terms: str
+    party: str
+    means: str
+    accepted: str | None
+    ended: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ListedDataset:
     """A dataset version. `teachers` are those of its parts: where there are many, of the first, and `all_teachers` is false."""
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UnsetType
 
 from inbond.schemas.statements import (
+    Acceptance,
     Dataset,
     Grant,
     Header,
@@ -61,6 +62,8 @@ def named_objects(body: Any, header: Header) -> list[str]:
     """
     if isinstance(body, Terms):
         return [body.text]
+    if isinstance(body, Acceptance):
+        return [] if isinstance(body.order_form, UnsetType) else [body.order_form]
     if isinstance(body, Shard):
         codec = None if isinstance(body.codec, UnsetType) else body.codec
         table = [codec.tokenizer] if codec and codec.parameters.get("ids") == "table" else []
@@ -72,7 +75,8 @@ def named_objects(body: Any, header: Header) -> list[str]:
     if isinstance(body, RunClose):
         return [body.inputs.digest]
     if isinstance(body, Release):
-        return [body.obligations.digest]
+        policy = body.policy.known
+        return [body.obligations.digest, *([] if isinstance(policy, UnsetType) else [policy.reasons.digest])]
     if isinstance(body, Recall):
         return [body.targets.digest]
     if isinstance(body, Operator):

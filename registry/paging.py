@@ -171,6 +171,14 @@ def _of_party(table: Any) -> Filter:
     )
 
 
+def _about_terms(table: Any) -> Filter:
+    return _now(
+        t.things.c.ref,
+        lambda connection, value: select(table.c.ref).where(table.c.terms == names.resolve(connection, value, "terms")),
+        "terms",
+    )
+
+
 def _label(connection: Connection, value: str) -> ColumnElement[bool]:
     """By a dataset's name, with its version or without."""
     c = t.datasets.c
@@ -222,6 +230,10 @@ def _lists() -> dict[type, _List]:
         listing.ListedParty: _things("party", items.parties, provided),
         listing.ListedTeacher: _things("teacher", items.teachers, party=_of_party(t.teachers)),
         listing.ListedTerms: _things("terms", items.terms, party=_of_party(t.terms_scopes), digest=digest),
+        listing.ListedFact: _things("terms_fact", items.readings, named=False, terms=_about_terms(t.terms_facts)),
+        listing.ListedAcceptance: _things(
+            "acceptance", items.acceptances, named=False, terms=_about_terms(t.acceptances), party=_of_party(t.acceptances)
+        ),
         listing.ListedStudent: _things(
             "student",
             items.students,

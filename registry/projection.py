@@ -21,6 +21,7 @@ from inbond.schemas import canonical
 from inbond.schemas.declared import Declared
 from inbond.schemas.errors import NotPermitted
 from inbond.schemas.statements import (
+    Acceptance,
     Consume,
     Dataset,
     DecisionRule,
@@ -36,6 +37,7 @@ from inbond.schemas.statements import (
     Student,
     Teacher,
     Terms,
+    TermsFact,
 )
 from inbond.schemas.statements import DecisionAsk as Ask
 
@@ -155,6 +157,18 @@ def _terms(connection: Connection, draft: Draft, body: Terms, lists: Lists) -> N
         for models in scope.models
     ]
     _put(connection, t.terms_scopes, [{"ref": draft.ref, "seq": draft.seq, "position": i, **row} for i, row in enumerate(rows)])
+
+
+def _terms_fact(connection: Connection, draft: Draft, body: TermsFact, lists: Lists) -> None:
+    modality = None if isinstance(body.modality, UnsetType) else body.modality.value
+    row = {"ref": draft.ref, "seq": draft.seq, "terms": body.terms, "clause": body.clause, "scope": body.scope.value}
+    permits, grade = body.permits_training.value, body.grade.value
+    _put(connection, t.terms_facts, {**row, "modality": modality, "permits": permits, "grade": grade})
+
+
+def _acceptance(connection: Connection, draft: Draft, body: Acceptance, lists: Lists) -> None:
+    row = {"ref": draft.ref, "seq": draft.seq, "terms": body.terms, "party": body.party, "means": body.means.value}
+    _put(connection, t.acceptances, {**row, "accepted": _value(body.accepted), "ended": _value(body.ended)})
 
 
 def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
@@ -380,6 +394,8 @@ def _decision(connection: Connection, draft: Draft, body: Ask | DecisionRule, li
 _ROWS: dict[type, Callable[[Connection, Draft, Any, Lists], None]] = {
     Teacher: _teacher,
     Terms: _terms,
+    TermsFact: _terms_fact,
+    Acceptance: _acceptance,
     Shard: _shard,
     Dataset: _dataset,
     Student: _student,

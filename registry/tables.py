@@ -54,6 +54,35 @@ class TermsRow(SQLModel, table=True):
     access_path: str
 
 
+class FactRow(SQLModel, table=True):
+    """A reading of one clause of a document; `modality` is null where the clause is not about one."""
+
+    __tablename__ = "terms_facts"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    terms: str = Field(index=True)
+    clause: str
+    scope: str
+    modality: str | None = None
+    permits: str
+    grade: str
+
+
+class AcceptanceRow(SQLModel, table=True):
+    """That a party is bound by a document; times are null where they are not known."""
+
+    __tablename__ = "acceptances"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    terms: str = Field(index=True)
+    party: str = Field(index=True)
+    means: str
+    accepted: str | None = None
+    ended: str | None = None
+
+
 class ShardRow(SQLModel, table=True):
     """A shard: what a reader needs to verify it, and what an import needs to go on.
 
@@ -289,10 +318,11 @@ class EdgeRow(SQLModel, table=True):
 
 
 _NAMES = (
-    "things", "teachers", "terms_scopes", "shards", "shard_inputs", "datasets", "dataset_parts", "runs", "run_sources",
-    "grants", "consumptions", "exposures", "deliveries", "releases", "recalls", "reports", "decisions", "edges",
+    "things", "teachers", "terms_scopes", "terms_facts", "acceptances", "shards", "shard_inputs", "datasets",
+    "dataset_parts", "runs", "run_sources", "grants", "consumptions", "exposures", "deliveries", "releases", "recalls",
+    "reports", "decisions", "edges",
 )  # fmt: skip
 (
-    things, teachers, terms_scopes, shards, shard_inputs, datasets, dataset_parts, runs, run_sources,
+    things, teachers, terms_scopes, terms_facts, acceptances, shards, shard_inputs, datasets, dataset_parts, runs, run_sources,
     grants, consumptions, exposures, deliveries, releases, recalls, reports, decisions, edges,
 ) = TABLES = [SQLModel.metadata.tables[name] for name in _NAMES]  # fmt: skip

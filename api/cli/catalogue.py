@@ -110,14 +110,17 @@ def show_teacher(session: Session, name: str) -> None:
 @command(
     "add",
     """inbond terms add terms.html --teacher openai/gpt-4o --effective 2024-01-31
-    inbond terms add terms.html --party openai --model 'gpt-*' --effective 2024-01-31""",
+    inbond terms add terms.html --party openai --model 'gpt-*' --effective 2024-01-31
+    inbond terms add --from-catalogue openai-services-2026-01-01 --text terms.html""",
     of=terms,
 )
-@click.argument("file", type=FILE)
-@click.option("--teacher", metavar="TEACHER", help="A teacher whose outputs they govern; gives party, model and access path.")
+@click.argument("file", type=FILE, required=False)
 @click.option(
-    "--effective", required=True, callback=expect_date, metavar="DATE", help="The day from which they are in force, YYYY-MM-DD."
+    "--from-catalogue", "row", metavar="ID", help="A row of `inbond terms catalogue`, with its readings, bound to --text."
 )
+@click.option("--text", type=FILE, metavar="FILE", help="With --from-catalogue: your own copy of the document.")
+@click.option("--teacher", metavar="TEACHER", help="A teacher whose outputs they govern; gives party, model and access path.")
+@click.option("--effective", callback=expect_date, metavar="DATE", help="The day from which they are in force, YYYY-MM-DD.")
 @click.option(
     "--until", callback=expect_date, metavar="DATE", help="The day until which they are in force (not known unless given)."
 )
@@ -130,9 +133,11 @@ def show_teacher(session: Session, name: str) -> None:
 @facts_options
 def add_terms(
     session: Session,
-    file: Path,
+    file: Path | None,
+    row: str | None,
+    text: Path | None,
     teacher: str | None,
-    effective: str,
+    effective: str | None,
     until: str | None,
     title: str | None,
     version: str | None,
@@ -146,6 +151,14 @@ def add_terms(
 
     They apply to every teacher of that party whose model and access path fit; a path that is not known fits any.
     """
+    if row is not None:
+        from inbond.api.cli.terms import bind
+
+        if text is None or file is not None:
+            raise click.UsageError("Expected --text FILE beside --from-catalogue ID.")
+        return bind(session, row, text, party=party, effective=effective, models=models, access_path=access_path)
+    if file is None or effective is None or text is not None:
+        raise click.UsageError("Expected FILE and --effective DATE, or --from-catalogue ID with --text FILE.")
     if teacher is None and party is None:
         raise click.UsageError("Expected --teacher TEACHER or --party PARTY: whose terms are these?")
     from inbond.registry.catalogue import scope_of
@@ -267,7 +280,11 @@ def release(
     given = _load(facts)
     with session.open() as registry:
         recorded = registry.release(name, weights, runs=runs, channels=channels, released=released, facts=given)
+        body: Any = registry.place.statement(recorded.ref).body
     _recorded(session, "release", f"of {name}", recorded)
+    verdict = body.policy.known.verdict.value if body.policy.is_known else "permitted"
+    if verdict != "permitted":
+        session.output.say(f"by the terms on record: {verdict.replace('_', ' ')}: inbond student obligations {name}")
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------------

@@ -26,14 +26,17 @@ OUTCOMES = ("released", "kept", "abandoned", "failed")
 run = noun("run", "Training runs, their state and their end.", "inbond run list")
 
 
-@command("check", "inbond check chat@1 --student acme/mini")
+@command("check", "inbond check chat@1 --student acme/mini\ninbond check chat@1 --student acme/mini --terms")
 @click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
 @click.option("--student", required=True, metavar="STUDENT", help="The student that would learn from them.")
-def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
+@click.option("--terms", is_flag=True, help="Show what the readings of terms on record make of it, and leave with 0.")
+def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool) -> None:
     """Ask whether a student may learn from datasets now.
 
     Nothing is recorded. Leaves with 0 if it may, with 5 and the commands that would settle it if not.
     """
+    if terms:
+        return _by_terms(session, datasets, student)
     from inbond.registry.gate import mentioned, refusal
     from inbond.schemas.statements import Verdict
 
@@ -58,8 +61,17 @@ def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
         data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons}
         lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
         session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
-        if ruled.verdict is not Verdict.PERMITTED:
+        if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
             raise refusal(ruled, who, called)
+
+
+def _by_terms(session: Session, datasets: tuple[str, ...], student: str) -> None:
+    from inbond.api.cli.obligations import terms_data, verdict_lines
+    from inbond.registry.terms.weighing import weigh
+
+    with session.open() as registry:
+        weighed = weigh(registry, student, datasets)
+    session.output.answer(terms_data(weighed), verdict_lines(weighed))
 
 
 def _row(reason: "Reason", said: dict[str, Any]) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
 from inbond.registry.admission import data, disclosure, rulings, use, withdrawal
+from inbond.registry.admission import terms as readings
 from inbond.registry.admission.expectations import check_owner, expect_kind, expect_same
 from inbond.registry.current import FIXED, first_of, newest_of
 from inbond.registry.lists import Lists
@@ -101,6 +102,8 @@ _CHECKS: dict[str, Callable[[Connection, Draft, str, Lists], None]] = {
     "party": _anything,
     "source": _anything,
     "terms": data.terms,
+    "terms_fact": readings.terms_fact,
+    "acceptance": readings.acceptance,
     "teacher": data.teacher,
     "shard": data.shard,
     "dataset": data.dataset,

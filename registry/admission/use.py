@@ -14,6 +14,8 @@ from inbond.registry.admission.expectations import check_owner, expect_kind, exp
 from inbond.registry.current import newest
 from inbond.registry.lists import Lists, delivered_spans, layout_of
 from inbond.registry.signers import requested
+from inbond.registry.terms import asking
+from inbond.registry.terms.gathering import shards_of
 from inbond.registry.training.layout import ORDER
 from inbond.registry.withdrawn import withdrawn, withdrawn_since
 from inbond.schemas.errors import Conflict, InvalidInput, NotPermitted, PolicyDenied
@@ -94,11 +96,13 @@ def grant(connection: Connection, draft: Draft, owner: str, lists: Lists) -> Non
         raise InvalidInput(f"grant: expected the parts of the plan of {body.run}, found others")
     if body.evaluated.rules not in gate.KNOWN_RULES:
         raise InvalidInput(f"grant: expected rules {gate.RULES_DIGEST}, found {body.evaluated.rules}")
-    found = gate.evaluate(connection, body.student, lists.handed_out(connection, body.run, body.mode), draft.time)
-    if found.verdict is not Verdict.PERMITTED:
+    found, owed = asking.evaluate(connection, body.student, lists.handed_out(connection, body.run, body.mode), draft.time)
+    if found.verdict not in asking.OPEN:
         raise PolicyDenied(_shut(found))
     if body.verdict is not found.verdict or body.decisions != found.decisions:
         raise InvalidInput(f"grant: expected verdict {found.verdict.value} by {found.decisions}, found {body.verdict.value}")
+    if lists.lines(body.obligations) != asking.lines(owed):
+        raise InvalidInput(f"grant: expected the {len(owed)} obligations that the permission comes with, found others")
 
 
 def consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
@@ -180,7 +184,7 @@ def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
 
 
 def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
-    """A release names runs of its student."""
+    """A release names runs of its student; a verdict that it carries is the gate's, which stands in nobody's way here."""
     body: Release = draft.body
     expect_kind(body.student, "student")
     check_owner(connection, body.student, owner)
@@ -190,3 +194,13 @@ def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
             raise InvalidInput(f"release: expected runs of {body.student}, found {item.run}")
     for merged in body.merged_from:
         expect_kind(merged, "release", "student", "teacher")
+    policy = body.policy.known
+    if isinstance(policy, UnsetType) or not isinstance(draft.statement.header.amends, UnsetType):
+        return
+    shards = shards_of(connection, body.student)
+    found = asking.evaluate(connection, body.student, shards, draft.time, actual=body.actual)[0]
+    if policy.evaluated.rules not in gate.KNOWN_RULES or (policy.verdict, policy.decisions) != (found.verdict, found.decisions):
+        raise InvalidInput(
+            f"release: expected verdict {found.verdict.value} by {found.decisions} under rules {gate.RULES_DIGEST}, "
+            f"found {policy.verdict.value} by {policy.decisions} under {policy.evaluated.rules}"
+        )

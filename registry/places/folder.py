@@ -21,7 +21,7 @@ from inbond.ledger.publishing import PublishedHeads
 from inbond.ledger.reader import LedgerReader
 from inbond.ledger.receipts import Receipt
 from inbond.ledger.witnessed import Witnessed
-from inbond.registry import gate, granting, learners, lineage, names, paging, shares, tracing
+from inbond.registry import granting, learners, lineage, names, paging, shares, tracing
 from inbond.registry import impact as impacts
 from inbond.registry import tables as t
 from inbond.registry.current import newest_of
@@ -39,6 +39,7 @@ from inbond.registry.reading import statement_of
 from inbond.registry.rules import RegistryRules
 from inbond.registry.shares import Shares
 from inbond.registry.signers import SignerRules
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.tracing import Traced
 from inbond.registry.training.layout import Span
@@ -279,7 +280,7 @@ class FolderPlace:
             query = select(p.shard, p.first, p.last).where(p.dataset.in_(refs))
             if split is not None:
                 query = query.where(p.split == split)
-            return gate.evaluate(connection, who, [Span(*row) for row in connection.execute(query.distinct())], now())
+            return asking.evaluate(connection, who, [Span(*row) for row in connection.execute(query.distinct())], now())[0]
 
     def open_ask(self, student: str, terms: str) -> str | None:
         """The newest ask about exactly these two that nobody has ruled on."""

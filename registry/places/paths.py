@@ -7,6 +7,8 @@ from inbond.schemas.statement import split_ref
 COLLECTIONS = {
     "party": "parties",
     "terms": "terms",
+    "terms_fact": "facts",
+    "acceptance": "acceptances",
     "teacher": "teachers",
     "dataset": "datasets",
     "shard": "shards",
@@ -29,6 +31,8 @@ LISTS: dict[type, str] = {
     listing.ListedParty: "parties",
     listing.ListedTeacher: "teachers",
     listing.ListedTerms: "terms",
+    listing.ListedFact: "facts",
+    listing.ListedAcceptance: "acceptances",
     listing.ListedDataset: "datasets",
     listing.ListedShard: "shards",
     listing.ListedStudent: "students",

@@ -71,11 +71,12 @@ class Recording:
         opened = self._body(run, RunOpen)
         if body.request.payload != request.payload or (is_new and body.request != request):
             raise VerificationError(f"{found.ref}: expected a grant of the request that was sent, found one of another")
-        granted = (body.run, body.student, body.plan, body.principal, body.parts, body.columns, body.mode, body.verdict)
+        granted = (body.run, body.student, body.plan, body.principal, body.parts, body.columns, body.mode)
         expected = (
             run.ref, opened.student, digest_of(opened.plan), authorised(run).party, wanted.parts, wanted.columns, wanted.mode,
-            Verdict.PERMITTED,
         )  # fmt: skip
+        if body.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
+            raise VerificationError(f"{found.ref}: expected a grant that permits, found the verdict {body.verdict.value}")
         if granted != expected:
             raise VerificationError(f"{found.ref}: expected what the request and its run say, {expected}, found {granted}")
         return Recorded(found.ref, found.seq, duplicate=not is_new)

@@ -77,7 +77,7 @@ def open_run(
         splits = dict.fromkeys(split for ref in refs for split in place.statement(ref).body.counts.splits)
         raise InvalidInput(f"expected rows in split {split!r}, found splits {', '.join(splits) or 'none'}", hint="--split NAME")
     ruled = place.check(who, refs, split)
-    if ruled.verdict is not Verdict.PERMITTED:
+    if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
         raise deciding.refusal(registry, ruled, who)
     plan = Plan(sources=sources, order=ORDER, seed=seed)
     trainer = registry.owner_key(who, Role.TRAINER)

@@ -27,6 +27,7 @@ from inbond.registry.importers import IMPORTERS
 from inbond.registry.lineage import MAX_HOPS
 from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shards.writer import MAX_ROWS, MAX_TEXT
+from inbond.registry.terms.engine import RULES
 from inbond.schemas import statements
 from inbond.schemas.columns import TEXT_SCHEMA
 from inbond.schemas.declared import Reason
@@ -245,3 +246,7 @@ def test_every_importer_is_described() -> None:
     for name, _, logprobs, ids in rows:
         assert (ids != "") == IMPORTERS[name].logprobs, name
         assert (logprobs.startswith(("none", "stay"))) != IMPORTERS[name].logprobs, name
+
+
+def test_rules_about_terms() -> None:
+    assert [tuple(row) for row in table("terms", "rule")] == list(RULES.items())

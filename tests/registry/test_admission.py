@@ -483,21 +483,13 @@ NO_FLOW: dict[str, Any] = {
         tokens=unknown(),
         acceptances=unknown(),
     ),
-    "acceptance": lambda c: s.Acceptance(
-        terms=c.terms,
-        party=c.vendor,
-        means=s.AcceptanceMeans.CLICK,
-        accepted=unknown(),
-        ended=unknown(),
-        account=unknown(),
-    ),
     "erasure": lambda c: s.Erasure(targets=EMPTY_LIST, legal_basis="none", copies=()),
 }
 
 
 @pytest.mark.parametrize("kind", NO_FLOW)
 def test_kinds_without_a_flow_are_refused(scene: Scene, kind: str) -> None:
-    by = {"live_use": "trainer", "recall": "compliance", "erasure": "compliance", "acceptance": "compliance"}[kind]
+    by = {"live_use": "trainer", "recall": "compliance", "erasure": "compliance"}[kind]
     scene.world.refuse(scene.world.signed(kind, NO_FLOW[kind](scene), by), InvalidInput, "no flow in this version")
 
 

@@ -209,8 +209,9 @@ def mixed(chance: random.Random, value: Any) -> Any:
         return tuple(mixed(chance, each) for each in value)
     if isinstance(value, msgspec.Struct):
         fields = msgspec.structs.fields(type(value))
-        one_of_all = isinstance(value, s.Shard)  # of log-probabilities: it has no less than all, and what it may lack is fixed
-        optional = {field.name for field in fields if not field.required and not one_of_all}
+        # A shard of log-probabilities has no less than all, and a fact about a modality has one.
+        optional = {field.name for field in fields if not field.required and field.name != "modality"}
+        optional = set() if isinstance(value, s.Shard) else optional
         given_fields = {name: mixed(chance, getattr(value, name)) for name in value.__struct_fields__}
         return type(value)(**{n: v for n, v in given_fields.items() if n not in optional or chance.random() < 0.5})
     return value

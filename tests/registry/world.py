@@ -68,6 +68,7 @@ from inbond.schemas.statements import (
     Verdict,
     Visibility,
 )
+from tests.registry.terms.facts import accepting, reading
 
 ORIGIN = "example.org/world"
 CHAT_ROWS, CODE_ROWS, BETA_ROWS, SHARD_ROWS = 30, 10, 5, 12
@@ -316,6 +317,8 @@ def live(world: World) -> None:
     for _ in registry.pull("second", student="lab/grandpupil", run="second-lessons", segment=5, epochs=2):
         pass
     registry.declare("vendor", {"domicile": "DE"})
+    world.put("terms_fact", reading(world.ref("lab-terms")), "compliance")
+    world.put("acceptance", accepting(world.ref("lab-terms"), registry.operator), "compliance")
     registry.recall("beta", reason="the wrong prompts", category="quality", effective=NEVER)
     recording.make(registry, "lab/pupil", "eu-summary", folder / "summary")
 

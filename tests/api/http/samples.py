@@ -22,8 +22,9 @@ class Sample:
 
 
 LISTED = {
-    "party": listing.ListedParty, "terms": listing.ListedTerms, "teacher": listing.ListedTeacher,
-    "dataset": listing.ListedDataset, "shard": listing.ListedShard, "student": listing.ListedStudent,
+    "party": listing.ListedParty, "terms": listing.ListedTerms, "terms_fact": listing.ListedFact,
+    "acceptance": listing.ListedAcceptance, "teacher": listing.ListedTeacher, "dataset": listing.ListedDataset,
+    "shard": listing.ListedShard, "student": listing.ListedStudent,
     "run": listing.ListedRun, "grant": listing.ListedGrant, "consume": listing.ListedConsumption,
     "delivery": listing.ListedDelivery, "release": listing.ListedRelease, "decision": listing.ListedDecision,
 }  # fmt: skip

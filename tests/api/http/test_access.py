@@ -21,6 +21,7 @@ POSTS = {
     "shards": {"producer"}, "students": {"trainer"}, "runs": {"trainer"}, "grants": {"trainer"},
     "consumptions": {"trainer"}, "deliveries": {"trainer", "producer", "compliance"}, "releases": {"trainer"},
     "recalls": {"producer", "trainer", "compliance"}, "decisions": KNOWN, "sources": {"producer"}, "keys": {"admin"},
+    "facts": {"compliance"}, "acceptances": {"compliance"},
     "reports": {"compliance"}, "operators": {"compliance"},
 }  # fmt: skip
 EXPECTED: dict[tuple[str, str], set[str] | None] = {

@@ -1,0 +1,99 @@
+"""What the terms on record ask of a student: verdict, obligations, NOTICE."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inbond.api.cli.catalogue import student
+from inbond.api.cli.commands import Session, command
+from inbond.api.cli.output import pairs, table
+
+if TYPE_CHECKING:
+    from inbond.registry.terms.weighing import Weighed
+
+
+@command(
+    "obligations",
+    """inbond student obligations acme/mini
+    inbond student obligations acme/mini --notice NOTICE""",
+    of=student,
+)
+@click.argument("name", metavar="STUDENT")
+@click.option(
+    "--notice", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write what a release must carry."
+)
+def obligations(session: Session, name: str, notice: Path | None) -> None:
+    """Show what a student owes under the terms of the teachers that it learned from and of the weights that it carries.
+
+    Drawn from readings of terms, which are no legal advice. Nothing is recorded.
+    """
+    from inbond.registry.terms.obligations import texts
+    from inbond.registry.terms.weighing import weigh
+
+    with session.open() as registry:
+        weighed = weigh(registry, name)
+    if notice is not None:
+        notice.write_text(weighed.notice(), encoding="utf-8")
+    owed = _owed(weighed)
+    rows = [(each["model"], each["document"], each["clause"], each["owes"]) for each in owed]
+    lines = table(("because of", "document", "clause", "owes"), rows, empty="nothing is owed, as far as terms are on record")
+    lines += ["", *(f"clash: {each.text}" for each in weighed.clashes)]
+    lines += [*pairs([("texts that go with it", texts(weighed.evaluation.obligations) or "none")]), *verdict_lines(weighed)]
+    data = {
+        "student": weighed.name,
+        "obligations": owed,
+        "clashes": [each.text for each in weighed.clashes],
+        "texts": texts(weighed.evaluation.obligations),
+        **terms_data(weighed),
+    }
+    session.output.answer(data, lines)
+
+
+def terms_data(weighed: "Weighed") -> dict[str, Any]:
+    """The engine's verdict as --json says it."""
+    reasons = [
+        {
+            "rule": each.rule,
+            "verdict": each.verdict.value,
+            "text": each.text,
+            "model": weighed.called.get(each.model or "", each.model),
+            "document": weighed.called.get(each.document or "", each.document),
+            "clause": each.clause,
+            "fact": each.fact,
+            "decision": each.decision,
+        }
+        for each in weighed.evaluation.reasons
+    ]
+    found = weighed.evaluation
+    return {"verdict": found.verdict.value, "reasons": reasons, "missing": found.missing, "tree_size": weighed.tree_size}
+
+
+def verdict_lines(weighed: "Weighed") -> list[str]:
+    """The engine's verdict with what shuts the gate, for people."""
+    found = weighed.evaluation
+    shut = [f"  {each.rule}: {each.text}" for each in found.reasons if each.verdict.value != "permitted"]
+    missing = [f"  missing in the plan: {', '.join(found.missing)}"] if found.missing else []
+    verdict = found.verdict.value.replace("_", " ")
+    return [f"by the terms on record: {verdict} · computed at ledger size {weighed.tree_size}", *shut, *missing]
+
+
+def _owed(weighed: "Weighed") -> list[dict[str, Any]]:
+    from inbond.registry.terms.obligations import words
+
+    return [
+        {
+            "type": each.type,
+            "model": weighed.called.get(each.model, each.model),
+            "document": each.document_name,
+            "clause": each.clause,
+            "owes": words(each),
+            "arguable": each.is_arguable,
+            "via": [weighed.called.get(one, one) for one in each.via],
+        }
+        for each in weighed.evaluation.obligations
+    ]
+
+
+COMMANDS: tuple[click.Command, ...] = ()
+"""It belongs to the noun `student`."""

@@ -1,0 +1,86 @@
+"""The gate with the engine behind it: it shuts more than rulings do, and its verdict goes into the grant."""
+
+import pytest
+
+from inbond.registry.terms import asking
+from inbond.registry.times import now
+from inbond.schemas.errors import InvalidInput, PolicyDenied
+from inbond.schemas.statements import Verdict
+from tests.registry.terms.test_gathering import PLAN, House
+from tests.registry.world import World
+
+LLAMA = "Llama 3.1 Community License"
+
+
+@pytest.fixture
+def house(world: World) -> House:
+    return House(world)
+
+
+def ruled(house: House, terms: str, student: str = "lab/commercial") -> None:
+    asked = house.registry.ask(student, terms, "grounds")
+    house.registry.rule(asked.ref, "permit", "grounds")
+
+
+def test_the_verdict_and_the_obligations_go_into_the_grant(house: House) -> None:
+    data = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.NEEDS_AUTHORISATION  # nobody has ruled
+    ruled(house, LLAMA)
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
+    pull = house.registry.pull(data, student="lab/commercial", run="first")
+    assert len(list(pull)) == 3
+    grant = house.world.body(pull.grant)
+    assert grant.verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
+    owed = house.registry.store.read_lines(grant.obligations.digest, grant.obligations.root, grant.obligations.count)
+    assert {"name_prefix", "mau_threshold"} <= {line["obligation"] for line in owed}
+    reasons = house.registry.store.read_lines(grant.reasons.digest, grant.reasons.root, grant.reasons.count)
+    [clause] = [line for line in reasons if line["rule"] == "clause-1"]
+    assert (clause["clause"], clause["terms"]) == ("1.b.i", house.world.ref(LLAMA))
+    assert clause["fact"].startswith("terms_fact:")
+    house.world.check()
+
+
+def test_what_a_clause_forbids_no_authorisation_opens(house: House) -> None:
+    data = house.teach("openai/gpt-4o@1", "gpt", "openai-services-2026-01-01")
+    ruled(house, "OpenAI Services Agreement")
+    with pytest.raises(PolicyDenied, match=r"clause 3.3\(e\) forbids training.*\(clause-2\)") as caught:
+        house.registry.pull(data, student="lab/commercial", run="first")
+    assert "--terms" in (caught.value.hint or "")
+    student, trainer = house.world.ref("lab/commercial"), "trainer"
+    run, key = house.world.run(student, "by-hand", house.world.ref(data), trainer=trainer)
+    granted = house.world.signed("grant", house.world.grant_body(run, key, house.world.parts(data)), "registry")
+    house.world.refuse(granted, PolicyDenied, "forbids training")
+
+
+def test_a_grant_that_leaves_obligations_out_is_refused(house: House) -> None:
+    data = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
+    ruled(house, LLAMA)
+    run, key = house.world.run(house.world.ref("lab/commercial"), "by-hand", house.world.ref(data))
+    parts, owes = house.world.parts(data), Verdict.PERMITTED_WITH_OBLIGATIONS
+    permitted = house.world.signed("grant", house.world.grant_body(run, key, parts), "registry")
+    house.world.refuse(permitted, InvalidInput, "expected verdict permitted_with_obligations")
+    without = house.world.signed("grant", house.world.grant_body(run, key, parts, verdict=owes), "registry")
+    house.world.refuse(without, InvalidInput, "obligations that the permission comes with")
+    with house.registry.reading() as reader:
+        owed = asking.evaluate(reader.connection, house.world.ref("lab/commercial"), [parts[0][0]], now())[1]
+    lines = house.registry.store.put_lines(asking.lines(owed))
+    house.world.grant(run, key, parts, verdict=owes, obligations=lines)
+
+
+def test_a_plan_that_does_not_say_shuts_once_a_document_was_read(house: House) -> None:
+    data = house.teach("deepseek/chat@1", "chats", "deepseek-open-platform-2026-04-29")
+    ruled(house, "DeepSeek Open Platform Terms of Service", "lab/other")
+    with pytest.raises(PolicyDenied, match="the release plan does not say"):
+        house.registry.pull(data, student="lab/other", run="first")
+    house.registry.declare("student:lab/other", {"release_plan": PLAN})
+    assert len(list(house.registry.pull(data, student="lab/other", run="first"))) == 3
+
+
+def test_documents_that_nobody_has_read_are_a_matter_of_rulings_alone(house: House) -> None:
+    house.teach("deepseek/chat@1", "chats", "deepseek-open-platform-2026-04-29")
+    assert house.registry.check(["chat"], "lab/pupil").verdict is Verdict.PERMITTED
+    size = house.world.size()
+    with house.registry.reading() as reader:
+        student, parts = house.world.ref("lab/pupil"), [house.world.parts("chat")[0][0]]
+        found, owed = asking.evaluate(reader.connection, student, parts, now(), size)
+    assert ([each.rule for each in found.reasons], owed) == (["decision-1"], ())

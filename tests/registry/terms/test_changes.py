@@ -1,0 +1,76 @@
+"""Terms that change: exactly what rests on a document is found, with the verdict before and after; and what to read again."""
+
+import pytest
+
+from inbond.registry.listing import ListedFact
+from inbond.registry.registry import Registry
+from inbond.registry.terms.changes import impact_of_terms, unread
+from inbond.schemas.errors import InvalidInput
+from inbond.schemas.statements import Verdict
+from tests.registry.terms.test_gathering import PLAN, House
+from tests.registry.world import World
+
+DEEPSEEK, TITLE = "deepseek-open-platform-2026-04-29", "DeepSeek Open Platform Terms of Service"
+
+
+@pytest.fixture
+def house(world: World) -> House:
+    return House(world)
+
+
+def learn(registry: Registry, student: str, data: str, title: str, run: str) -> str:
+    asked = registry.ask(student, title, "grounds")
+    registry.rule(asked.ref, "permit", "grounds")
+    pull = registry.pull(data, student=student, run=run)
+    list(pull)
+    return pull.grant
+
+
+def test_a_correction_shows_exactly_the_affected(house: House) -> None:
+    registry = house.registry
+    chats = house.teach("deepseek/chat@1", "chats", DEEPSEEK)
+    others = house.teach("mistral/large@1", "others", "mistral-commercial-2026-09-25")
+    grant = learn(registry, "lab/commercial", chats, TITLE, "first")
+    registry.add_student("lab/untouched", facts={"release_plan": PLAN})
+    learn(registry, "lab/untouched", others, "Mistral AI Commercial Terms of Service", "first")
+    release = registry.release("lab/commercial", b"weights", facts={"actual": PLAN}).ref
+    terms = house.world.ref(TITLE)
+    [fact] = [each.ref for each in registry.every(ListedFact, terms=terms)]
+    registry.declare(fact, {"permits_training": "no"}, correct=True)
+    found = impact_of_terms(registry, TITLE)
+    student = house.world.ref("lab/commercial")
+    assert {each.ref for each in found.changed} == {student, grant, release}
+    assert {(each.before, each.after) for each in found.changed} == {(Verdict.PERMITTED, Verdict.PROHIBITED)}
+    assert {each.rules_after for each in found.changed} == {("clause-2",)}
+    assert (found.looked_at, found.called[student]) == (3, "lab/commercial@1")
+    assert impact_of_terms(registry, "Mistral AI Commercial Terms of Service", before=house.world.size() - 1).changed == ()
+    assert impact_of_terms(registry, TITLE, before=house.world.size() - 1).changed == found.changed
+    for size in (0, house.world.size()):
+        with pytest.raises(InvalidInput, match="expected a size"):
+            impact_of_terms(registry, TITLE, before=size)
+
+
+def test_a_new_version_that_binds_at_use_shows_its_students_from_its_day_on(house: House) -> None:
+    registry = house.registry
+    chats = house.teach("deepseek/chat@1", "chats", DEEPSEEK)
+    learn(registry, "lab/commercial", chats, TITLE, "first")
+    size = house.world.size()
+    registry.add_terms(b"No more.\n", party="deepseek", title=TITLE, effective="2030-01-01", models=("*",))
+    assert impact_of_terms(registry, TITLE).changed == ()
+    found = impact_of_terms(registry, TITLE, before=size, at="2030-01-01")
+    assert {(each.ref.partition(":")[0], each.after, each.rules_after) for each in found.changed} == {
+        ("student", Verdict.UNDETERMINED, ("read-1",)), ("grant", Verdict.UNDETERMINED, ("read-1",)),
+    }  # fmt: skip
+
+
+def test_documents_that_nobody_has_read_for_long_are_listed(house: House) -> None:
+    registry = house.registry
+    house.teach("deepseek/chat@1", "chats", DEEPSEEK)
+    name = f"{TITLE}@2026-04-29"
+    assert [(each.name, each.read_on, each.days) for each in unread(registry, 30, "2026-11-20") if each.name == name] == [
+        (name, "2026-10-10", 41),
+    ]  # fmt: skip
+    assert name not in [each.name for each in unread(registry, 42, "2026-11-20")]
+    [fact] = [each.ref for each in registry.every(ListedFact)]
+    registry.declare(fact, {"read_on": "2026-11-19"}, correct=True)
+    assert name not in [each.name for each in unread(registry, 30, "2026-11-20")]
