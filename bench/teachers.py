@@ -15,11 +15,12 @@ VOCABULARY = 128_000
 TOKENIZER = "sha256:" + "0" * 64
 
 _ENTRIES = 256
+_MOST = 64
 _SLOPES = (1.25, 2.5)
 
 
 def synthetic(records: int, length: int, seed: int = 1) -> list[Distributions]:
-    """`records` of `length` positions, with the 256 likeliest entries of each position cut to the nucleus."""
+    """`records` of `length` positions, each the nucleus of its distribution."""
     chance = np.random.default_rng(seed)
     weights = np.arange(1, VOCABULARY + 1) ** -0.95
     ids_of_rank = np.random.default_rng(0).permutation(VOCABULARY).astype(np.uint32)
@@ -29,7 +30,7 @@ def synthetic(records: int, length: int, seed: int = 1) -> list[Distributions]:
 
 def nucleus(found: Distributions) -> Distributions:
     """What is kept in all comparisons: mass 0.99, at least 4 entries and at most 64."""
-    return truncated(found, p=0.99, least=4, cap=64)
+    return truncated(found, p=0.99, least=4, cap=_MOST)
 
 
 def _record(
@@ -50,12 +51,12 @@ def _record(
     rows = np.arange(n)
     return nucleus(
         Distributions(
-            input_ids=ids[rows, drawn],
+            input_ids=ids[rows, np.minimum(drawn, _MOST)],
             first_pos=0,
-            counts=np.full(n, _ENTRIES, dtype=np.uint32),
-            ids=ids.reshape(-1),
-            logprobs=logprobs.astype(np.float32).reshape(-1),
-            tail=np.clip(1 - mass.sum(axis=1), 0, 1).astype(np.float32),
+            counts=np.full(n, _MOST, dtype=np.uint32),
+            ids=np.ascontiguousarray(ids[:, :_MOST]).reshape(-1),
+            logprobs=logprobs[:, :_MOST].astype(np.float32).reshape(-1),
+            tail=np.clip(1 - mass[:, :_MOST].sum(axis=1), 0, 1).astype(np.float32),
             chosen=logprobs[rows, drawn].astype(np.float32),
             rank=(drawn + 1).astype(np.uint32),
         )
@@ -65,13 +66,13 @@ def _record(
 def _distinct(
     chance: np.random.Generator, n: int, cumulative: NDArray[np.float64], ids_of_rank: NDArray[np.uint32]
 ) -> NDArray[np.uint32]:
-    """uint32 [n, 256] ids by Zipf's law; of those that a position has already, others are drawn."""
-    ids = ids_of_rank[np.searchsorted(cumulative, chance.random((n, _ENTRIES)))]
+    """uint32 [n, 65] ids by Zipf's law, the last for a token outside; of those that a position has already, others are drawn."""
+    ids = ids_of_rank[np.searchsorted(cumulative, chance.random((n, _MOST + 1)))]
     while True:
         order = np.argsort(ids, axis=1, kind="stable")
         ordered = np.take_along_axis(ids, order, axis=1)
         again = np.zeros(ids.shape, dtype=bool)
-        np.put_along_axis(again[:, :], order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+        np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
         if not again.any():
             return ids
         ids[again] = ids_of_rank[np.searchsorted(cumulative, chance.random(int(again.sum())))]

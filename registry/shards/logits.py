@@ -54,6 +54,9 @@ from inbond.schemas.statements import Codec, LogprobKind, Truncation
 
 CODEC_ID, CODEC_VERSION = "inbond-logits", "1"
 MAX_POSITIONS = 1 << 24
+FREE_POSITIONS, POSITIONS_A_BYTE = 1_024, 16
+"""A record has at most so many positions, and so many for each byte of its blobs: bytes bound the memory that they can claim."""
+
 BOUND = STEP / 2 + 1e-6
 TAIL_BOUND = math.expm1(0.5 / TAIL_STEPS) + 1e-6
 
@@ -188,6 +191,7 @@ class LogitsCodec:
             chosen=encode_chosen(records, tokens, cut),
             tokens=encode_planes(tokens, cut.positions) if self.ids == "table" else [b""] * len(records),
         )
+        _check_positions(streams, records.positions)
         if compact:
             starts = edges(records.counts)
             logprobs, _ = self._decode_values(streams, records.counts, starts, cut.positions)
@@ -212,6 +216,7 @@ class LogitsCodec:
             raise InvalidInput(
                 f"n_pos: expected 0 to {MAX_POSITIONS} positions, found {int(positions.min())} to {int(positions.max())}"
             )
+        _check_positions(blobs, positions)
         counts = decode_counts(blobs.k, positions)
         at, entry_at = edges(positions), edges(counts)
         entries = entry_at[at]
@@ -308,6 +313,17 @@ class LogitsCodec:
             raise InvalidInput(
                 f"tail mass: expected one that level compact keeps to 3.2 %, found {given.tail[at]:.7g}, which comes back "
                 f"as {tail[at]:.7g}"
+            )
+
+
+def _check_positions(blobs: Streams, positions: NDArray[np.int64]) -> None:
+    for record, (n, *found) in enumerate(zip(positions.tolist(), *blobs, strict=True)):
+        most = FREE_POSITIONS + POSITIONS_A_BYTE * sum(map(len, found))
+        if n > most:
+            raise InvalidInput(
+                f"n_pos: expected at most {most} positions in {sum(map(len, found))} bytes of blobs, found {n}",
+                hint="positions of which nothing is said need not be kept: begin behind them",
+                record=record,
             )
 
 

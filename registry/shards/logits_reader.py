@@ -19,7 +19,7 @@ from inbond.registry.shards.distributions import Distributions
 from inbond.registry.shards.logits import LogitsCodec
 from inbond.registry.shards.logits_rows import ids_digest, values_digest
 from inbond.registry.shards.parquet import VerifiedParquet
-from inbond.registry.shards.ragged import Dense, Ragged, together
+from inbond.registry.shards.ragged import Dense, Ragged, spans, together
 from inbond.registry.shards.records import record_leaf
 from inbond.registry.shards.token_codes import RankMap
 from inbond.schemas.columns import LOGITS_SCHEMA, STREAM_COLUMNS
@@ -171,14 +171,16 @@ class LogitsReader:
 
     def _decoded(self, rows: Sequence[range] | None) -> Iterator[tuple[Ragged, NDArray[np.uint32]]]:
         for table in self._parquet.batches(_DECODED, rows):
-            with self._parquet.parsing():
-                positions, first_pos = (_int64(table.column(name)) for name in ("n_pos", "first_pos"))
-                if len(first_pos) and int(first_pos.min()) < 0:
-                    raise InvalidInput(f"first_pos: expected 0 or more, found {int(first_pos.min())}")
-                blobs = [table.column(name).to_pylist() for name in STREAM_COLUMNS]
-                found, tokens = self.codec.decode(blobs, positions, first_pos, self._ranks)
-                _check_decoded(found)
-            yield found, tokens
+            for first, end in spans(table.column("n_pos").to_pylist()):
+                part = table.slice(first, end - first)
+                with self._parquet.parsing():
+                    positions, first_pos = (_int64(part.column(name)) for name in ("n_pos", "first_pos"))
+                    if len(first_pos) and int(first_pos.min()) < 0:
+                        raise InvalidInput(f"first_pos: expected 0 or more, found {int(first_pos.min())}")
+                    blobs = [part.column(name).to_pylist() for name in STREAM_COLUMNS]
+                    found, tokens = self.codec.decode(blobs, positions, first_pos, self._ranks)
+                    _check_decoded(found)
+                yield found, tokens
 
     def _rank_map(self) -> RankMap | None:
         if self.codec.rank_map is None:
@@ -192,6 +194,8 @@ class LogitsReader:
 def _check_decoded(found: Ragged) -> None:
     """What a decoder does not look at and a trainer relies on: log-probabilities and masses are such."""
     for name, values in (("logprobs", found.logprobs), ("chosen", found.chosen)):
+        if not len(values) or (values.max() <= 0 and values.min() > -np.inf):  # False also where there is a NaN
+            continue
         wrong = ~((values <= 0) & (values > -np.inf)) & ~(np.isnan(values) & (name == "chosen"))
         if wrong.any():
             raise InvalidInput(f"{name}: expected log-probabilities of at most 0, found {values[int(np.argmax(wrong))]}")

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from inbond.ledger import merkle
 from inbond.registry.shards.distributions import Distributions
-from inbond.registry.shards.logits import LogitsCodec
+from inbond.registry.shards.logits import STREAMS, LogitsCodec
 from inbond.registry.shards.logits_rows import NO_IDS, ids_digest, values_digest
-from inbond.registry.shards.ragged import ragged
+from inbond.registry.shards.ragged import ragged, spans
 from inbond.registry.shards.records import SALT_BYTES, record_leaf
 from inbond.registry.shards.sealing import SummingSink, seal
 from inbond.registry.shards.token_codes import RankMap, worthwhile_map
@@ -145,7 +145,7 @@ class LogitsWriter:
             self._ranks = worthwhile_map(records.ids, self._codec.vocabulary) if self._codec.ids != "table" else None
             self._stream = pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), _WRITE_BYTES)
             self._writer = _parquet_writer(self._stream)
-        streams = self._codec.encode(records, _own_tokens(group), self._ranks)
+        streams = self._encoded(group)
         salts = token_bytes(SALT_BYTES * len(group))
         columns: dict[str, Any] = {
             "record_id": [record_id.hex() for record_id, _ in group],
@@ -153,16 +153,26 @@ class LogitsWriter:
             "n_pos": records.positions.tolist(),
             "first_pos": records.first_pos.tolist(),
             "ids_sha256": [NO_IDS if found is None else ids_digest(found.input_ids) for _, found in group],
-            **streams._asdict(),
+            **streams,
         }
         for row, (record_id, found) in enumerate(group):
-            blobs = [stream[row] for stream in streams]
+            blobs = [stream[row] for stream in streams.values()]
             values = values_digest(columns["n_pos"][row], columns["first_pos"][row], columns["ids_sha256"][row], blobs)
             self._leaves.append(merkle.leaf_hash(record_leaf(columns["salt"][row], record_id, values)))
             self._empty += found is None
         self._positions += int(records.positions.sum())
         table = pa.table([pa.array(columns[field.name], field.type) for field in LOGITS_SCHEMA], schema=LOGITS_SCHEMA)
         self._writer.write_table(table, row_group_size=len(group))
+
+    def _encoded(self, group: list[tuple[bytes, Distributions | None]]) -> dict[str, list[bytes]]:
+        """The blobs of a row group by stream."""
+        streams: dict[str, list[bytes]] = {name: [] for name in STREAMS}
+        for first, end in spans([0 if found is None else found.n for _, found in group]):
+            part = group[first:end]
+            records = ragged([found for _, found in part], draws=self._codec.selection.value == "draws")
+            for name, blobs in self._codec.encode(records, _own_tokens(part), self._ranks)._asdict().items():
+                streams[name] += blobs
+        return streams
 
 
 def _own_tokens(group: list[tuple[bytes, Distributions | None]]) -> NDArray[np.uint32]:

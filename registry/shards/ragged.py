@@ -1,6 +1,6 @@
 """The distributions of many records at once: end to end, or padded to one width."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from inbond.registry.shards.distributions import Distributions
 from inbond.schemas.errors import InvalidInput
+
+_AT_ONCE = 8_192
 
 _NO_IDS: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
@@ -75,7 +77,11 @@ class Ragged:
         n = len(self.counts)
         ids = np.zeros((n, width), dtype=np.uint32)
         logprobs = np.full((n, width), -np.inf, dtype=np.float32)
-        mask = np.arange(width, dtype=np.uint32) < self.counts[:, None]
+        places: NDArray[Any] = np.arange(width)
+        counts: NDArray[Any] = np.minimum(self.counts, width)
+        if width < 256:  # narrow numbers: they are compared `width` times a position
+            places, counts = places.astype(np.uint8), counts.astype(np.uint8)
+        mask: NDArray[np.bool_] = places < counts[:, None]
         flat_ids, flat_logprobs = self.ids, self.logprobs
         if int(self.counts.max(initial=0)) > width:
             starts = np.repeat(edges(self.counts)[:-1], self.counts)
@@ -137,3 +143,15 @@ def edges(counts: NDArray[Any]) -> NDArray[np.int64]:
     found = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=found[1:])
     return found
+
+
+def spans(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut records of so many positions into runs [first, end) that are worth a call of numpy and stay in a processor's cache."""
+    first = total = 0
+    for record, n in enumerate(positions):
+        if total and total + n > _AT_ONCE:
+            yield first, record
+            first, total = record, 0
+        total += n
+    if first < len(positions):
+        yield first, len(positions)

@@ -24,6 +24,7 @@ MAX_VOCABULARY = 1 << 24
 
 _FREE = 7  # ids whose mantissa has no bits: a position's ids are distinct, so it has at most so many of them
 _MAX_BITS = 24
+_PAIRED = 16  # bits of which two fit into 64 behind any of 31
 _zstd = pa.Codec("zstd", compression_level=19)
 
 
@@ -84,12 +85,10 @@ def encode_ids(ids: NDArray[np.uint32], entries: NDArray[np.int64], ranks: RankM
     x = (ids if ranks is None else np.take(ranks.ranks, ids)) + np.uint32(1)
     symbols, widths = _symbols(x)
     mantissas = x & ((np.uint32(1) << widths) - np.uint32(1))
-    ends, bytes_at = _bit_ends(widths, entries)
-    packed = _packed(mantissas, ends, widths, int(bytes_at[-1]))
     raw = symbols.tobytes()
     return [
-        join((raw[first:end], packed[start:stop]), (True, False))
-        for first, end, start, stop in zip(entries[:-1], entries[1:], bytes_at[:-1], bytes_at[1:], strict=True)
+        join((raw[first:end], _packed(mantissas[first:end], widths[first:end])), (True, False))
+        for first, end in zip(entries[:-1].tolist(), entries[1:].tolist(), strict=True)
     ]
 
 
@@ -152,19 +151,27 @@ def _bit_ends(widths: NDArray[np.uint8], entries: NDArray[np.int64]) -> tuple[ND
     return ends, bytes_at
 
 
-def _packed(mantissas: NDArray[np.uint32], ends: NDArray[np.int64], widths: NDArray[np.uint8], size: int) -> bytes:
-    """At least `size` bytes that hold each mantissa before the bit where it ends."""
+def _packed(mantissas: NDArray[np.uint32], widths: NDArray[np.uint8]) -> bytes:
+    """The `widths` bits of each mantissa of a record behind those of the one before."""
+    if not len(mantissas):
+        return b""
+    bits = mantissas.astype(np.uint64)
+    if int(widths.max()) <= _PAIRED:  # two by two, so that half as many are left
+        if len(bits) & 1:
+            bits, widths = np.append(bits, np.uint64(0)), np.append(widths, np.uint8(0))
+        bits = bits[::2] | bits[1::2] << widths[::2]
+        widths = widths[::2] + widths[1::2]
+    ends = np.cumsum(widths, dtype=np.int64)
+    starts = ends - widths
+    bits <<= starts.astype(np.uint8) & np.uint8(31)
+    starts >>= 5
+    # Those that begin in one 32-bit word follow each other: together they have at most 64 bits, none of them twice.
+    firsts = np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(starts[1:] != starts[:-1]) + 1])
+    size = (int(ends[-1]) + 7) >> 3
     words: NDArray[np.uint64] = np.zeros((size >> 2) + 2, dtype=np.uint64)
-    if len(mantissas):
-        starts = ends - widths
-        placed = mantissas.astype(np.uint64)
-        placed <<= (starts & 31).astype(np.uint8)
-        starts >>= 5
-        # Those that begin in one 32-bit word follow each other: together they have fewer than 64 bits, none of them twice.
-        firsts = np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(starts[1:] != starts[:-1]) + 1])
-        words[starts[firsts]] = np.bitwise_or.reduceat(placed, firsts)
-        words[1:] |= words[:-1] >> np.uint64(32)
-    return words.astype("<u4").tobytes()
+    words[starts[firsts]] = np.bitwise_or.reduceat(bits, firsts)
+    words[1:] |= words[:-1] >> np.uint64(32)
+    return words.astype("<u4").tobytes()[:size]
 
 
 def _bits_before(packed: bytes, ends: NDArray[np.int64], widths: NDArray[np.uint8]) -> NDArray[np.uint32]:
