@@ -12,19 +12,21 @@ from inbond.registry.shards.blocks import BLOCK, SHARE, VerifiedFile, threads, w
 class Fetched(io.RawIOBase):
     """Parts of a file, copied and verified by other threads; a file of the same size, in which the other parts are not there.
 
-    Reads wait for what they need. Not for several threads at once.
+    Reads wait for what they need. Not for several threads at once. `end` are verified bytes that the file ends with: whoever
+    opened it has them, and nobody fetches them again.
     """
 
-    def __init__(self, file: VerifiedFile, spans: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, file: VerifiedFile, spans: Iterable[tuple[int, int]], end: memoryview) -> None:
         super().__init__()
         self._file, self._position = file, 0
-        self._parts: list[tuple[int, int, memoryview]] = []
+        there = file.size() - len(end)
+        self._parts = [(there, file.size(), end)]
         self._waiting: list[Future[None]] = []
         pool, share = (threads(), SHARE) if file.ranged is None else (waiting_threads(), max(SHARE, file.ranged.piece // BLOCK))
-        for first, last in file.runs(spans):
-            start, end = first * BLOCK, min(last * BLOCK, file.size())
-            view = memoryview(pa.allocate_buffer(end - start)).cast("B")
-            self._parts.append((start, end, view))
+        for first, last in file.runs(span for span in spans if span[0] < there):
+            start, stop = first * BLOCK, min(last * BLOCK, file.size())
+            view = memoryview(pa.allocate_buffer(stop - start)).cast("B")
+            self._parts.append((start, stop, view))
             for at in range(first, last, share):
                 self._waiting.append(pool.submit(file.fill, view, first, at, min(at + share, last)))
 

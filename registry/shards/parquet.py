@@ -113,6 +113,7 @@ class VerifiedParquet:
             raise VerificationError(f"{self.name}: expected a {self._kind} shard in Parquet form, found no footer of one")
         if length + _TAIL > len(end):
             end = self.file.read_at(size - length - _TAIL, length + _TAIL)
+        self.end = end
         self._data_end = size - length - _TAIL
         self.metadata: pq.FileMetaData = pq.read_metadata(pa.BufferReader(pa.py_buffer(end[-length - _TAIL :])))
         limits.check_rows(self.metadata, self.rows, size, self.name)
@@ -248,7 +249,7 @@ class _Line:
         self._begun.append((fetched, self._pool.submit(self._decoded, task, fetched), task.bytes))
 
     def _fetched(self, task: _Task) -> Fetched:
-        return Fetched(self._parquet.file, task.spans)
+        return Fetched(self._parquet.file, task.spans, self._parquet.end)
 
     def _decoded(self, task: _Task, fetched: Fetched, *, threads: bool = False) -> list[pa.Table]:
         names, parquet = self._names, self._parquet

@@ -200,7 +200,7 @@ WRONG: dict[str, tuple[Case, type[InbondError], str]] = {
     ),
     "rows beyond a shard": (lambda c: c.dataset([(c.shard, 0, 13)]), InvalidInput, r"within \[0, 12\)"),
     "no parts": (lambda c: c.dataset([]), InvalidInput, "at least one part"),
-    "a teacher as shard": (lambda c: c.dataset([(c.teacher, 0, 1)]), InvalidInput, "shards that are on record"),
+    "a teacher as shard": (lambda c: c.dataset([(c.teacher, 0, 1)]), InvalidInput, "shards of text that are on record"),
     "a dataset's name": (
         lambda c: c.world.signed("dataset", c.world.dataset_body("chat", c.parts), "producer"),
         Conflict,

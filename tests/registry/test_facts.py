@@ -247,13 +247,18 @@ def test_names_are_resolved_where_references_stand() -> None:
 ALTERNATIVES = {s.Key, s.TermsFact}
 
 
+# Of a shard, what only one of log-probabilities has: the example is one of text.
+BESIDE = {s.Shard: ("codec", "text_shard", "signal")}
+
+
 @pytest.mark.parametrize("body", [b for kind in KINDS.values() for b in kind.bodies if b not in ALTERNATIVES])
 def test_a_template_is_nothing_until_uncommented_and_then_everything(tmp_path: Path, body: type[msgspec.Struct]) -> None:
-    text = facts.template(body, ())
+    beside = BESIDE.get(body, ())
+    text = facts.template(body, beside)
     assert load(tmp_path, text) == {}
     stated = load(tmp_path, uncommented(text))
-    assert set(stated) == {field.encode_name for field in msgspec.structs.fields(body)}
-    filled = facts.fill(body, stated, fixed={}, where="template")
+    assert set(stated) == {field.encode_name for field in msgspec.structs.fields(body)} - set(beside)
+    filled = facts.fill(body, stated, fixed=dict.fromkeys(beside, UNSET), where="template")
     assert facts.undeclared(filled) == []
 
 
