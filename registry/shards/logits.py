@@ -44,9 +44,8 @@ from inbond.registry.shards.stream_codes import (
     encode_planes,
     encode_steps,
     encode_tail,
-    naming,
 )
-from inbond.registry.shards.streams import Parts, from_planes, join, planes
+from inbond.registry.shards.streams import Parts, from_planes, join, naming, planes
 from inbond.registry.shards.token_codes import MAX_VOCABULARY, RankMap, decode_ids, encode_ids
 from inbond.schemas.declared import Declared
 from inbond.schemas.errors import InvalidInput

@@ -6,6 +6,8 @@ second question, answered by `check_records` against the record root, and that t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
@@ -170,10 +172,11 @@ class LogitsReader:
             )
 
     def _decoded(self, rows: Sequence[range] | None) -> Iterator[tuple[Ragged, NDArray[np.uint32]]]:
+        numbers = chain.from_iterable([range(self.rows)] if rows is None else rows)
         for table in self._parquet.batches(_DECODED, rows):
             for first, end in spans(table.column("n_pos").to_pylist()):
                 part = table.slice(first, end - first)
-                with self._parquet.parsing():
+                with self._parquet.parsing(), _naming(list(islice(numbers, end - first))):
                     positions, first_pos = (_int64(part.column(name)) for name in ("n_pos", "first_pos"))
                     if len(first_pos) and int(first_pos.min()) < 0:
                         raise InvalidInput(f"first_pos: expected 0 or more, found {int(first_pos.min())}")
@@ -189,6 +192,16 @@ class LogitsReader:
         if stored is None:
             raise InvalidInput("expected the rank map that the codec names in the file's metadata, found none")
         return RankMap.read(stored.decode("ascii", "replace"), self.codec.vocabulary, self.codec.rank_map)
+
+
+@contextmanager
+def _naming(rows: list[int]) -> Iterator[None]:
+    """Say in which of `rows` a blob is that does not decode, where its decoder says so."""
+    try:
+        yield
+    except InvalidInput as error:
+        at = error.members.get("record")
+        raise InvalidInput(error.message if at is None else f"row {rows[at]}: {error.message}") from None
 
 
 def _check_decoded(found: Ragged) -> None:

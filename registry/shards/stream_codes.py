@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inbond.registry.shards.ragged import Ragged, edges
-from inbond.registry.shards.streams import Parts, from_planes, join, planes
+from inbond.registry.shards.streams import Parts, from_planes, join, naming, planes
 from inbond.schemas.errors import InvalidInput
 
 STEP = 0.05
@@ -32,22 +32,6 @@ class Cut:
         self.is_first[self.first] = True
         self.heads = edges(has_any)[self.positions]
         self.others = self.entries - self.heads
-
-
-class naming:  # noqa: N801  # a context manager that reads as a word
-    """Says which stream, and which record, an InvalidInput is about."""
-
-    __slots__ = ("_record", "_stream")
-
-    def __init__(self, stream: str, record: int) -> None:
-        self._stream, self._record = stream, record
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, InvalidInput):
-            raise InvalidInput(f"stream {self._stream}: {error.message}", record=self._record) from None
 
 
 def encode_planes(values: NDArray[Any], at: NDArray[np.int64]) -> list[bytes]:

@@ -84,6 +84,22 @@ class Parts:
         return part
 
 
+class naming:  # noqa: N801  # a context manager that reads as a word
+    """Says which stream, and which record, an InvalidInput is about."""
+
+    __slots__ = ("_record", "_stream")
+
+    def __init__(self, stream: str, record: int) -> None:
+        self._stream, self._record = stream, record
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, InvalidInput):
+            raise InvalidInput(f"stream {self._stream}: {error.message}", record=self._record) from None
+
+
 def planes(values: NDArray[Any]) -> NDArray[np.uint8]:
     """uint8 [bytes of a value, len(values)]: the lowest bytes of all values, then the next."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from inbond.registry.shards.ragged import edges
-from inbond.registry.shards.streams import Parts, join
+from inbond.registry.shards.streams import Parts, join, naming
 from inbond.schemas.errors import InvalidInput
 
 MAX_VOCABULARY = 1 << 24
@@ -101,20 +101,21 @@ def decode_ids(
     """
     found = []
     for record, (blob, length, n) in enumerate(zip(blobs, np.diff(entries).tolist(), positions.tolist(), strict=True)):
-        parts = Parts(blob, 2)
+        with naming("ids", record):
+            parts = Parts(blob, 2)
         if length > _FREE * n + 8 * parts.stored(1):
             raise InvalidInput(
                 f"stream ids: expected at most {_FREE * n + 8 * parts.stored(1)} ids in {len(blob)} bytes, found {length}",
                 record=record,
             )
         found.append((parts, length))
-    symbols = np.frombuffer(b"".join(parts.take(0, length) for parts, length in found), dtype=np.uint8)
+    symbols = np.frombuffer(_part(found, 0, [length for _, length in found]), dtype=np.uint8)
     lengths = symbols >> np.uint8(2)
     if len(lengths) and int(lengths.max()) > _MAX_BITS:
         raise InvalidInput(f"stream ids: expected ids of at most {_MAX_BITS} bits, found {int(lengths.max())}")
     widths = np.maximum(lengths, 2) - np.uint8(2)
     ends, bytes_at = _bit_ends(widths, entries)
-    packed = b"".join(parts.take(1, size) for (parts, _), size in zip(found, np.diff(bytes_at).tolist(), strict=True))
+    packed = _part(found, 1, np.diff(bytes_at).tolist())
     # x from its leading bits, and below them its mantissa.
     x = (symbols & np.uint8(3) | np.uint8(4)).astype(np.uint32)
     x <<= lengths
@@ -128,6 +129,15 @@ def decode_ids(
             record=int(np.searchsorted(entries, at, side="right")) - 1,
         )
     return x if ranks is None else np.take(ranks.ids, x)
+
+
+def _part(found: Sequence[tuple[Parts, int]], number: int, sizes: Sequence[int]) -> bytes:
+    """One part of all records, joined."""
+    taken = []
+    for record, ((parts, _), size) in enumerate(zip(found, sizes, strict=True)):
+        with naming("ids", record):
+            taken.append(parts.take(number, size))
+    return b"".join(taken)
 
 
 def _symbols(x: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -208,6 +208,28 @@ def test_another_codec_than_the_signed_one_decodes_nothing(store: FolderStore, w
         opened(store, written, codec=codec(rank_map="sha256:" + "1" * 64))
 
 
+def test_a_blob_that_its_maker_signed_and_nobody_can_decode_is_named(
+    tmp_path: Path, texts: list[Record], found: list[Distributions | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = LogitsCodec.encode
+
+    def broken(self: LogitsCodec, *given: Any) -> Any:
+        streams = encode(self, *given)
+        streams.ids[8] = streams.ids[8][:-1]
+        return streams
+
+    store = FolderStore(tmp_path / "objects")
+    with monkeypatch.context() as patch:
+        patch.setattr(LogitsCodec, "encode", broken)
+        written = write(store, texts, found, codec())
+    with opened(store, written) as reader:
+        with pytest.raises(VerificationError, match="shard l: row 8: "):
+            reader.check_records()
+        with pytest.raises(VerificationError, match="row 8: "):
+            reader.ragged([range(2, 4), range(6, 10)])
+        assert len(reader.ragged([range(9, 20)])) == 11
+
+
 def test_a_record_root_of_other_rows_is_refused(store: FolderStore, written: WrittenLogits) -> None:
     with (
         opened(store, written, record_root="0" * 64) as reader,
