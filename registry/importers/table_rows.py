@@ -28,9 +28,9 @@ def table_elements(file: InputFile, columns: tuple[str, ...] | None, *, as_rows:
         source = pq.ParquetFile(
             file, pre_buffer=False, buffer_size=1 << 20, thrift_string_size_limit=_THRIFT, thrift_container_size_limit=1 << 20
         )
-    metadata = source.metadata
-    table_limits.check_rows(metadata, file)
-    leaves = _leaves(source, columns, file.name)
+        metadata = source.metadata
+        table_limits.check_rows(metadata, file)
+        leaves = _leaves(source, columns, file.name)
     number = 0
     for group in range(metadata.num_row_groups):
         described = metadata.row_group(group)

@@ -208,6 +208,15 @@ def test_text_that_is_no_utf8_is_refused(run_import: Import) -> None:
     assert "expected a Parquet file that can be read" in refusal(run_import, data.replace(b"abcdefgh", b"abc\xff\xfefgh"))
 
 
+def test_a_footer_that_ends_its_parser_ends_nobody_else(run_import: Import) -> None:
+    """A codec that Parquet does not have makes pyarrow abort: no exception, no process."""
+    sound = plain(20)
+    damaged = sound.replace(b"prompt\x15\x00", b"prompt\x15\x1c")
+    assert damaged != sound
+    with pytest.raises(InvalidInput, match="expected a sound Parquet footer, found one that ends its parser"):
+        run_import("columns", damaged)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_gives_records_or_our_error(run_import: Import, data: st.DataObject) -> None:

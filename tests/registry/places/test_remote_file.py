@@ -215,7 +215,7 @@ def test_under_a_verified_file_one_altered_byte_is_found_in_its_block(opened: Ca
         assert file.read_at(0, 6 * CELL) == DATA[: 6 * CELL]
         with pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
             file.read_at(at, 1)
-        with Fetched(file, [(0, SIZE)]) as whole, pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
+        with Fetched(file, [(0, SIZE)], memoryview(b"")) as whole, pytest.raises(VerificationError, match=f"block {at // BLOCK}"):
             whole.ready()
 
 
