@@ -7,6 +7,7 @@ one rejected record fails the import is for the caller to say. What makes the re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,9 @@ from inbond.registry.importers.signs import hint_for
 from inbond.registry.importers.streaming import elements
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,28 +64,46 @@ class StopImport(Exception):
         self.hint = hint
 
 
-class Converter(ABC):
+class AnyConverter(ABC):
     """Makes records of one format; made anew for each import, so it may remember what it has seen."""
-
-    rows: bool = False
-    """Whether it takes rows of tables (`Element.row`) rather than JSON objects; all others take a row as an object."""
 
     columns: tuple[str, ...] | None = None
     """The columns that are read of a table; None for all."""
 
     @abstractmethod
-    def convert(self, fields: Fields) -> Sequence[Record | Observed]:
-        """The records that one record of the source holds. Raises Fault, or StopImport."""
-
     def convert_element(self, element: Element) -> Sequence[Record | Observed]:
-        """The same from its text: for formats that take something out of it before it is parsed."""
-        return self.convert(Fields(element.raw, values=element.values))
+        """The records that one record of the source holds. Raises Fault, or StopImport."""
 
     def finish(self) -> None:  # noqa: B027  # most formats have nothing to say about the inputs as a whole
         """Called after the last input. Raises InvalidInput where the inputs as a whole were not what the options say."""
 
     def close(self) -> None:  # noqa: B027  # most formats hold nothing
         """Called at the end, whatever it was."""
+
+
+class Converter(AnyConverter):
+    """Of JSON objects; a row of a table is taken as one."""
+
+    @abstractmethod
+    def convert(self, fields: Fields) -> Sequence[Record | Observed]:
+        """The records that one object holds. Raises Fault, or StopImport."""
+
+    def convert_element(self, element: Element) -> Sequence[Record | Observed]:
+        """The same from its text: for formats that take something out of it before it is parsed."""
+        return self.convert(Fields(element.raw, values=element.values))
+
+
+class RowConverter(AnyConverter):
+    """Of rows of tables as they are; JSON is refused before it is asked."""
+
+    @abstractmethod
+    def convert_row(self, batch: "pa.RecordBatch", place: int) -> Sequence[Record | Observed]:
+        """The records that a row holds. Raises Fault, or StopImport."""
+
+    def convert_element(self, element: Element) -> Sequence[Record | Observed]:
+        """The records of the element's row."""
+        assert element.row is not None  # tables alone are read for it, as rows
+        return self.convert_row(*element.row)
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ class Importer:
     version: str
     describes: str
     example: str
-    converter: Callable[[Mapping[str, str]], Converter]
+    converter: Callable[[Mapping[str, str]], AnyConverter]
     options: tuple[Option, ...] = ()
     logprobs: bool = False
 
@@ -139,7 +161,7 @@ class Importer:
         return self._records(inputs, converter, progress)
 
     def _records(
-        self, inputs: Iterable[Input], converter: Converter, progress: Progress | None
+        self, inputs: Iterable[Input], converter: AnyConverter, progress: Progress | None
     ) -> Iterator[Record | Observed | Rejected]:
         try:
             for source in inputs:
@@ -166,14 +188,14 @@ class Importer:
         finally:
             converter.close()
 
-    def _elements(self, source: Input, converter: Converter, progress: Progress | None) -> Iterator[Element]:
+    def _elements(self, source: Input, converter: AnyConverter, progress: Progress | None) -> Iterator[Element]:
         if source.head.startswith(b"PAR1"):
             from inbond.registry.importers.table_rows import table_elements
 
             with source.open_file(progress) as file:
-                yield from table_elements(file, converter.columns, as_rows=converter.rows)
+                yield from table_elements(file, converter.columns, as_rows=isinstance(converter, RowConverter))
             return
-        if converter.rows:
+        if isinstance(converter, RowConverter):
             found = "an empty file" if not source.size else f"a file that begins with {source.head!r}"
             raise InvalidInput(f"{source.name}: expected a Parquet file, found {found}", file=source.name)
         with source.open(progress) as blocks:

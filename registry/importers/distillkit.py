@@ -17,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from inbond.registry.importers.base import Converter, Importer, Option
+from inbond.registry.importers.base import Importer, Option, RowConverter
 from inbond.registry.importers.decoding import TOKENIZER, TokenTexts
 from inbond.registry.importers.distillkit_config import read_compression
-from inbond.registry.importers.element import Element
-from inbond.registry.importers.fields import Fault, Fields
+from inbond.registry.importers.fields import Fault
 from inbond.registry.importers.observed import Observed, token_logprobs, with_logprobs
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InvalidInput
@@ -29,10 +28,9 @@ from inbond.schemas.errors import InvalidInput
 _IDS, _VALUES, _INDICES = "input_ids", "compressed_logprobs", "bytepacked_indices"
 
 
-class DistillkitConverter(Converter):
+class DistillkitConverter(RowConverter):
     """One record of kind `scored` for each row."""
 
-    rows = True
     columns = (_IDS, _VALUES, _INDICES)
 
     def __init__(self, options: Mapping[str, str]) -> None:
@@ -44,15 +42,8 @@ class DistillkitConverter(Converter):
         self._compression = read_compression(options["config"])
         self._texts = TokenTexts(options["tokenizer"]) if "tokenizer" in options else None
 
-    def convert(self, fields: Fields) -> Sequence[Record | Observed]:
-        """Never asked: the format is a table's."""
-        raise NotImplementedError
-
-    def convert_element(self, element: Element) -> Sequence[Record | Observed]:
+    def convert_row(self, batch: pa.RecordBatch, place: int) -> Sequence[Record | Observed]:
         """Raises Fault for bytes that do not have the form of the configuration."""
-        if element.row is None:
-            raise NotImplementedError
-        batch, place = element.row
         ids = _list(batch, place, _IDS)
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= 2**32):
             raise Fault("wrong-value", _IDS, "token ids from 0 to 4294967295", "others")

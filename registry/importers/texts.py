@@ -1,6 +1,6 @@
 """Many texts of tokens, few of them different: each is held once, and the sequence is numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -45,7 +45,15 @@ class Numbered:
         self._table: list[bytes] | None = None
         self._ids: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
-    def missing(self, texts: Texts) -> list[int]:
+    def of(self, tokens: Sequence[bytes], rule: Callable[[bytes], int]) -> NDArray[np.uint32]:
+        """The ids of `tokens`: `rule` is asked for texts that have none yet, in the order in which they come first."""
+        if not isinstance(tokens, Texts):
+            return np.array([rule(token) for token in tokens], dtype=np.uint32)
+        for place in self._missing(tokens):
+            self._ids[place] = rule(tokens.table[place])
+        return self._ids[tokens.codes].astype(np.uint32)
+
+    def _missing(self, texts: Texts) -> list[int]:
         """Places in the table that have no id yet, in the order in which the texts have them first."""
         if self._table is not texts.table:
             self._table, self._ids = texts.table, np.zeros(0, dtype=np.int64)
@@ -55,11 +63,3 @@ class Numbered:
         unknown = texts.codes[self._ids[texts.codes] < 0]
         places, first = np.unique(unknown, return_index=True)
         return [int(place) for place in places[np.argsort(first)]]
-
-    def put(self, place: int, number: int) -> None:
-        """Say which id a place has."""
-        self._ids[place] = number
-
-    def ids(self, texts: Texts) -> NDArray[np.uint32]:
-        """The ids of texts of which none is missing."""
-        return self._ids[texts.codes].astype(np.uint32)

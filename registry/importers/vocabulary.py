@@ -14,7 +14,7 @@ import numpy as np
 
 from inbond.registry.importers.arranging import Ids, arrange
 from inbond.registry.importers.observed import TokenLogprobs
-from inbond.registry.importers.texts import Numbered, Texts
+from inbond.registry.importers.texts import Numbered
 from inbond.registry.importers.tokenizer_files import read_tokenizer
 from inbond.registry.shards.distributions import Distributions
 from inbond.schemas.errors import InvalidInput
@@ -142,11 +142,7 @@ class TokenTable:
         return arrange(found, self._array)
 
     def _array(self, tokens: Sequence[bytes]) -> Ids:
-        if isinstance(tokens, Texts):
-            for place in self._numbered.missing(tokens):
-                self._numbered.put(place, self._id(tokens.table[place]))
-            return self._numbered.ids(tokens)
-        return np.array([self._id(token) for token in tokens], dtype=np.uint32)
+        return self._numbered.of(tokens, self._id)
 
     def _id(self, token: bytes) -> int:
         if len(token) > LONGEST_TOKEN:
@@ -177,11 +173,7 @@ class Tokenizer:
         return arrange(found, self._array)
 
     def _array(self, tokens: Sequence[bytes]) -> Ids:
-        if isinstance(tokens, Texts):
-            for place in self._numbered.missing(tokens):
-                self._numbered.put(place, self._id(tokens.table[place]))
-            return self._numbered.ids(tokens)
-        return np.array([self._id(token) for token in tokens], dtype=np.uint32)
+        return self._numbered.of(tokens, self._id)
 
     def _id(self, token: bytes) -> int:
         found = self._ids.get(token)
