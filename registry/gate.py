@@ -1,7 +1,8 @@
 """The gate: may this student learn from these rows? What it cannot decide stays shut.
 
 Terms attach to the party, the model and the way it was reached. For every teacher with at least one row, every document
-that applies must be permitted for the student by a compliance decision that is in force; and no row may be withdrawn.
+that applies and that nobody has read must be permitted for the student by a compliance decision that is in force; what was
+read is for the engine to say (terms/asking.py); and no row may be withdrawn.
 There is no override. The table of rules is named by digest in every grant, so that a reader knows which rules were asked.
 """
 
@@ -16,15 +17,15 @@ from inbond.registry import tables as t
 from inbond.registry.current import first_of
 from inbond.registry.terms.engine import RULES as ENGINE_RULES
 from inbond.registry.training.layout import Span
-from inbond.registry.withdrawn import Part, Withdrawal, withdrawn
+from inbond.registry.withdrawn import Part, Withdrawal
 from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.statement import digest_of
 from inbond.schemas.statements import GrantMode, Question, Verdict
 
 _DECISION = {
     "id": "decision-1",
-    "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them, "
-    "compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
+    "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them and that "
+    "nobody has read, compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
 }
 _RECALL = {
     "id": "recall-1",
@@ -32,17 +33,31 @@ _RECALL = {
 }
 _ENGINE = {
     "id": "engine-1",
-    "text": "Where a document that applies has been read, the engine must permit it too, under the rules below.",
+    "text": "Where a document that applies has been read, its clauses decide, and rulings what they leave open, as the rules "
+    "below say.",
 }
 _NAME = "urn:inbond:rules:decision-1"
 _BY_ENGINE = [{"id": name, "text": text} for name, text in ENGINE_RULES.items()]
 
-RULES = {"id": _NAME, "version": 3, "rules": [_DECISION, _RECALL, _ENGINE, *_BY_ENGINE]}
+RULES = {"id": _NAME, "version": 4, "rules": [_DECISION, _RECALL, _ENGINE, *_BY_ENGINE]}
 RULES_DIGEST = digest_of(RULES)
 
-# A later table only refuses more, and on statements that no log of an earlier one has (a recall, a reading of terms). So every
-# grant is asked under the newest, whichever it names: what stood in an older log stands, and naming an old one opens nothing.
-_OLDER = ({"id": _NAME, "version": 1, "rules": [_DECISION]}, {"id": _NAME, "version": 2, "rules": [_DECISION, _RECALL]})
+# Every grant is asked under the newest table, whichever it names, so that naming an old one opens nothing; and what stood in an
+# older log stands: versions 2 and 3 refuse more, but on statements that no log of an earlier one has (a recall, a reading of
+# terms); version 4 asks for no ruling where the engine permits, and refuses nothing that version 3 did not.
+_RULED = {
+    "id": "decision-1",
+    "text": "A student may learn from a teacher's outputs when, for every document of terms that applies to them, "
+    "compliance has ruled that it may, and the ruling is in force. Anything else is refused.",
+}
+_TOO = {
+    "id": "engine-1",
+    "text": "Where a document that applies has been read, the engine must permit it too, under the rules below.",
+}
+_OLDER = tuple(
+    {"id": _NAME, "version": number, "rules": rules}
+    for number, rules in enumerate(([_RULED], [_RULED, _RECALL], [_RULED, _RECALL, _TOO, *_BY_ENGINE]), 1)
+)
 KNOWN_RULES = frozenset({*map(digest_of, _OLDER), RULES_DIGEST})
 
 _SHOWN = 20
@@ -85,18 +100,6 @@ class Ruled:
     def decisions(self) -> tuple[str, ...]:
         """The rulings that the answer rests on."""
         return tuple(sorted({reason.decision for reason in self.reasons if reason.decision}))
-
-
-def evaluate(connection: Connection, student: str, parts: Iterable[Part], at: str, size: int | None = None) -> Ruled:
-    """Ask for `student` and the rows in `parts` (spans; a shard's reference: all of it), at time `at`.
-
-    Known is what the first `size` entries say.
-    """
-    limit = 2**62 if size is None else size
-    listed = list(parts)
-    shards = {part if isinstance(part, str) else part.shard for part in listed}
-    ruled = evaluate_teachers(connection, student, teachers_behind(connection, shards, limit), at, limit)
-    return refused_by(withdrawn(connection, listed, at, limit), ruled)
 
 
 def handed_out(mode: GrantMode, spans: Sequence[Span], beside: Iterable[str] = ()) -> Sequence[Part]:
@@ -149,7 +152,7 @@ def teachers_behind(connection: Connection, shards: Iterable[str], limit: int = 
 
 
 def evaluate_teachers(connection: Connection, student: str, teachers: Iterable[str], at: str, limit: int = 2**62) -> Ruled:
-    """As `evaluate`, for teachers that are known already."""
+    """What rulings say of `student` and the outputs of `teachers` at time `at`, as the first `limit` entries say."""
     newest = _as_corrected(connection, set(teachers), limit)
     reasons = [reason for teacher in sorted(newest) for reason in _teacher(connection, student, teacher, at, limit)]
     if not reasons:
@@ -176,6 +179,8 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
         if reason.rule in ENGINE_RULES:
             lines.append(f"{reason.text} ({reason.rule})")
             hints.append(f"inbond check DATASET --student {name} --terms")
+            if reason.verdict is Verdict.NEEDS_AUTHORISATION and reason.terms is not None:
+                hints += _to_settle(name, called.get(reason.terms, reason.terms))
             continue
         if reason.rule == "recall-1":
             lines.append(reason.text)
@@ -188,14 +193,18 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
         else:
             terms = called.get(reason.terms, reason.terms)
             lines.append(f"{teacher} under {terms}: {reason.text}")
-            about = f"--student {name} --terms {terms}"
-            hints.append(f"inbond decide ask {about} --grounds TEXT")
-            hints.append(f"inbond decide rule {about} permit --grounds TEXT")
+            hints += _to_settle(name, terms)
     return PolicyDenied(
         f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
         hint="\n".join(dict.fromkeys(hints)),
         verdict=ruled.verdict.value,
     )
+
+
+def _to_settle(student: str, terms: str) -> list[str]:
+    """The commands by which people settle what is open between a student and a document."""
+    about = f"--student {student} --terms {terms}"
+    return [f"inbond decide ask {about} --grounds TEXT", f"inbond decide rule {about} permit --grounds TEXT"]
 
 
 def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:

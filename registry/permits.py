@@ -14,12 +14,13 @@ from sqlalchemy import Connection, or_, select
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statement import split_ref
-from inbond.schemas.statements import GrantMode, Verdict
+from inbond.schemas.statements import GrantMode
 
 _HOLDS = 1.0
 _KEPT = 4096
@@ -85,8 +86,8 @@ def check_in_force(connection: Connection, permit: Permit, at: str) -> None:
     run = connection.execute(select(t.runs.c.closed).where(t.runs.c.ref == grant.run)).one()
     if run.closed is not None:
         raise PolicyDenied(f"{grant.run} was closed by entry {run.closed}: expected an open run")
-    ruled = gate.evaluate(connection, grant.student, permit.parts, at)
-    if ruled.verdict is not Verdict.PERMITTED:
+    ruled = asking.evaluate(connection, grant.student, permit.parts, at)[0]
+    if ruled.verdict not in asking.OPEN:
         raise gate.refusal(ruled, grant.student, names.names_of(connection, gate.mentioned(ruled, grant.student)))
 
 

@@ -29,7 +29,6 @@ from inbond.schemas.statements import (
     Release,
     RunClose,
     RunOpen,
-    Verdict,
 )
 
 
@@ -131,15 +130,16 @@ def consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
 
 def _check_still_permitted(connection: Connection, draft: Draft, grant: Any, lists: Lists) -> None:
     """A grant ends with the permission it rests on: a refusal or a recall stops a running pull at its next segment."""
-    found = gate.evaluate_teachers(connection, grant.student, lists.teachers(connection, grant.run), draft.time)
-    if found.verdict is not Verdict.PERMITTED:
+    teachers, shards = lists.teachers(connection, grant.run), {span.shard for span in lists.layout(connection, grant.run).spans}
+    found = asking.evaluate_teachers(connection, grant.student, teachers, shards, draft.time)[0]
+    if found.verdict not in asking.OPEN:
         raise PolicyDenied(f"{grant.ref} is no longer permitted: {_shut(found)}", hint="inbond check DATASET --student STUDENT")
     parts = lists.handed_out(connection, grant.run, GrantMode(grant.mode))
     gate.expect_not_withdrawn(withdrawn_since(connection, grant, parts, draft.time), f"{grant.ref} is no longer permitted")
 
 
 def _shut(ruled: gate.Ruled) -> str:
-    return "; ".join(reason.text for reason in ruled.reasons if reason.verdict is not Verdict.PERMITTED)
+    return "; ".join(reason.text for reason in ruled.reasons if reason.verdict not in asking.OPEN)
 
 
 def _check_in_force(grant: Any, draft: Draft) -> None:

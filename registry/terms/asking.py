@@ -1,7 +1,7 @@
-"""The gate with the engine behind it: what rulings and recalls say, and beside it what the clauses on record make of it.
+"""The gate with the engine behind it: what the clauses on record make of a question, and beside it rulings and recalls.
 
-Where no document that applies has been read, rulings alone decide, as before there was an engine. Where one has, the engine
-must open as well: it takes the rulings into account, and what they do not settle stays shut.
+Where no document that applies has been read, rulings alone decide. Where one has, the engine does: it takes the rulings into
+account, and what neither clauses nor rulings settle stays shut. A document that nobody has read needs its ruling all the same.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from inbond.registry.gate import Ruled
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.question import SEVERITY, Obligation
-from inbond.registry.withdrawn import Part
+from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.statements import ReleasePlan
 
 OPEN = SEVERITY[:2]
@@ -31,27 +31,49 @@ def evaluate(
     size: int | None = None,
     actual: ReleasePlan | None = None,
 ) -> tuple[Ruled, tuple[Obligation, ...]]:
-    """As `gate.evaluate`, with the engine's reasons and the obligations that come with the permission."""
+    """The gate's answer for `student` and the rows in `parts` (spans; a shard's reference: all of it), at time `at`.
+
+    With it come the obligations of the permission. Known is what the first `size` entries say; a release says what it was
+    (`actual`) in place of the student's plan.
+    """
     listed = list(parts)
-    ruled = gate.evaluate(connection, student, listed, at, size)
+    shards = {part if isinstance(part, str) else part.shard for part in listed}
     limit = EVER if size is None else size
+    teachers = gate.teachers_behind(connection, shards, limit)
+    ruled, owed = evaluate_teachers(connection, student, teachers, shards, at, size, actual)
+    return gate.refused_by(withdrawn(connection, listed, at, limit), ruled), owed
+
+
+def evaluate_teachers(
+    connection: Connection,
+    student: str,
+    teachers: Iterable[str],
+    shards: Iterable[str],
+    at: str,
+    size: int | None = None,
+    actual: ReleasePlan | None = None,
+) -> tuple[Ruled, tuple[Obligation, ...]]:
+    """As `evaluate`, for `shards` of which the `teachers` are known already, and recalls are asked about elsewhere."""
+    limit = EVER if size is None else size
+    ruled = gate.evaluate_teachers(connection, student, teachers, at, limit)
     if connection.execute(select(t.terms_facts.c.ref).where(t.terms_facts.c.seq < limit).limit(1)).first() is None:
         return ruled, ()
-    shards = {part if isinstance(part, str) else part.shard for part in listed}
     question = question_of(connection, student, shards, at, actual=actual, size=size)
     of_uses = (document for use in question.uses for document in use.documents)
     of_bases = (document for base in question.bases for document in base.documents)
-    if not any(document.readings for document in (*of_uses, *of_bases)):
+    read = {document.ref for document in (*of_uses, *of_bases) if document.readings}
+    if not read:
         return ruled, ()
     found = weigh(question)
+    beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read]
     reasons = [
         gate.Reason(
             each.model or "", each.document, each.verdict, each.decision, each.text, each.rule, clause=each.clause, fact=each.fact
         )
         for each in found.reasons
     ]
-    worst = max(ruled.verdict, found.verdict, key=SEVERITY.index)
-    return Ruled(worst, (*ruled.reasons, *reasons)), found.obligations
+    worst = max([found.verdict, *(each.verdict for each in beside)], key=SEVERITY.index)
+    return Ruled(worst, (*beside, *reasons)), found.obligations
 
 
 def lines(obligations: Iterable[Obligation]) -> list[dict[str, Any]]:

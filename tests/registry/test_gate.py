@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from inbond.registry import gate
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.schemas import statements as s
 from inbond.schemas.declared import known, unknown
@@ -26,7 +27,7 @@ class Rulings:
 
     def ask(self, at: str | None = None, size: int | None = None) -> gate.Ruled:
         with self.world.registry.reading() as reader:
-            return gate.evaluate(reader.connection, self.student, self.shards, at or now(), size)
+            return asking.evaluate(reader.connection, self.student, self.shards, at or now(), size)[0]
 
     def rule(self, *subjects: str, asked: dict[str, Any] | None = None, **changes: Any) -> str:
         subjects = subjects or (self.student, self.terms)

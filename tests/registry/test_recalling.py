@@ -8,6 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from inbond.registry import gate
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.schemas import statements as s
@@ -44,7 +45,7 @@ def recalled(world: World, *targets: str | tuple[str, Rows], by: str = "producer
 def ask(world: World, spans: Any, at: str | None = None, size: int | None = None) -> gate.Ruled:
     with world.registry.reading() as reader:
         parts = [part if isinstance(part, str) else Span(*part) for part in spans]
-        return gate.evaluate(reader.connection, world.ref("lab/pupil"), parts, at or now(), size)
+        return asking.evaluate(reader.connection, world.ref("lab/pupil"), parts, at or now(), size)[0]
 
 
 # -- the gate --------------------------------------------------------------------------------------------------------------------

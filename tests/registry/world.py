@@ -25,6 +25,7 @@ from inbond.registry.disclosure import recording
 from inbond.registry.place import Recorded
 from inbond.registry.recorder import Said
 from inbond.registry.registry import Registry
+from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.training.layout import ORDER
 from inbond.schemas import canonical, statement
@@ -199,7 +200,7 @@ class World:
         request_id = changes.pop("request_id", secrets.token_hex(16))
         request = GrantRequest(registry=ORIGIN, id=request_id, run=run, columns=columns, mode=mode, parts=lines)
         with self.registry.reading() as reader:
-            ruled = gate.evaluate(reader.connection, opened.student, [part[0] for part in parts], now())
+            ruled = asking.evaluate(reader.connection, opened.student, [part[0] for part in parts], now())[0]
         fields: dict[str, Any] = {
             "request": dsse.sign(canonical.encode(request), [changes.pop("request_key", key)], REQUEST_TYPE),
             "student": opened.student,

@@ -1,8 +1,9 @@
-"""The gate with the engine behind it: it shuts more than rulings do, and its verdict goes into the grant."""
+"""The gate with the engine behind it: clauses that were read decide, and the engine's verdict goes into the grant."""
 
 import pytest
 
 from inbond.registry.terms import asking
+from inbond.registry.terms.recording import accept
 from inbond.registry.times import now
 from inbond.schemas.errors import InvalidInput, PolicyDenied
 from inbond.schemas.statements import Verdict
@@ -24,9 +25,7 @@ def ruled(house: House, terms: str, student: str = "lab/commercial") -> None:
 
 def test_the_verdict_and_the_obligations_go_into_the_grant(house: House) -> None:
     data = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
-    assert house.registry.check([data], "lab/commercial").verdict is Verdict.NEEDS_AUTHORISATION  # nobody has ruled
-    ruled(house, LLAMA)
-    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PERMITTED_WITH_OBLIGATIONS  # nobody has ruled
     pull = house.registry.pull(data, student="lab/commercial", run="first")
     assert len(list(pull)) == 3
     grant = house.world.body(pull.grant)
@@ -84,3 +83,28 @@ def test_documents_that_nobody_has_read_are_a_matter_of_rulings_alone(house: Hou
         student, parts = house.world.ref("lab/pupil"), [house.world.parts("chat")[0][0]]
         found, owed = asking.evaluate(reader.connection, student, parts, now(), size)
     assert ([each.rule for each in found.reasons], owed) == (["decision-1"], ())
+
+
+def test_a_document_that_nobody_has_read_needs_its_ruling_beside_one_that_permits(house: House) -> None:
+    data = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
+    llama = house.world.ref(LLAMA)
+    unread = house.world.put("terms", house.world.changed(llama, title="Addendum"), "compliance")
+    found = house.registry.check([data], "lab/commercial")
+    assert found.verdict is Verdict.UNDETERMINED
+    assert {(each.rule, each.terms) for each in found.reasons if each.verdict is not Verdict.PERMITTED} == {
+        ("decision-1", unread), ("read-1", unread), ("accept-1", unread),
+    }  # fmt: skip
+    accept(house.registry, unread, accepted="2020-01-01")
+    ruled(house, unread)
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
+
+
+def test_a_refusal_shuts_what_a_clause_permits(house: House) -> None:
+    data = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
+    pull = iter(house.registry.pull(data, student="lab/commercial", run="first", segment=1))
+    next(pull)
+    asked = house.registry.ask("lab/commercial", LLAMA, "grounds")
+    house.registry.rule(asked.ref, "refuse", "grounds")
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PROHIBITED
+    with pytest.raises(PolicyDenied, match="compliance has ruled: refuse"):
+        list(pull)
