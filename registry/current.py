@@ -47,12 +47,20 @@ def newest(connection: Connection, ref: str, size: int | None = None) -> tuple[s
     `ref` may be any statement about it. The body is a struct of inbond.schemas.statements; that of the operator's party,
     which genesis made, is a `Party` too. Raises NotFound for a thing that is not on record at that size.
     """
-    found = newest_of(connection, [ref], size)[ref]
-    query = select(t.things.c.seq, t.things.c.body).where(t.things.c.ref == found)
-    row = connection.execute(query).one_or_none()
-    if row is None or row.seq >= _limit(size):
-        raise NotFound(f"{ref} is not on record" + ("" if size is None else f" at size {size}"))
-    return found, _body(found, row.seq, bytes(row.body))
+    return newest_bodies(connection, [ref], size)[ref]
+
+
+def newest_bodies(connection: Connection, refs: Iterable[str], size: int | None = None) -> dict[str, tuple[str, Any]]:
+    """`newest` of each of `refs`, in a few queries for all of them."""
+    tips = newest_of(connection, refs, size)
+    c = t.things.c
+    bodies: dict[str, Any] = {}
+    for chunk in _chunks(sorted(set(tips.values()))):
+        for row in connection.execute(select(c.ref, c.seq, c.body).where(c.ref.in_(chunk), c.seq < _limit(size))):
+            bodies[row.ref] = _body(row.ref, row.seq, bytes(row.body))
+    if missing := [ref for ref, tip in tips.items() if tip not in bodies]:
+        raise NotFound(f"{missing[0]} is not on record" + ("" if size is None else f" at size {size}"))
+    return {ref: (tip, bodies[tip]) for ref, tip in tips.items()}
 
 
 def newest_of(connection: Connection, refs: Iterable[str], size: int | None = None) -> dict[str, str]:

@@ -14,8 +14,10 @@ from inbond.ledger.pending import pending
 from inbond.ledger.prepared import Prepared
 from inbond.ledger.rules import Draft
 from inbond.registry import tables as t
+from inbond.registry.current import first_of
 from inbond.registry.lists import Lists, delivered_spans, target_spans
 from inbond.registry.signers import authorised, requested
+from inbond.registry.terms.circumstances import circumstances_of
 from inbond.registry.training.layout import Span, merged
 from inbond.schemas import canonical
 from inbond.schemas.declared import Declared
@@ -172,8 +174,12 @@ def _acceptance(connection: Connection, draft: Draft, body: Acceptance, lists: L
 
 
 def _shard(connection: Connection, draft: Draft, body: Shard, lists: Lists) -> None:
-    if not isinstance(draft.statement.header.amends, UnsetType):
-        return  # it repeats what was measured; what it declares is in `things`
+    amends = draft.statement.header.amends
+    shard = draft.ref if isinstance(amends, UnsetType) else first_of(connection, [amends])[amends]
+    made = circumstances_of(_owner(draft), body)
+    _put(connection, t.shard_makings, {"ref": draft.ref, "seq": draft.seq, "shard": shard, "made": made})
+    if not isinstance(amends, UnsetType):
+        return  # it repeats what was measured; what else it declares is in `things`
     row = {
         "ref": draft.ref,
         "seq": draft.seq,

@@ -106,6 +106,17 @@ class ShardRow(SQLModel, table=True):
     tokenizer: str | None = None
 
 
+class MakingRow(SQLModel, table=True):
+    """How a shard's outputs came to be, as a statement about it says: `made` is what `terms.circumstances` writes."""
+
+    __tablename__ = "shard_makings"
+
+    ref: str = Field(primary_key=True)
+    seq: int = Field(sa_column=_entry())
+    shard: str = Field(index=True)
+    made: str
+
+
 class InputRow(SQLModel, table=True):
     """A file that rows of a shard were imported from."""
 
@@ -318,11 +329,11 @@ class EdgeRow(SQLModel, table=True):
 
 
 _NAMES = (
-    "things", "teachers", "terms_scopes", "terms_facts", "acceptances", "shards", "shard_inputs", "datasets",
-    "dataset_parts", "runs", "run_sources", "grants", "consumptions", "exposures", "deliveries", "releases", "recalls",
-    "reports", "decisions", "edges",
+    "things", "teachers", "terms_scopes", "terms_facts", "acceptances", "shards", "shard_makings", "shard_inputs",
+    "datasets", "dataset_parts", "runs", "run_sources", "grants", "consumptions", "exposures", "deliveries", "releases",
+    "recalls", "reports", "decisions", "edges",
 )  # fmt: skip
 (
-    things, teachers, terms_scopes, terms_facts, acceptances, shards, shard_inputs, datasets, dataset_parts, runs, run_sources,
-    grants, consumptions, exposures, deliveries, releases, recalls, reports, decisions, edges,
+    things, teachers, terms_scopes, terms_facts, acceptances, shards, shard_makings, shard_inputs, datasets, dataset_parts,
+    runs, run_sources, grants, consumptions, exposures, deliveries, releases, recalls, reports, decisions, edges,
 ) = TABLES = [SQLModel.metadata.tables[name] for name in _NAMES]  # fmt: skip

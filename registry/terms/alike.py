@@ -24,7 +24,8 @@ def distinct(uses: Iterable[Use]) -> list[Use]:
             if documents not in days:
                 days[documents] = _days(use.documents)
             where = places[documents, use.generated] = _place(days[documents], use.generated)
-        found.setdefault((use.teacher, use.party, use.access_path, use.bound, use.is_bought, use.via, documents, where), use)
+        who = (use.teacher, use.party, use.access_path, use.bound, use.is_bought, use.via, use.acceptances)
+        found.setdefault((*who, documents, where), use)
     return list(found.values())
 
 

@@ -8,22 +8,22 @@ itself over all its runs, and the reports about it. Nothing is recorded.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from inbond.registry import tables as t
-from inbond.registry.current import newest
+from inbond.registry.current import newest, newest_bodies
 from inbond.registry.given import chunks
-from inbond.registry.lists import sources_of
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.terms.engine import evaluate
-from inbond.registry.terms.gathering import question_of, shards_of
+from inbond.registry.terms.gathering import Gathering, shards_in
 from inbond.registry.terms.known import Document, documents
 from inbond.registry.terms.moments import is_before
-from inbond.registry.terms.question import Evaluation, Question
+from inbond.registry.terms.question import Evaluation, Question, Use
 from inbond.registry.times import now
 from inbond.schemas.errors import InvalidInput
-from inbond.schemas.statements import Release, ReleasePlan, Verdict
+from inbond.schemas.statements import ReleasePlan, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +73,20 @@ def impact_of_terms(registry: OpenRegistry, terms: str, *, before: int | None = 
         size = _last_change(connection, about) if before is None else before
         if not 0 < size < reader.size:
             raise InvalidInput(f"terms impact: expected a size from 1 to {reader.size - 1}, found {size}")
+        resting = list(_resting(connection))
+        answers = _Answers(connection, about, size, used, {each.student for each in resting})
         found, looked_at = list[Changed](), 0
-        for thing, student, shards, actual in _resting(connection):
-            after = question_of(connection, student, shards, used, actual=actual)
-            if not about & _governing(after):
+        for each in resting:
+            answer = answers.of(each)
+            if answer is None:
                 continue
             looked_at += 1
-            earlier = _as_of(connection, after, size)
-            changed = _compared(thing, student, evaluate(earlier), evaluate(after))
-            found += [] if changed is None else [changed]
+            if answer.before is not answer.after:
+                rules = answer.rules_before, answer.rules_after
+                found.append(Changed(each.ref, each.student, answer.before, answer.after, *rules))
         found += list(_reports(connection, found))
-        called = registry.called([ref, *(each.ref for each in found), *(each.student for each in found)])
+        named = (each.ref for each in found if not each.ref.startswith("grant:"))  # nobody gives a grant a name
+        called = registry.called([ref, *named, *(each.student for each in found)])
         return TermsImpact(ref, size, reader.size, used, looked_at, tuple(found), called)
 
 
@@ -114,44 +117,98 @@ def _last_change(connection: Connection, about: set[str]) -> int:
     return int(connection.execute(own).scalar_one())
 
 
-def _resting(connection: Connection) -> Iterator[tuple[str, str, list[str], ReleasePlan | None]]:
-    """(thing, student, shards, what was released) of every student with runs, grant and release."""
-    g, r, s = t.grants.c, t.releases.c, t.things.c
-    by_run: dict[str, list[str]] = {}
-    by_student: dict[str, list[str]] = {}
-    for student in (
-        connection.execute(select(s.ref).where(s.kind == "student", s.amends.is_(None)).order_by(s.seq)).scalars().all()
-    ):
-        by_student[student] = shards_of(connection, student)
-        yield student, student, by_student[student], None
-    for grant in connection.execute(select(g.ref, g.run, g.student).order_by(g.seq)).all():
-        if grant.run not in by_run:
-            by_run[grant.run] = _shards_of_run(connection, grant.run)
-        yield grant.ref, grant.student, by_run[grant.run], None
-    for release in connection.execute(select(r.ref, r.student).order_by(r.seq)).all():
-        body: Release = newest(connection, release.ref)[1]
-        yield release.ref, release.student, by_student[release.student], body.actual
+@dataclass(frozen=True, slots=True)
+class _Resting:
+    """A student, grant or release: what its runs were to read (datasets with splits), and what was released, if anything."""
+
+    ref: str
+    student: str
+    sources: frozenset[tuple[str, str]]
+    actual: ReleasePlan | None = None
 
 
-def _shards_of_run(connection: Connection, run: str) -> list[str]:
-    p = t.dataset_parts.c
-    found: set[str] = set()
-    for source in sources_of(connection, run):
-        query = select(p.shard).where(p.dataset == source.dataset, p.split == source.split)
-        found.update(connection.execute(query.distinct()).scalars())
-    return sorted(found)
+def _resting(connection: Connection) -> Iterator[_Resting]:
+    """Every student, with all that its runs were to read, every grant and every release."""
+    r, s, g, c = t.runs.c, t.run_sources.c, t.grants.c, t.things.c
+    read: dict[str, set[tuple[str, str]]] = {}
+    for row in connection.execute(select(s.run, s.dataset, s.split)):
+        read.setdefault(row.run, set()).add((row.dataset, row.split))
+    by_run = {run: frozenset(sources) for run, sources in read.items()}
+    by_student: dict[str, set[tuple[str, str]]] = {}
+    for run, student in connection.execute(select(r.ref, r.student)):
+        by_student.setdefault(student, set()).update(by_run[run])
+    students = select(c.ref).where(c.kind == "student", c.amends.is_(None)).order_by(c.seq)
+    whole = {ref: frozenset(by_student.get(ref, ())) for ref in connection.execute(students).scalars()}
+    yield from (_Resting(ref, ref, sources) for ref, sources in whole.items())
+    for grant, run, student in connection.execute(select(g.ref, g.run, g.student).order_by(g.seq)):
+        yield _Resting(grant, student, by_run[run])
+    released = select(t.releases.c.ref, t.releases.c.student).order_by(t.releases.c.seq)
+    rows = connection.execute(released).all()
+    bodies = newest_bodies(connection, [row.ref for row in rows])
+    yield from (_Resting(row.ref, row.student, whole[row.student], bodies[row.ref][1].actual) for row in rows)
 
 
-def _as_of(connection: Connection, after: Question, size: int) -> Question:
-    """The question with its documents as they were known at `size`; all else is as now, so that terms alone are compared."""
-    there = [ref for chunk in chunks(sorted(_governing(after))) for ref in _on_record(connection, chunk, size)]
-    known = {each.ref: each for each in documents(connection, there, size)}
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The verdicts before a change and after it, and the rules that shut the gate."""
 
-    def then(found: tuple[Document, ...]) -> tuple[Document, ...]:
-        return tuple(known[each.ref] for each in found if each.ref in known)
+    before: Verdict
+    after: Verdict
+    rules_before: tuple[str, ...]
+    rules_after: tuple[str, ...]
 
-    uses = tuple(replace(use, documents=then(use.documents)) for use in after.uses)
-    return replace(after, uses=uses, bases=tuple(replace(base, documents=then(base.documents)) for base in after.bases))
+
+def _answered(before: Evaluation, after: Evaluation) -> _Answer:
+    return _Answer(before.verdict, after.verdict, _shutting(before), _shutting(after))
+
+
+class _Answers:
+    """Evaluations before a change and after it: each distinct question is put once, however many things rest on it.
+
+    All but the documents is as it is now in both, so that terms alone are compared.
+    """
+
+    def __init__(self, connection: Connection, about: set[str], size: int, used: str, students: set[str]) -> None:
+        self._connection, self._about, self._size, self._used = connection, about, size, used
+        self._gathering = Gathering(connection)
+        self._learners = self._gathering.learners(sorted(students))
+        self._uses: dict[frozenset[tuple[str, str]], tuple[Use, ...]] = {}
+        self._earlier: dict[str, Document | None] = {}
+        self._by_thing: dict[Any, _Answer | None] = {}
+        self._by_question: dict[Any, _Answer | None] = {}
+
+    def of(self, thing: _Resting) -> _Answer | None:
+        """Before and after, None for what does not rest on the documents that changed."""
+        key = (thing.student, thing.sources, thing.actual)
+        if key not in self._by_thing:
+            self._by_thing[key] = self._of(thing)
+        return self._by_thing[key]
+
+    def _of(self, thing: _Resting) -> _Answer | None:
+        learner = self._learners[thing.student]
+        if thing.sources not in self._uses:
+            self._uses[thing.sources] = self._gathering.uses(shards_in(self._connection, thing.sources))
+        after = self._gathering.question(learner, self._uses[thing.sources], self._used, thing.actual)
+        rulings = tuple(replace(each, decision="") for each in after.rulings)  # no verdict hangs on what a ruling is called
+        bases = tuple((each.model, each.base_family, tuple(one.ref for one in each.documents)) for each in after.bases)
+        key = (thing.sources, after.plan, bases, rulings)
+        if key not in self._by_question:
+            rests = bool(self._about & _governing(after))
+            self._by_question[key] = _answered(evaluate(self._before(after)), evaluate(after)) if rests else None
+        return self._by_question[key]
+
+    def _before(self, after: Question) -> Question:
+        """The question with its documents as they were known before."""
+        if missing := sorted(_governing(after) - self._earlier.keys()):
+            there = [ref for chunk in chunks(missing) for ref in _on_record(self._connection, chunk, self._size)]
+            known = {each.ref: each for each in documents(self._connection, there, self._size)}
+            self._earlier.update({ref: known.get(ref) for ref in missing})
+
+        def then(found: tuple[Document, ...]) -> tuple[Document, ...]:
+            return tuple(each for each in (self._earlier[now.ref] for now in found) if each is not None)
+
+        uses = tuple(replace(use, documents=then(use.documents)) for use in after.uses)
+        return replace(after, uses=uses, bases=tuple(replace(base, documents=then(base.documents)) for base in after.bases))
 
 
 def _governing(question: Question) -> set[str]:
@@ -163,12 +220,6 @@ def _governing(question: Question) -> set[str]:
 def _on_record(connection: Connection, refs: Iterable[str], size: int) -> list[str]:
     c = t.things.c
     return list(connection.execute(select(c.ref).where(c.ref.in_(refs), c.seq < size)).scalars())
-
-
-def _compared(thing: str, student: str, before: Evaluation, after: Evaluation) -> Changed | None:
-    if before.verdict is after.verdict:
-        return None
-    return Changed(thing, student, before.verdict, after.verdict, _shutting(before), _shutting(after))
 
 
 def _shutting(found: Evaluation) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from inbond.registry.terms.alike import distinct
 from inbond.registry.terms.clauses import Finding, limits, reading_of, settled
-from inbond.registry.terms.known import Document, Reading, overlaps
+from inbond.registry.terms.known import Accepted, Document, Reading, overlaps
 from inbond.registry.terms.moments import end_of, is_before, start_of
 from inbond.registry.terms.obligations import clashes, obligations_of
 from inbond.registry.terms.question import SEVERITY, Base, Evaluation, Obligation, Question, Reason, Ruling, Use
@@ -127,7 +127,13 @@ def _before_clauses(use: Use) -> Iterator[Finding]:
 
 def _binds(use: Use, document: Document) -> bool:
     """Whether the party that made the outputs is on record as bound by a document since some day."""
-    return any(each.acceptance.party == use.bound and each.acceptance.accepted.is_known for each in document.accepted)
+    return any(each.acceptance.accepted.is_known for each in _acceptances(use, document))
+
+
+def _acceptances(use: Use, document: Document) -> list[Accepted]:
+    """The acceptances of a document by the party that made the outputs: those that the outputs are stated to rest on, or all."""
+    by_party = [each for each in document.accepted if use.bound is not None and each.acceptance.party == use.bound]
+    return [each for each in by_party if use.acceptances is None or each.ref in use.acceptances]
 
 
 def _series(documents: Iterable[Document]) -> list[list[Document]]:
@@ -158,7 +164,7 @@ def _acceptance(question: Question, use: Use, document: Document) -> tuple[Findi
     """What is wrong with the acceptance of a document that was in force, and whether it has ended by the time of use."""
     assert use.generated is not None
     begins = max(start_of(use.generated[0]), start_of(document.starts))
-    known = [each.acceptance for each in document.accepted if use.bound is not None and each.acceptance.party == use.bound]
+    known = [each.acceptance for each in _acceptances(use, document)]
     known = [each for each in known if each.accepted.is_known and not is_before(begins, each.accepted.value_or(""))]
     if not known:
         who = use.bound or "whoever made the outputs, which is not known,"

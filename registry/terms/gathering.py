@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UnsetType
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, func, select
 
 from inbond.registry import gate, names
 from inbond.registry import tables as t
-from inbond.registry.current import EVER, first_of, newest, newest_of
+from inbond.registry.current import EVER, first_of, newest, newest_bodies
 from inbond.registry.given import chunks
-from inbond.registry.terms.known import documents
+from inbond.registry.terms.circumstances import Circumstances, read
+from inbond.registry.terms.known import Document, documents
 from inbond.registry.terms.question import Base, Plan, Question, Ruling, Use
-from inbond.schemas import canonical
-from inbond.schemas.statements import CreatedBy, ReleasePlan, Shard, Student, Teacher
 from inbond.schemas.statements import Question as Asked
+from inbond.schemas.statements import ReleasePlan, Student
 
 
 def question_of(
@@ -35,20 +35,9 @@ def question_of(
 
     `actual` is what a release says in place of the student's plan.
     """
-    work = _Work(connection, size)
-    body: Student = newest(connection, student, size)[1]
-    drafts = list(work.drafts(shards, ()))
-    bases = list(work.bases(student, set()))
-    wanted = {ref for draft in drafts for ref in draft.terms} | {ref for _, _, _, terms in bases for ref in terms}
-    known = {each.ref: each for each in documents(connection, sorted(wanted), size)}
-    return Question(
-        student,
-        work.plan(student, actual or body.release_plan),
-        used,
-        tuple(replace(draft.use, documents=tuple(known[ref] for ref in draft.terms)) for draft in drafts),
-        tuple(Base(model, name, tuple(known[ref] for ref in terms), family) for model, name, family, terms in bases),
-        tuple(work.rulings(student, [*known])),
-    )
+    gathering = Gathering(connection, size)
+    learner = gathering.learners([student])[student]
+    return gathering.question(learner, gathering.uses(shards), used, actual)
 
 
 def shards_of(connection: Connection, student: str, size: int | None = None) -> list[str]:
@@ -64,6 +53,26 @@ def shards_of(connection: Connection, student: str, size: int | None = None) -> 
     return sorted(set(connection.execute(query.distinct()).scalars()))
 
 
+def shards_in(connection: Connection, sources: Iterable[tuple[str, str]]) -> list[str]:
+    """The shards in splits of datasets."""
+    p, found = t.dataset_parts.c, set[str]()
+    for dataset, split in sources:
+        found.update(connection.execute(select(p.shard).where(p.dataset == dataset, p.split == split).distinct()).scalars())
+    return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What the engine asks about a student, whatever it learns from: its party and plan, its weights, the rulings on it."""
+
+    ref: str
+    owner: str
+    domicile: str | None
+    stated: ReleasePlan
+    bases: tuple[Base, ...]
+    rulings: tuple[Ruling, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A use whose documents are named and not read yet."""
@@ -72,53 +81,96 @@ class _Draft:
     terms: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    connection: Connection
-    size: int | None
+class Gathering:
+    """Parts of questions, read from one snapshot as its first `size` entries say; what is read once is kept."""
 
-    @property
-    def limit(self) -> int:
-        return EVER if self.size is None else self.size
+    def __init__(self, connection: Connection, size: int | None = None) -> None:
+        self.connection, self.size = connection, size
+        self.limit = EVER if size is None else size
+        self._documents: dict[str, Document] = {}
+        self._routed: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+
+    def question(self, learner: Learner, uses: tuple[Use, ...], used: str, actual: ReleasePlan | None = None) -> Question:
+        """The question of a student about outputs; `actual` is what a release says in place of its plan."""
+        return Question(learner.ref, self.plan(learner, actual), used, uses, learner.bases, learner.rulings)
+
+    def plan(self, learner: Learner, actual: ReleasePlan | None = None) -> Plan:
+        """The plan of a release, or what a release was."""
+        stated, values = actual or learner.stated, dict[str, Any]()
+        for name in ReleasePlan.__struct_fields__:
+            fact = getattr(stated, name)
+            values[name] = fact.known if fact.is_known else None
+        return Plan(learner.owner, domicile=learner.domicile, **values)
+
+    def uses(self, shards: Iterable[str]) -> tuple[Use, ...]:
+        """The uses of the models behind `shards` with their documents, and of the teachers of those that were students here."""
+        drafts = list(self._drafts(shards, ()))
+        self._load(ref for draft in drafts for ref in draft.terms)
+        known = self._documents
+        return tuple(replace(draft.use, documents=tuple(known[ref] for ref in draft.terms)) for draft in drafts)
+
+    def learners(self, students: Iterable[str]) -> dict[str, Learner]:
+        """What is asked about each of `students`."""
+        wanted = list(dict.fromkeys(students))
+        bodies = newest_bodies(self.connection, wanted, self.size)
+        owners = self._owners(wanted)
+        parties = newest_bodies(self.connection, owners.values(), self.size)
+        ruled = self._rulings(wanted)
+        found = {}
+        for ref in wanted:
+            owner = owners[ref]
+            drafts = list(self._bases(ref, set()))
+            self._load(each for _, _, _, terms in drafts for each in terms)
+            bases = tuple(
+                Base(model, name, tuple(self._documents[each] for each in terms), family) for model, name, family, terms in drafts
+            )
+            domicile = parties[owner][1].domicile.value_or("") or None
+            found[ref] = Learner(ref, owner, domicile, bodies[ref][1].release_plan, bases, tuple(ruled.get(ref, ())))
+        return found
+
+    def _load(self, terms: Iterable[str]) -> None:
+        if missing := sorted(set(terms) - self._documents.keys()):
+            self._documents.update({each.ref: each for each in documents(self.connection, missing, self.size)})
 
     # -- outputs -----------------------------------------------------------------------------------------------------------
 
-    def drafts(self, shards: Iterable[str], via: tuple[str, ...]) -> Iterator[_Draft]:
+    def _drafts(self, shards: Iterable[str], via: tuple[str, ...]) -> Iterator[_Draft]:
         """The uses of the models behind `shards`, and of the teachers of those that were students here."""
-        circumstances: dict[Any, None] = {}
-        for owner, body in self._shards(shards):
-            route = tuple(body.route.value_or(()))
-            for model in body.models:
-                if model.rows.value_or(1):
-                    circumstances[(model.teacher, model.role, *_made(owner, body), route)] = None
-        refs = {each[0] for each in circumstances}
-        teachers = {ref: self._newest(ref) for ref in refs}
-        called = names.names_of(self.connection, refs, self.size)
+        made = self._made(shards)
+        teachers = newest_bodies(self.connection, {teacher for each in made for teacher, _ in each.models}, self.size)
+        called = names.names_of(self.connection, teachers, self.size)
         applying = gate.terms_of(self.connection, [ref for ref, _ in teachers.values()], self.limit)
-        for teacher, role, generated, bound, is_bought, route in circumstances:
-            newest_ref, made = teachers[teacher]
-            path = None if isinstance(made.access_path.known, UnsetType) else made.access_path.known.value
-            party = made.party.value_or("") or None
-            use = Use(teacher, called[teacher], party, path, (), generated, bound, is_bought, role.value, via)
-            behind = self._behind_router(newest_ref, route) if path in ("router", None) or route else []
-            yield _Draft(use, tuple(dict.fromkeys([*applying[newest_ref], *behind])))
-            student = made.same_as_student
-            if isinstance(student, str) and student not in via:
-                yield from self.drafts(shards_of(self.connection, student, self.size), (*via, student))
+        brought: dict[str, None] = {}
+        for each in made:
+            for teacher, role in each.models:
+                ref, body = teachers[teacher]
+                path = None if isinstance(body.access_path.known, UnsetType) else body.access_path.known.value
+                use = Use(
+                    teacher, called[teacher], body.party.value_or("") or None, path, (), each.generated, each.bound, each.bought,
+                    role, via, each.acceptances,
+                )  # fmt: skip
+                behind = self._behind_router(ref, each.route) if path in ("router", None) or each.route else ()
+                yield _Draft(use, tuple(dict.fromkeys([*applying[ref], *behind])))
+                if isinstance(body.same_as_student, str) and body.same_as_student not in via:
+                    brought[body.same_as_student] = None
+        for student in brought:
+            yield from self._drafts(shards_of(self.connection, student, self.size), (*via, student))
 
-    def _shards(self, shards: Iterable[str]) -> Iterator[tuple[str, Shard]]:
-        """(owner, newest body) of each shard."""
-        c = t.things.c
+    def _made(self, shards: Iterable[str]) -> list[Circumstances]:
+        """The distinct circumstances that the newest statements about `shards` say, in order of their first entries."""
+        m, later = t.shard_makings.c, t.shard_makings.alias()
+        corrected = select(later.c.ref).where(later.c.shard == m.shard, later.c.seq > m.seq, later.c.seq < self.limit)
+        query = select(m.made, func.min(m.seq)).where(m.seq < self.limit, ~exists(corrected)).group_by(m.made)
+        found: dict[str, int] = {}
         for chunk in chunks(sorted(set(shards))):
-            newest = list(newest_of(self.connection, chunk, self.size).values())
-            for row in self.connection.execute(select(c.owner, c.body).where(c.ref.in_(newest)).order_by(c.seq)):
-                yield row.owner, canonical.decode(bytes(row.body), Shard, what="a shard")
+            for made, seq in self.connection.execute(query.where(m.shard.in_(chunk))):
+                found[made] = min(seq, found.get(made, seq))
+        return [read(made) for made in sorted(found, key=lambda made: found[made])]
 
-    def _newest(self, teacher: str) -> tuple[str, Teacher]:
-        return newest(self.connection, teacher, self.size)
-
-    def _behind_router(self, teacher: str, route: tuple[str, ...]) -> list[str]:
+    def _behind_router(self, teacher: str, route: tuple[str, ...]) -> tuple[str, ...]:
         """The documents of the provider's own API, which bind through a router too, and those of the routers on the way."""
+        if (teacher, route) in self._routed:
+            return self._routed[teacher, route]
         row = self.connection.execute(select(t.teachers).where(t.teachers.c.ref == teacher)).one()
         c = t.terms_scopes.c
         query = select(t.terms_scopes).where(c.party.in_([row.party, *route]), c.seq < self.limit).order_by(c.seq, c.position)
@@ -128,52 +180,52 @@ class _Work:
             through = _Path(row.model, row.version, "api" if own else "router")
             if gate.applies(through, scope):
                 found.append(scope.ref)
-        return list(first_of(self.connection, found).values())
+        self._routed[teacher, route] = tuple(dict.fromkeys(first_of(self.connection, found).values()))
+        return self._routed[teacher, route]
 
     # -- the student -------------------------------------------------------------------------------------------------------
 
-    def plan(self, student: str, stated: ReleasePlan) -> Plan:
-        """The plan of a release, or what a release was."""
-        owner = names.owner_of(self.connection, student)
-        values: dict[str, Any] = {}
-        for name in ReleasePlan.__struct_fields__:
-            fact = getattr(stated, name)
-            values[name] = fact.known if fact.is_known else None
-        domicile = newest(self.connection, owner, self.size)[1].domicile.value_or("") or None
-        return Plan(owner, domicile=domicile, **values)
+    def _owners(self, students: list[str]) -> dict[str, str]:
+        c, found = t.things.c, dict[str, str]()
+        for chunk in chunks(students):
+            found.update((row.ref, row.owner) for row in self.connection.execute(select(c.ref, c.owner).where(c.ref.in_(chunk))))
+        return found
 
-    def bases(self, student: str, seen: set[str]) -> Iterator[tuple[str, str, str | None, tuple[str, ...]]]:
+    def _bases(self, student: str, seen: set[str]) -> Iterator[tuple[str, str, str | None, tuple[str, ...]]]:
         """(model, name, base family, documents) of the weights that a student starts from, through students of this registry."""
         seen.add(student)
         body: Student = newest(self.connection, student, self.size)[1]
         for origin in body.initialised_from:
             if origin.model.startswith("student:"):
                 if origin.model not in seen:
-                    yield from self.bases(origin.model, seen)
+                    yield from self._bases(origin.model, seen)
                 continue
-            ref, teacher = self._newest(origin.model)
+            ref, teacher = newest(self.connection, origin.model, self.size)
             stated = origin.terms.value_or("")
             terms = (stated,) if stated else tuple(gate.terms_of(self.connection, [ref], self.limit)[ref])
             called = names.names_of(self.connection, [origin.model], self.size)[origin.model]
             yield origin.model, called, teacher.base_family.value_or("") or None, terms
             same = teacher.same_as_student
             if isinstance(same, str) and same not in seen:
-                yield from self.bases(same, seen)
+                yield from self._bases(same, seen)
 
-    def rulings(self, student: str, terms: list[str]) -> Iterator[Ruling]:
-        """The rulings on a student and documents, oldest first."""
+    def _rulings(self, students: list[str]) -> dict[str, list[Ruling]]:
+        """The rulings on each student and a document, oldest first."""
         d, other = t.decisions.c, t.decisions.alias()
         questions = (Asked.AUTHORISATION.value, Asked.EXCEPTION.value)
-        for chunk in chunks(terms):
+        found: dict[str, list[Ruling]] = {}
+        for chunk in chunks(students):
             query = (
-                select(d.ref, d.ruling, d.starts, d.until, d.question, other.c.subject.label("terms"))
+                select(d.ref, d.subject, d.ruling, d.starts, d.until, d.question, other.c.subject.label("terms"))
                 .join(other, other.c.ref == d.ref)
-                .where(d.subject == student, other.c.subject.in_(chunk), d.phase == "rule", d.question.in_(questions))
+                .where(d.subject.in_(chunk), other.c.subject.like("terms:%"), d.phase == "rule", d.question.in_(questions))
                 .where(d.seq < self.limit)
                 .order_by(d.seq)
             )
             for row in self.connection.execute(query):
-                yield Ruling(row.ref, row.terms, row.ruling == "permit", row.starts, row.until, Asked(row.question))
+                ruling = Ruling(row.ref, row.terms, row.ruling == "permit", row.starts, row.until, Asked(row.question))
+                found.setdefault(row.subject, []).append(ruling)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +235,3 @@ class _Path:
     model: str | None
     version: str | None
     access_path: str
-
-
-def _made(owner: str, body: Shard) -> tuple[tuple[str, str] | None, str | None, bool]:
-    """(when, by whom, whether they were bought) as a shard declares it."""
-    stated = body.generated.known
-    generated = None if isinstance(stated, UnsetType) else (stated.first, stated.last)
-    by = body.created_by.value_or(CreatedBy.UNKNOWN)
-    supplier = body.supplier.value_or("") or None
-    bound = owner if by is CreatedBy.OPERATOR else supplier if by in (CreatedBy.CONTRACTOR, CreatedBy.THIRD_PARTY) else None
-    return generated, bound, by is CreatedBy.THIRD_PARTY

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
-from inbond.registry.current import EVER, newest, newest_of
+from inbond.registry.current import EVER, newest_bodies
 from inbond.registry.given import chunks
 from inbond.registry.terms.moments import is_before, start_of
 from inbond.schemas.statements import Acceptance, AppliesTo, Terms, TermsFact
@@ -87,7 +87,8 @@ def documents(connection: Connection, refs: Iterable[str], size: int | None = No
     Oldest entry first within a title; readings and acceptances in the order in which they came.
     """
     limit = EVER if size is None else size
-    versions = {ref: _document(connection, ref, size) for ref in _versions_of(connection, refs, limit)}
+    bodies = newest_bodies(connection, _versions_of(connection, refs, limit), size)
+    versions = {ref: _document(ref, body) for ref, (_, body) in bodies.items()}
     readings = _about(connection, t.terms_facts, list(versions), limit)
     accepted = _about(connection, t.acceptances, list(versions), limit)
     series: dict[tuple[str, str], list[Document]] = {}
@@ -116,16 +117,15 @@ def _versions_of(connection: Connection, refs: Iterable[str], limit: int) -> lis
         query = select(s.party, c.name).join(t.things, c.ref == s.ref).where(c.ref.in_(chunk), c.seq < limit)
         titles.update((row.party, row.name.rpartition("@")[0]) for row in connection.execute(query))
     every: dict[str, int] = {}
-    for party in sorted({party for party, _ in titles}):
-        of_party = select(c.ref, c.name, c.seq).join(t.terms_scopes, c.ref == s.ref)
-        for row in connection.execute(of_party.where(s.party == party, c.amends.is_(None), c.seq < limit)):
-            if (party, row.name.rpartition("@")[0]) in titles:
+    for parties in chunks(sorted({party for party, _ in titles})):
+        of_parties = select(c.ref, c.name, c.seq, s.party).join(t.terms_scopes, c.ref == s.ref)
+        for row in connection.execute(of_parties.where(s.party.in_(parties), c.amends.is_(None), c.seq < limit)):
+            if (row.party, row.name.rpartition("@")[0]) in titles:
                 every[row.ref] = row.seq
     return sorted(every, key=lambda ref: every[ref])
 
 
-def _document(connection: Connection, ref: str, size: int | None) -> Document:
-    body: Terms = newest(connection, ref, size)[1]
+def _document(ref: str, body: Terms) -> Document:
     ends = body.effective.to.value_or("") or None
     return Document(
         ref, body.party, body.title, body.version, body.effective.from_, ends, ends is not None, body.applies_to, body.text
@@ -142,7 +142,6 @@ def _about(connection: Connection, table: Any, terms: list[str], limit: int) -> 
         refs += connection.execute(query).scalars()
     size = None if limit == EVER else limit
     found: dict[str, list[tuple[str, Any]]] = {}
-    for ref in newest_of(connection, refs, size):
-        body = newest(connection, ref, size)[1]
+    for ref, (_, body) in newest_bodies(connection, refs, size).items():
         found.setdefault(body.terms, []).append((ref, body))
     return found

@@ -45,6 +45,7 @@ class Use:
     `documents` are all versions of every document that applies to the teacher on its access path, the router's among them.
     `generated` are the first and last time at which they were made. `bound` is the party that made them: the operator, a
     contractor on its behalf, or a vendor (`is_bought`). `via` names the students of this registry through which they came.
+    `acceptances` are those under which they were made, where that is stated: then no other counts.
     """
 
     teacher: str
@@ -57,6 +58,7 @@ class Use:
     is_bought: bool = False
     role: str = "response"
     via: tuple[str, ...] = ()
+    acceptances: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ import pytest
 
 from inbond.registry.listing import ListedFact
 from inbond.registry.registry import Registry
+from inbond.registry.terms import changes
 from inbond.registry.terms.changes import impact_of_terms, unread
+from inbond.registry.terms.engine import evaluate
+from inbond.registry.terms.question import Question
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import Verdict
 from tests.registry.terms.test_gathering import PLAN, House
@@ -48,6 +51,19 @@ def test_a_correction_shows_exactly_the_affected(house: House) -> None:
     for size in (0, house.world.size()):
         with pytest.raises(InvalidInput, match="expected a size"):
             impact_of_terms(registry, TITLE, before=size)
+
+
+def test_what_rests_on_the_same_is_evaluated_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = house.registry
+    chats = house.teach("deepseek/chat@1", "chats", DEEPSEEK)
+    grants = {learn(registry, "lab/commercial", chats, TITLE, run) for run in ("first", "second", "third")}
+    [fact] = [each.ref for each in registry.every(ListedFact, terms=house.world.ref(TITLE))]
+    registry.declare(fact, {"permits_training": "no"}, correct=True)
+    asked: list[Question] = []
+    monkeypatch.setattr(changes, "evaluate", lambda question: asked.append(question) or evaluate(question))
+    found = impact_of_terms(registry, TITLE)
+    assert {each.ref for each in found.changed} == {*grants, house.world.ref("lab/commercial")}
+    assert len(asked) == 2  # before and after
 
 
 def test_a_new_version_that_binds_at_use_shows_its_students_from_its_day_on(house: House) -> None:

@@ -48,6 +48,7 @@ UNKNOWN: list[tuple[str, Any, set[str]]] = [
     ("no acceptance", lambda: asked(use(document(DEEPSEEK, by=None))), {"accept-1"}),
     ("nobody known who made them", lambda: asked(use(DEEPSEEK, bound=None)), {"accept-1"}),
     ("another party's acceptance", lambda: asked(use(document(DEEPSEEK, by=VENDOR))), {"accept-1"}),
+    ("another acceptance than they rest on", lambda: asked(use(DEEPSEEK, acceptances=(ref("acceptance", "x"),))), {"accept-1"}),
     ("acceptance of no day", lambda: asked(use(document(DEEPSEEK, accepted=None))), {"accept-1"}),
     ("acceptance afterwards", lambda: asked(use(document(DEEPSEEK, accepted="2026-10-02"))), {"accept-1"}),
     ("acceptance that ended before", lambda: asked(use(document(DEEPSEEK, ended="2026-10-05"))), {"accept-1", "accept-2"}),
@@ -74,6 +75,13 @@ def test_a_plan_that_does_not_say_is_undetermined_and_says_what_is_missing(name:
     found = evaluate(asked(use(DEEPSEEK), plan=plan(**{name: None})))
     assert (found.verdict, rules(found), found.missing) == (OPEN, {"plan-1"}, (name,))
     assert evaluate(asked(use(DEEPSEEK), plan=Plan(LAB))).missing == ("commercial", "distributed", "hosted")
+
+
+def test_the_acceptances_that_outputs_are_stated_to_rest_on_count() -> None:
+    terms = document(DEEPSEEK)
+    stated = use(terms, acceptances=(terms.accepted[0].ref, ref("acceptance", "another document's")))
+    assert evaluate(asked(stated)).verdict is YES
+    assert len(distinct([stated, use(terms)])) == 2
 
 
 def test_reasons_name_document_clause_fact_and_rule() -> None:

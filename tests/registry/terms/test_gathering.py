@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from inbond.registry.listing import ListedAcceptance
 from inbond.registry.terms import shelf
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.recording import accept
@@ -118,6 +119,17 @@ def test_who_made_the_outputs_is_who_must_be_bound(house: House) -> None:
     data = house.teach("deepseek/chat@1", "chats", terms, made=made)
     assert rules(house.weigh(data).evaluation) == {"accept-1"}
     accept(house.registry, "DeepSeek Open Platform Terms of Service", party="vendor", means="contract", accepted="2020-01-01")
+    assert house.weigh(data).evaluation.verdict is Verdict.PERMITTED
+
+
+def test_outputs_may_be_stated_to_rest_on_an_acceptance(house: House) -> None:
+    data = house.teach("deepseek/chat@1", "chats", "deepseek-open-platform-2026-04-29")
+    [accepted] = [each.ref for each in house.registry.every(ListedAcceptance)]
+    [shard] = house.world.parts(data)
+    other = accept(house.registry, "acme-terms", accepted="2020-01-01").ref
+    house.registry.declare(shard[0], {"acceptances": [other]})
+    assert rules(house.weigh(data).evaluation) == {"accept-1"}
+    house.registry.declare(shard[0], {"acceptances": [accepted, other]}, correct=True)
     assert house.weigh(data).evaluation.verdict is Verdict.PERMITTED
 
 
