@@ -110,6 +110,11 @@ def handed_out(mode: GrantMode, spans: Sequence[Span], beside: Iterable[str] = (
     return spans if mode is GrantMode.STREAM else [*(span.shard for span in spans), *beside]
 
 
+def shards_of(parts: Iterable[Part]) -> set[str]:
+    """The shards that `parts` are of."""
+    return {part if isinstance(part, str) else part.shard for part in parts}
+
+
 def refused_by(found: Sequence[Withdrawal], ruled: Ruled) -> Ruled:
     """`ruled`, refused where something was found to be withdrawn; the first few are named."""
     if not found:

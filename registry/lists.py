@@ -9,8 +9,9 @@ from msgspec import UnsetType
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
-from inbond.registry.gate import handed_out, teachers_behind
+from inbond.registry.gate import handed_out
 from inbond.registry.objects import ObjectStore
+from inbond.registry.terms.standing import Standing
 from inbond.registry.training.layout import Layout, Span
 from inbond.registry.withdrawn import Part
 from inbond.schemas import canonical
@@ -22,11 +23,15 @@ _PLANS_KEPT = 32
 
 
 class Lists:
-    """The store as admission and projection see it. Lists are immutable, so the newest few are kept."""
+    """The store as admission and projection see it. Lists are immutable, so the newest few are kept.
+
+    `standing` keeps what the gate said of grants.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._plans: dict[str, tuple[Layout, set[str]]] = {}
+        self.standing = Standing()
+        self._plans: dict[str, Layout] = {}
         self._read = lru_cache(maxsize=64)(self._read_parts)
 
     def parts(self, named: ObjectList) -> tuple[PartLine, ...]:
@@ -75,25 +80,17 @@ class Lists:
 
     def layout(self, connection: Connection, run: str) -> Layout:
         """One epoch of a run that is on record; it never changes, so the newest few are kept."""
-        return self._plan(connection, run)[0]
+        found = self._plans.get(run)
+        if found is None:
+            found = self._plans[run] = layout_of(connection, sources_of(connection, run))
+            while len(self._plans) > _PLANS_KEPT:
+                self._plans.pop(next(iter(self._plans)))
+        return found
 
     def handed_out(self, connection: Connection, run: str, mode: GrantMode) -> Sequence[Part]:
         """What a grant of this mode to a run gives."""
         beside = [] if mode is GrantMode.STREAM else logits_of(connection, sources_of(connection, run))
         return handed_out(mode, self.layout(connection, run).spans, beside)
-
-    def teachers(self, connection: Connection, run: str) -> set[str]:
-        """The models behind what a run's plan reads, as the shards name them; kept like the layout."""
-        return self._plan(connection, run)[1]
-
-    def _plan(self, connection: Connection, run: str) -> tuple[Layout, set[str]]:
-        found = self._plans.get(run)
-        if found is None:
-            layout = layout_of(connection, sources_of(connection, run))
-            found = self._plans[run] = layout, teachers_behind(connection, (span.shard for span in layout.spans))
-            while len(self._plans) > _PLANS_KEPT:
-                self._plans.pop(next(iter(self._plans)))
-        return found
 
     def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         lines = self._store.read_lines(named.digest, named.root, int(named.count))

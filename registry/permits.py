@@ -14,7 +14,9 @@ from sqlalchemy import Connection, or_, select
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
+from inbond.registry.lists import layout_of, logits_of, sources_of
 from inbond.registry.terms import asking
+from inbond.registry.terms.standing import Standing
 from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, withdrawn
@@ -39,10 +41,12 @@ class Permit:
 class Permits:
     """Asks for many reads of the same shard what need not be asked for each: while the log stands still, for a second.
 
-    A recall, a refusal or the end of a run is an entry, so it counts at once; a date that passes counts a second later.
+    A recall, a refusal, a correction of terms or the end of a run is an entry, so it counts at once; a date that passes
+    counts a second later.
     """
 
     def __init__(self) -> None:
+        self._standing = Standing()
         self._held: dict[tuple[str, str, str], tuple[int, float]] = {}
 
     def check(self, reader: LedgerReader, shard: str, under: str, party: str) -> None:
@@ -54,7 +58,7 @@ class Permits:
         permit = permit_of(reader.connection, shard, under)
         if party not in permit.parties:
             raise NotPermitted(f"{under} is for {' or '.join(sorted(permit.parties))}: expected a token of that party")
-        check_in_force(reader.connection, permit, now())
+        check_in_force(reader.connection, permit, now(), self._standing)
         if len(self._held) >= _KEPT:
             self._held.clear()
         self._held[key] = (reader.size, monotonic())
@@ -73,8 +77,8 @@ def permit_of(connection: Connection, shard: str, under: str) -> Permit:
     raise InvalidInput(f"expected a grant or a delivery, found {under}")
 
 
-def check_in_force(connection: Connection, permit: Permit, at: str) -> None:
-    """Raise PolicyDenied unless the permit still holds at time `at`."""
+def check_in_force(connection: Connection, permit: Permit, at: str, standing: Standing) -> None:
+    """Raise PolicyDenied unless the permit still holds at time `at`. A grant rests on all that its run is to read."""
     grant = permit.grant
     if grant is None:
         gate.expect_not_withdrawn(withdrawn(connection, permit.parts, at), f"{permit.under} is no longer permitted")
@@ -86,7 +90,15 @@ def check_in_force(connection: Connection, permit: Permit, at: str) -> None:
     run = connection.execute(select(t.runs.c.closed).where(t.runs.c.ref == grant.run)).one()
     if run.closed is not None:
         raise PolicyDenied(f"{grant.run} was closed by entry {run.closed}: expected an open run")
-    ruled = asking.evaluate(connection, grant.student, permit.parts, at)[0]
+    mode = GrantMode(grant.mode)
+
+    def shards() -> set[str]:
+        sources = sources_of(connection, grant.run)
+        beside = [] if mode is GrantMode.STREAM else logits_of(connection, sources)
+        return gate.shards_of(gate.handed_out(mode, layout_of(connection, sources).spans, beside))
+
+    found = standing.ask(connection, f"{grant.run} {mode}", grant.student, shards, at)
+    ruled = gate.refused_by(withdrawn(connection, permit.parts, at), found)
     if ruled.verdict not in asking.OPEN:
         raise gate.refusal(ruled, grant.student, names.names_of(connection, gate.mentioned(ruled, grant.student)))
 

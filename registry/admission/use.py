@@ -130,16 +130,17 @@ def consume(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
 
 def _check_still_permitted(connection: Connection, draft: Draft, grant: Any, lists: Lists) -> None:
     """A grant ends with the permission it rests on: a refusal or a recall stops a running pull at its next segment."""
-    teachers, shards = lists.teachers(connection, grant.run), {span.shard for span in lists.layout(connection, grant.run).spans}
-    found = asking.evaluate_teachers(connection, grant.student, teachers, shards, draft.time)[0]
+    parts = lists.handed_out(connection, grant.run, GrantMode(grant.mode))
+    about = f"{grant.run} {grant.mode}"
+    found = lists.standing.ask(connection, about, grant.student, lambda: gate.shards_of(parts), draft.time)
     if found.verdict not in asking.OPEN:
         raise PolicyDenied(f"{grant.ref} is no longer permitted: {_shut(found)}", hint="inbond check DATASET --student STUDENT")
-    parts = lists.handed_out(connection, grant.run, GrantMode(grant.mode))
     gate.expect_not_withdrawn(withdrawn_since(connection, grant, parts, draft.time), f"{grant.ref} is no longer permitted")
 
 
 def _shut(ruled: gate.Ruled) -> str:
-    return "; ".join(reason.text for reason in ruled.reasons if reason.verdict not in asking.OPEN)
+    """What shuts the gate, each with the rule that does."""
+    return "; ".join(f"{reason.text} ({reason.rule})" for reason in ruled.reasons if reason.verdict not in asking.OPEN)
 
 
 def _check_in_force(grant: Any, draft: Draft) -> None:

@@ -5,6 +5,7 @@ account, and what neither clauses nor rulings settle stays shut. A document that
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,6 +16,8 @@ from inbond.registry.current import EVER
 from inbond.registry.gate import Ruled
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.gathering import question_of
+from inbond.registry.terms.known import Document
+from inbond.registry.terms.moments import start_of
 from inbond.registry.terms.question import SEVERITY, Obligation
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.statements import ReleasePlan
@@ -37,33 +40,40 @@ def evaluate(
     (`actual`) in place of the student's plan.
     """
     listed = list(parts)
-    shards = {part if isinstance(part, str) else part.shard for part in listed}
-    limit = EVER if size is None else size
-    teachers = gate.teachers_behind(connection, shards, limit)
-    ruled, owed = evaluate_teachers(connection, student, teachers, shards, at, size, actual)
-    return gate.refused_by(withdrawn(connection, listed, at, limit), ruled), owed
+    found = answer(connection, student, gate.shards_of(listed), at, size, actual)
+    return gate.refused_by(withdrawn(connection, listed, at, EVER if size is None else size), found.ruled), found.obligations
 
 
-def evaluate_teachers(
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gate says, recalls apart. `until` is the next instant at which the same entries may say something else."""
+
+    ruled: Ruled
+    obligations: tuple[Obligation, ...]
+    until: str | None
+
+
+def answer(
     connection: Connection,
     student: str,
-    teachers: Iterable[str],
     shards: Iterable[str],
     at: str,
     size: int | None = None,
     actual: ReleasePlan | None = None,
-) -> tuple[Ruled, tuple[Obligation, ...]]:
-    """As `evaluate`, for `shards` of which the `teachers` are known already, and recalls are asked about elsewhere."""
-    limit = EVER if size is None else size
-    ruled = gate.evaluate_teachers(connection, student, teachers, at, limit)
+) -> Answer:
+    """As `evaluate`, with how long it holds; recalls are asked about elsewhere."""
+    limit, wanted = EVER if size is None else size, set(shards)
+    ruled = gate.evaluate_teachers(connection, student, gate.teachers_behind(connection, wanted, limit), at, limit)
+    until = _next_ruling(connection, student, at)
     if connection.execute(select(t.terms_facts.c.ref).where(t.terms_facts.c.seq < limit).limit(1)).first() is None:
-        return ruled, ()
-    question = question_of(connection, student, shards, at, actual=actual, size=size)
-    of_uses = (document for use in question.uses for document in use.documents)
-    of_bases = (document for base in question.bases for document in base.documents)
-    read = {document.ref for document in (*of_uses, *of_bases) if document.readings}
+        return Answer(ruled, (), until)
+    question = question_of(connection, student, wanted, at, actual=actual, size=size)
+    documents = [document for use in question.uses for document in use.documents]
+    documents += [document for base in question.bases for document in base.documents]
+    until = min(filter(None, (until, _next_of(documents, at))), default=None)
+    read = {document.ref for document in documents if document.readings}
     if not read:
-        return ruled, ()
+        return Answer(ruled, (), until)
     found = weigh(question)
     beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read]
     reasons = [
@@ -73,7 +83,28 @@ def evaluate_teachers(
         for each in found.reasons
     ]
     worst = max([found.verdict, *(each.verdict for each in beside)], key=SEVERITY.index)
-    return Ruled(worst, (*beside, *reasons)), found.obligations
+    return Answer(Ruled(worst, (*beside, *reasons)), found.obligations, until)
+
+
+def _next_of(documents: Iterable[Document], at: str) -> str | None:
+    """The next instant at which one of `documents` or an acceptance of it begins or ends."""
+    days = set[str]()
+    for document in documents:
+        days |= {document.starts, document.ends or ""}
+        for each in document.accepted:
+            days |= {each.acceptance.accepted.value_or(""), each.acceptance.ended.value_or("")}
+    return _next(days, at)
+
+
+def _next_ruling(connection: Connection, student: str, at: str) -> str | None:
+    """The next instant at which a ruling on `student` begins or ends."""
+    d = t.decisions.c
+    rows = connection.execute(select(d.starts, d.until).where(d.subject == student, d.phase == "rule").distinct())
+    return _next((day or "" for row in rows for day in row), at)
+
+
+def _next(days: Iterable[str], at: str) -> str | None:
+    return min((start_of(day) for day in days if day and start_of(day) >= start_of(at)), default=None)
 
 
 def lines(obligations: Iterable[Obligation]) -> list[dict[str, Any]]:

@@ -9,12 +9,15 @@ from inbond.ledger import verify
 from inbond.registry.declaring import facts_template
 from inbond.registry.proving import write_proof
 from inbond.registry.registry import Registry
+from inbond.registry.terms import shelf
+from inbond.registry.terms.recording import accept
 from inbond.registry.versions import parts_of
 from inbond.schemas.declared import known
 from inbond.schemas.errors import Conflict, InvalidInput, PolicyDenied
 from inbond.schemas.statements import Verdict
 from tests.registry.places.conftest import Client
 from tests.registry.places.served import Server
+from tests.registry.terms.test_gathering import MADE, PLAN
 from tests.registry.world import CHAT_ROWS, PART_SIZES, messages
 
 Connect = Callable[..., Client]
@@ -35,6 +38,33 @@ def test_facts_are_declared_over_http(connect: Connect) -> None:
         registry.declare("vendor", {"domicile": "FR"})
     assert registry.declare("vendor", {"domicile": "FR"}, correct=True).corrected[0].was == "DE"
     assert registry.newest(registry.resolve("vendor", "party")).body.domicile == known("FR")
+
+
+def test_a_correction_of_a_reading_reaches_the_pulls_that_rest_on_it(connect: Connect) -> None:
+    client = connect(patience=10.0)
+    registry, pulls = client.registry, []
+    registry.add_student("lab/taught", facts={"release_plan": PLAN})
+    for name, row in (("one", "deepseek-open-platform-2026-04-29"), ("two", "mistral-commercial-2026-09-25")):
+        registry.add_teacher(f"{name}/chat@1", create=True, facts={"access_path": "api"})
+        bound = shelf.bind(registry, row, row.encode(), party=name, effective="2021-01-01", models=("*",))
+        for fact in bound.facts:
+            registry.declare(fact.ref, {"grade": "P"}, correct=True)
+        accept(registry, bound.terms, accepted="2021-01-01")
+        file = messages(client.machine / f"{name}.jsonl", name, 30)
+        registry.import_files("messages", [file], teacher=f"{name}/chat@1", dataset=name, facts=MADE, max_rows=12)
+        pulls.append((registry.pull(name, student="lab/taught", run=name, segment=10), bound))
+    (one, bound), (two, _) = pulls
+    segments, others = one.segments(), two.segments()
+    assert (len(list(next(segments))), len(list(next(others)))) == (10, 10)
+    shard = parts_of(registry, registry.resolve("one", "dataset"))[-1].shard
+    raw, _ = client.place.shard_file(shard, client.place.statement(shard).body, one.grant)
+    registry.declare(bound.facts[0].ref, {"permits_training": "no"}, correct=True)
+    told = r"DeepSeek Open Platform Terms of Service@2026-04-29, clause 4\.2\(3\) forbids training.*\(clause-2\)"
+    with raw, pytest.raises(PolicyDenied, match=told):
+        raw.read(10)
+    with pytest.raises(PolicyDenied, match=f"no longer permitted: {told}"):
+        next(segments)
+    assert [len(list(each)) for each in others] == [10, 10]
 
 
 def test_rows_are_withdrawn_trimmed_and_given_back_over_http(
