@@ -1,7 +1,8 @@
 """The gate with the engine behind it: what the clauses on record make of a question, and beside it rulings and recalls.
 
 Where no document that applies has been read, rulings alone decide. Where one has, the engine does: it takes the rulings into
-account, and what neither clauses nor rulings settle stays shut. A document that nobody has read needs its ruling all the same.
+account, and what neither clauses nor rulings settle stays shut. A document that nobody has read needs its ruling all the same,
+while it was in force when outputs were made or is when they are used.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from inbond.registry import tables as t
 from inbond.registry.current import EVER
 from inbond.registry.gate import Ruled
 from inbond.registry.terms.engine import evaluate as weigh
+from inbond.registry.terms.engine import in_force_for
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.known import Document
 from inbond.registry.terms.moments import start_of
@@ -75,7 +77,9 @@ def answer(
     if not read:
         return Answer(ruled, (), until)
     found = weigh(question)
-    beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read]
+    pairs = [(document, any(in_force_for(question, use, document))) for use in question.uses for document in use.documents]
+    idle = {document.ref for document, _ in pairs} - {document.ref for document, binds in pairs if binds}
+    beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read | idle]
     reasons = [
         gate.Reason(
             each.model or "", each.document, each.verdict, each.decision, each.text, each.rule, clause=each.clause, fact=each.fact

@@ -92,7 +92,7 @@ def _use(question: Question, use: Use) -> Iterator[Finding]:
     yield from _in_force(use)
     speaks = False
     for document in use.documents:
-        at_making, at_use = _moments(question, use, document)
+        at_making, at_use = in_force_for(question, use, document)
         if not (at_making or at_use):
             continue
         ended = False
@@ -153,9 +153,10 @@ def _in_force(use: Use) -> Iterator[Finding]:
         yield Finding(Reason("force-1", Verdict.UNDETERMINED, text, use.teacher))
 
 
-def _moments(question: Question, use: Use, document: Document) -> tuple[bool, bool]:
-    """Whether a version was in force while outputs were made, and is when they are used."""
-    assert use.generated is not None
+def in_force_for(question: Question, use: Use, document: Document) -> tuple[bool, bool]:
+    """Whether a version was in force while outputs were made, and is when they are used; both where it is not known when."""
+    if use.generated is None:
+        return True, True
     first, last = start_of(use.generated[0]), end_of(use.generated[1])
     return document.in_force(first, last), document.in_force(start_of(question.used))
 
@@ -212,7 +213,7 @@ def _silent(question: Question, use: Use) -> Iterator[Finding]:
         ),
         settles=True,
     )
-    applying = [each for each in use.documents if any(_moments(question, use, each))]
+    applying = [each for each in use.documents if any(in_force_for(question, use, each))]
     rulings = [each for document in applying for each in _rulings(question, document)]
     yield from settled([finding], rulings, None, use.teacher) if applying else [finding]
 
@@ -257,9 +258,8 @@ def _base(question: Question, base: Base) -> Iterator[Finding]:
 def _owed(question: Question, use: Use) -> Iterator[Obligation]:
     """The obligations of every clause that may bind; where dates are not known, of every version."""
     for document in use.documents:
-        moments = (True, True) if use.generated is None else _moments(question, use, document)
         for reading in document.readings:
-            if _reaches(reading, *moments):
+            if _reaches(reading, *in_force_for(question, use, document)):
                 yield from obligations_of(use.teacher, document, reading, carries_weights=False, via=use.via)
 
 
