@@ -7,14 +7,19 @@ an import that fails leaves no dataset version.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 from inbond.registry import catalogue
 from inbond.registry.import_said import NOBODY, ImportSaid, Told
 from inbond.registry.importers import Importer, Input, Rejected, Tally, importer
+from inbond.registry.importers.observed import Observed
+from inbond.registry.importers.workers import MUCH, convert_apart, cores
 from inbond.registry.observing import SIGNALS, Beside, Keeping, Meaning, size_of
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import ImportedShard
@@ -62,6 +67,7 @@ def import_files(
     progress: Progress | None = None,
     max_rows: int = MAX_ROWS,
     keeping: Keeping | None = None,
+    jobs: int | None = None,
 ) -> ImportResult:
     """Import `files` of one teacher's outputs and put them into `dataset`.
 
@@ -70,13 +76,16 @@ def import_files(
     `facts.fill`), `options` the importer's. A record that cannot be read fails the import, unless `on_reject` takes it.
     With `create` the teacher and its party are put on record where they are missing, once there is a shard to record.
     `max_rows` bounds a shard. Log-probabilities that come with records become shards of their own; `keeping` says how (exactly,
-    unless given).
+    unless given). With `jobs` above 1 as many other processes convert the records, with the same result; unless given, as
+    many as there are cores, and none for little input.
     """
+    if jobs is not None and jobs < 1:
+        raise InvalidInput(f"jobs: expected at least one, found {jobs}")
     if not files or max_rows < 1:
         raise InvalidInput("expected at least one file to import and one row a shard, found none")
     if missing := [str(path) for path in files if not Path(path).exists()]:
         raise NotFound(f"expected a file, found nothing at {', '.join(missing)}")
-    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows, keeping or Keeping())
+    work = _Import(registry, importer(format), options or {}, dataset, on_reject, progress, max_rows, keeping or Keeping(), jobs)
     given = dict(facts or {})
     work.name_teacher(teacher, create, given.pop("teacher", {}))
     work.said.declare(given, work.teacher)
@@ -98,10 +107,11 @@ class _Import:
         progress: Progress | None,
         max_rows: int,
         keeping: Keeping,
+        jobs: int | None,
     ) -> None:
         self.registry, self.format, self.dataset, self.max_rows = registry, format, dataset, max_rows
         self.options = format.check_options(options)
-        self.on_reject, self.progress = on_reject, progress
+        self.on_reject, self.progress, self.jobs = on_reject, progress, jobs
         self.meaning = Meaning(keeping)
         self.said = ImportSaid(registry, format)
         self.teacher = NOBODY
@@ -109,6 +119,7 @@ class _Import:
         self.inputs: list[Input] = []
         self.identity = ""
         self.tally = Tally()
+        self._telling = Lock()  # inputs are hashed at the same time
         self._starts: list[int] = []  # records that came before each input
 
     def name_teacher(self, spec: str, create: bool, facts: Mapping[str, Any]) -> None:
@@ -123,9 +134,25 @@ class _Import:
 
     def read_inputs(self, files: Sequence[str | Path]) -> None:
         """Hash every input once; what is parsed later is compared with this pass."""
-        for path in files:
+
+        def read(path: str | Path) -> Input:
             total = Path(path).stat().st_size if Path(path).is_file() else 0
-            self.inputs.append(Input(path, self._ticker(f"hashing {Path(path).name}", total)))
+            tell = self._ticker(f"hashing {Path(path).name}", total)
+
+            def tick(count: int) -> None:
+                if stop.is_set():
+                    raise InterruptedError
+                if tell is not None:
+                    tell(count)
+
+            return Input(path, tick)
+
+        stop = Event()
+        with ThreadPoolExecutor(min(len(files), self.jobs or cores()), thread_name_prefix="inbond-hash") as threads:
+            try:
+                self.inputs = list(threads.map(read, files))
+            finally:
+                stop.set()  # whatever ends this pass ends it for every file
         self.identity = self._identity()
 
     def _identity(self) -> str:
@@ -168,14 +195,26 @@ class _Import:
 
     def run(self) -> ImportResult:
         """Write what is missing, and last the dataset version."""
+        with closing(self._converted()) as stream:
+            return self._write(stream)
+
+    def _converted(self) -> Generator[Record | Observed | Rejected, None, None]:
+        """The records of the inputs, converted here or by other processes."""
+        size = sum(source.size for source in self.inputs)
+        tick = self._ticker("reading", size)
+        jobs = self.jobs or (cores() if size >= MUCH else 1)
+        if jobs > 1:
+            yield from convert_apart(self.format, self.inputs, self.options, jobs, self._begin, tick)
+        else:
+            yield from self.format.records(self._begun(), self.options, tick)
+
+    def _write(self, stream: Iterable[Record | Observed | Rejected]) -> ImportResult:
         found = self._on_record()
         beside = {signal: self._on_record(signal) for signal in self._signals()}
         parts: list[Added] = []
         written = 0
         last: list[Said] = []  # goes on record with the dataset version: one transaction less
         rejected: dict[str, int] = {}
-        size = sum(source.size for source in self.inputs)
-        stream = self.format.records(self._counted(), self.options, self._ticker("reading", size))
         for ordinal, part in enumerate(ShardBatcher(size_of, self.max_rows).split(self.tally.over(stream, self.on_reject))):
             missing = [signal for signal, there in beside.items() if ordinal not in there]
             first = sum(each.rows for each in parts)
@@ -225,12 +264,15 @@ class _Import:
         """The identity under which shards are on record: of the text, or of a signal beside it."""
         return self.identity if signal is None else digest_of({"import": self.identity, "signal": signal.value})
 
-    def _counted(self) -> Iterator[Input]:
+    def _begun(self) -> Iterator[Input]:
         for source in self.inputs:
-            self._starts.append(self.tally.records)
+            self._begin(source)
             yield source
 
-    def _skip(self, part: Iterable[Record], ref: str, rows: int) -> None:
+    def _begin(self, _source: Input) -> None:
+        self._starts.append(self.tally.records)
+
+    def _skip(self, part: Iterable[object], ref: str, rows: int) -> None:
         found = sum(1 for _ in part)
         if found != rows:
             raise InvalidInput(f"{ref} is on record with {rows} rows: expected the same from the same inputs, found {found}")
@@ -268,6 +310,7 @@ class _Import:
         def tick(count: int) -> None:
             nonlocal done
             done += count
-            tell(what, done, total)
+            with self._telling:
+                tell(what, done, total)
 
         return tick

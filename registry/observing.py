@@ -20,7 +20,7 @@ from inbond.registry.importers.vocabulary import Tokenizer, TokenTable, Vocabula
 from inbond.registry.shards.distributions import Selection
 from inbond.registry.shards.logits import Level, LogitsCodec
 from inbond.registry.shards.logits_writer import LogitsWriter, WrittenLogits
-from inbond.registry.shards.records import Record, content_ids
+from inbond.registry.shards.records import Identified, Record, content_ids
 from inbond.registry.shards.writer import text_size
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import InvalidInput
@@ -127,13 +127,14 @@ class Beside:
         self._next = first  # place of the next record in the import, for messages
         self._streams = [_Stream(signal, store, meaning, metadata) for signal in wanted if meaning.keeping.level]
 
-    def over(self, items: Iterable[Record | Observed]) -> Iterator[Record]:
+    def over(self, items: Iterable[Record | Observed]) -> Iterator[Record | Identified]:
         """The records of `items`, with the token ids that their log-probabilities gave them. Raises InvalidInput."""
         for item in items:
-            record = item.record if isinstance(item, Observed) else item
+            record, ids = (item.record, item.ids) if isinstance(item, Observed) else (item, None)
             if self._streams:
-                record = self._take(record, item if isinstance(item, Observed) else None)
-            yield record
+                yield self._take(record, ids or content_ids(record), item if isinstance(item, Observed) else None)
+            else:
+                yield record if ids is None else Identified(record, ids)
 
     def finish(self) -> list[Kept]:
         """The shards that were written."""
@@ -147,18 +148,17 @@ class Beside:
         for stream in self._streams:
             stream.close()
 
-    def _take(self, record: Record, item: Observed | None) -> Record:
-        identity = content_ids(record)[0]  # of content alone, so that token ids may follow
+    def _take(self, record: Record, ids: tuple[bytes, bytes | None], item: Observed | None) -> Identified:
         self._next += 1
         for stream in self._streams:
             try:
-                found = stream.add(identity, getattr(item, stream.signal.value, None))
+                found = stream.add(ids[0], getattr(item, stream.signal.value, None))
             except InvalidInput as error:
                 said = f"record {self._next} of the import, {stream.signal.value} log-probabilities: {error.message}"
                 raise InvalidInput(said, hint=error.hint) from None
-            if found is not None and record.input_ids is None:
+            if found is not None and record.input_ids is None:  # which are no part of the ids, those of content
                 record = msgspec.structs.replace(record, input_ids=tuple(found.tolist()))
-        return record
+        return Identified(record, ids)
 
 
 class _Stream:

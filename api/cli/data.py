@@ -48,6 +48,7 @@ dataset = noun("dataset", "Dataset versions: immutable lists of rows of shards."
 @click.option(
     "--logprobs", type=click.Choice(("raw", "processed", "unknown")), default="unknown", help="Did sampling settings change them?"
 )
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Processes that convert (one a core; 1: this one alone).")
 @click.option("--list", "list_formats", is_flag=True, help="Describe the formats, and stop.")
 @click.option("--facts-template", is_flag=True, help="Print a TOML file of all facts that can be declared, and stop.")
 def import_(
@@ -66,6 +67,7 @@ def import_(
     tokenizer: str | None,
     vocabulary: int | None,
     logprobs: str,
+    jobs: int | None,
     list_formats: bool,
     facts_template: bool,
 ) -> None:
@@ -101,6 +103,7 @@ def import_(
             keeping=_keeping(logits, tokenizer, vocabulary, logprobs),
             on_reject=on_reject,
             progress=tell,
+            jobs=jobs,
         )
     session.output.answer(_summary(result), _imported(result))
     if result.not_known:

@@ -113,4 +113,5 @@ ANTHROPIC = Importer(
     '[{"type": "text", "text": "Hello!"}], "stop_reason": "end_turn"}',
     converter=_converter,
     options=(KIND,),
+    remembers=True,
 )

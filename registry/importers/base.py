@@ -15,6 +15,7 @@ from inbond.registry.importers.element import MAX_RECORD, Element
 from inbond.registry.importers.fields import Fault, Fields, explain
 from inbond.registry.importers.inputs import Input, Progress
 from inbond.registry.importers.observed import Observed
+from inbond.registry.importers.parts import Part
 from inbond.registry.importers.signs import hint_for
 from inbond.registry.importers.streaming import elements
 from inbond.registry.shards.records import Record
@@ -54,7 +55,10 @@ class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StopImport(Exception):
-    """Raised by a converter when no further record can be right: the import ends with InvalidInput at this record."""
+    """Raised by a converter when no further record can be right: the import ends with InvalidInput at this record.
+
+    `file`, `line` and `number` say which one it is, as of `Rejected`; who reads the file fills them in.
+    """
 
     def __init__(self, field: str, expected: str, found: str, hint: str) -> None:
         super().__init__(field, expected, found, hint)
@@ -62,6 +66,13 @@ class StopImport(Exception):
         self.expected = expected
         self.found = found
         self.hint = hint
+        self.file, self.line, self.number = "", 0, 0
+
+    def error(self) -> InvalidInput:
+        """What ends the import."""
+        where = f"{self.file}, line {self.line}, record {self.number}, field {self.field}"
+        said = f"{where}: expected {self.expected}, found {self.found}"
+        return InvalidInput(said, hint=self.hint, file=self.file, line=self.line)
 
 
 class AnyConverter(ABC):
@@ -120,7 +131,9 @@ class Option:
 class Importer:
     """A format that can be imported. `version` changes whenever the same bytes would give other records.
 
-    `logprobs` says whether its records may come with log-probabilities, as `Observed`.
+    `logprobs` says whether its records may come with log-probabilities, as `Observed`. `remembers` says whether a converter has
+    to see all records in order to know what one of them is; of others several may be made, each for some of the records, and
+    `finish` is for those that remember.
     """
 
     name: str
@@ -130,6 +143,7 @@ class Importer:
     converter: Callable[[Mapping[str, str]], AnyConverter]
     options: tuple[Option, ...] = ()
     logprobs: bool = False
+    remembers: bool = False
 
     def check_options(self, options: Mapping[str, str]) -> dict[str, str]:
         """The options that say something, sorted.
@@ -165,30 +179,42 @@ class Importer:
     ) -> Iterator[Record | Observed | Rejected]:
         try:
             for source in inputs:
-                for element in self._elements(source, converter, progress):
-                    try:
-                        if element.too_large:
-                            raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
-                        records = converter.convert_element(element)
-                    except Fault as fault:
-                        yield self._rejected(fault, source.name, element)
-                    except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
-                        yield self._rejected(explain(element.raw, error), source.name, element)
-                    except StopImport as stop:
-                        raise InvalidInput(
-                            f"{source.name}, line {element.line}, record {element.number}, field {stop.field}: "
-                            f"expected {stop.expected}, found {stop.found}",
-                            hint=stop.hint,
-                            file=source.name,
-                            line=element.line,
-                        ) from None
-                    else:
-                        yield from records
+                yield from self.records_of(source, None, converter, progress)
             converter.finish()
+        except StopImport as stop:
+            raise stop.error() from None
         finally:
             converter.close()
 
-    def _elements(self, source: Input, converter: AnyConverter, progress: Progress | None) -> Iterator[Element]:
+    def records_of(
+        self, source: Input, part: Part | None, converter: AnyConverter, progress: Progress | None
+    ) -> Iterator[Record | Observed | Rejected]:
+        """The records of one input, or of a part of its lines, of which lines and records are then counted from its start.
+
+        Raises StopImport, and InvalidInput as `records` does.
+        """
+        is_start = part is None or not part.first
+        for element in self._elements(source, part, converter, progress):
+            try:
+                if element.too_large:
+                    raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
+                records = converter.convert_element(element)
+            except Fault as fault:
+                yield self._rejected(fault, source.name, element, is_start)
+            except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
+                yield self._rejected(explain(element.raw, error), source.name, element, is_start)
+            except StopImport as stop:
+                stop.file, stop.line, stop.number = source.name, element.line, element.number
+                raise
+            else:
+                yield from records
+
+    def _elements(
+        self, source: Input, part: Part | None, converter: AnyConverter, progress: Progress | None
+    ) -> Iterator[Element]:
+        if part is not None:
+            yield from part.elements(source, progress)
+            return
         if source.head.startswith(b"PAR1"):
             from inbond.registry.importers.table_rows import table_elements
 
@@ -201,11 +227,11 @@ class Importer:
         with source.open(progress) as blocks:
             yield from elements(blocks, source.name)
 
-    def _rejected(self, fault: Fault, file: str, element: Element) -> Rejected:
+    def _rejected(self, fault: Fault, file: str, element: Element, is_start: bool) -> Rejected:
         reason, found = fault.reason, fault.found
         if reason == "malformed-json" and element.at_end:
             reason, found = "truncated", f"a last line that breaks off, {found}"
         is_other = reason == "missing-field" and "." not in fault.field  # a field that makes the format what it is
-        is_other |= reason == "malformed-json" and element.number == 1  # not JSON from the start
+        is_other |= reason == "malformed-json" and element.number == 1 and is_start  # not JSON from the start
         hint = hint_for(element.raw, self.name) if is_other else ""
         return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason, hint)

@@ -73,4 +73,5 @@ COLUMNS = Importer(
         Option("model_column", "the column that says which model wrote the row"),
         MODEL,
     ),
+    remembers=True,
 )

@@ -108,4 +108,5 @@ DISTILABEL = Importer(
     example='{"instruction": "Name a prime.", "generation": "Seven.", "model_name": "Qwen/Qwen3-8B", "distilabel_metadata": {}}',
     converter=_converter,
     options=(MODEL,),
+    remembers=True,
 )

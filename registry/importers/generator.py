@@ -60,4 +60,5 @@ ALPACA_EVAL = Importer(
     example='{"instruction": "Name a prime.", "output": "Seven.", "generator": "gpt-4o-2024-05-13"}',
     converter=_converter,
     options=(Option("generator", "take only the records of this generator"),),
+    remembers=True,
 )

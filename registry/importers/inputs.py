@@ -4,26 +4,26 @@ The import identity names each input by its digest, which is known only after a 
 a second one. So the first pass keeps a fingerprint of each block, and the second compares each block with it before
 anyone parses a byte: what is imported is what the digest says, or the import stops.
 
-The fingerprint is Python's own `hash` where that is SipHash, keyed by this process at random: 64 bits, which a file that
-changes by accident meets with probability 2^-64 a block and a person who cannot read our memory cannot aim at. It is ten
-times faster than SHA-256 on a machine without SHA instructions, where a second SHA-256 would cost more than the parsing.
+The fingerprint is GMAC (AES-GCM over associated data alone, NIST SP 800-38D) under a random key of this input, with the
+block's number as the nonce: 128 bits, which a person who cannot read our memory cannot aim at. It takes a twentieth of the
+time of a second SHA-256 on a machine without SHA instructions, and other processes that are handed the input compute the same.
 """
 
 import io
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
-from hashlib import blake2b, sha256
+from hashlib import sha256
+from secrets import token_bytes
 from types import TracebackType
 from typing import BinaryIO, Self
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from inbond.schemas.errors import InvalidInput, NotFound, StoreError
 
 BLOCK = 1024 * 1024
 _BLOCKS_KEPT = 16
-
-_SIPHASH = sys.hash_info.algorithm.startswith("siphash")
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just read."""
@@ -34,7 +34,7 @@ class Input:
 
     `name` is the path as it was given; messages use it. `head` are its first 8 bytes. Keeps one number for each MiB of the
     file. Raises NotFound for no file, InvalidInput for something that cannot be read twice (a pipe, a folder) or not at all,
-    and StoreError where the disk fails.
+    and StoreError where the disk fails. Pickled, it is the same input in another process, which reads the file by its path.
     """
 
     def __init__(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
@@ -42,13 +42,13 @@ class Input:
         self.name = self.path
         self.size = 0
         self.head = b""
-        self._fingerprints: list[int] = []
+        self._seen = _Seen(token_bytes(16))
         running = sha256()
         with _open(self.path) as file:
             while block := _read(file, self.name, BLOCK):
                 self.head = self.head or block[:8]
                 running.update(block)
-                self._fingerprints.append(_fingerprint(block))
+                self._seen.add(block)
                 self.size += len(block)
                 if progress is not None:
                     progress(len(block))
@@ -56,11 +56,11 @@ class Input:
 
     def open(self, progress: Progress | None = None) -> "InputReader":
         """A reader of the same bytes from the start. Use it as a context manager."""
-        return InputReader(self, _open(self.path), self._fingerprints, progress)
+        return InputReader(self, _open(self.path), self._seen, progress)
 
     def open_file(self, progress: Progress | None = None) -> "InputFile":
         """The same bytes as a file to read from any place. Use it as a context manager."""
-        return InputFile(self, _open(self.path), self._fingerprints, progress)
+        return InputFile(self, _open(self.path), self._seen, progress)
 
 
 class InputReader:
@@ -69,18 +69,23 @@ class InputReader:
     Iterating raises InvalidInput when the file shrank, grew or changed in between.
     """
 
-    def __init__(self, source: Input, file: BinaryIO, fingerprints: list[int], progress: Progress | None) -> None:
+    def __init__(self, source: Input, file: BinaryIO, seen: "_Seen", progress: Progress | None) -> None:
         self.name = source.name
         self._size = source.size
         self._file = file
-        self._fingerprints = fingerprints
+        self._seen = seen
         self._progress = progress
 
     def __iter__(self) -> Iterator[bytes]:
-        done = 0
-        for number, expected in enumerate(self._fingerprints):
+        return self.blocks(0)
+
+    def blocks(self, first: int) -> Iterator[bytes]:
+        """The blocks from that of the number `first` on, each of BLOCK bytes but the last."""
+        done = first * BLOCK
+        self._file.seek(done)
+        for number in range(first, len(self._seen)):
             block = _read(self._file, self.name, min(BLOCK, self._size - done))
-            if _fingerprint(block) != expected:
+            if not self._seen.has(number, block):
                 raise InvalidInput(_changed(self.name, self._size, number, len(block)), file=self.name)
             done += len(block)
             if self._progress is not None:
@@ -106,15 +111,15 @@ class InputFile(io.RawIOBase):
     Reading raises InvalidInput when the file shrank, grew or changed in between. `progress` hears of each block once.
     """
 
-    def __init__(self, source: Input, file: BinaryIO, fingerprints: list[int], progress: Progress | None) -> None:
+    def __init__(self, source: Input, file: BinaryIO, seen: "_Seen", progress: Progress | None) -> None:
         super().__init__()
         self.name = source.name
         self.size = source.size
         self._file = file
-        self._fingerprints = fingerprints
+        self._seen = seen
         self._progress = progress
         self._at = 0
-        self._seen = bytearray(len(fingerprints))
+        self._told = bytearray(len(seen))
         self._blocks: dict[int, bytes] = {}  # those read last
         found = os.fstat(file.fileno()).st_size
         if found != source.size:
@@ -162,11 +167,11 @@ class InputFile(io.RawIOBase):
             return block
         self._file.seek(number * BLOCK)
         block = _read(self._file, self.name, min(BLOCK, self.size - number * BLOCK))
-        if _fingerprint(block) != self._fingerprints[number]:
+        if not self._seen.has(number, block):
             raise InvalidInput(_changed(self.name, self.size, number, len(block)), file=self.name)
-        if self._progress is not None and not self._seen[number]:
+        if self._progress is not None and not self._told[number]:
             self._progress(len(block))
-        self._seen[number] = 1
+        self._told[number] = 1
         while len(self._blocks) >= _BLOCKS_KEPT:
             self._blocks.pop(next(iter(self._blocks)))
         self._blocks[number] = block
@@ -182,10 +187,26 @@ def _changed(name: str, size: int, number: int, found: int) -> str:
     return f"{name} changed while it was read: expected {as_before}, found others"
 
 
-def _fingerprint(block: bytes) -> int:
-    if _SIPHASH:
-        return hash(block)
-    return int.from_bytes(blake2b(block, digest_size=16).digest())
+class _Seen:
+    """The fingerprints of successive blocks."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._tags = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._tags) // 16
+
+    def add(self, block: bytes) -> None:
+        """Take the next block."""
+        self._tags += self._tag(len(self), block)
+
+    def has(self, number: int, block: bytes) -> bool:
+        """Whether the block of this number is what it was."""
+        return self._tag(number, block) == self._tags[16 * number : 16 * number + 16]
+
+    def _tag(self, number: int, block: bytes) -> bytes:
+        return AESGCM(self._key).encrypt(number.to_bytes(12), b"", block)
 
 
 def _open(path: str) -> BinaryIO:

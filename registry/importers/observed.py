@@ -53,12 +53,14 @@ class TokenLogprobs(msgspec.Struct, frozen=True, kw_only=True):
 class Observed(msgspec.Struct, frozen=True):
     """A record with the log-probabilities that came with it.
 
-    `generated` belongs to what the teacher wrote, `scored` to text that it was given (a prompt, another model's answer).
+    `generated` belongs to what the teacher wrote, `scored` to text that it was given (a prompt, another model's answer). `ids`
+    are the record's `content_ids` where somebody has computed them already.
     """
 
     record: Record
     generated: TokenLogprobs | None = None
     scored: TokenLogprobs | None = None
+    ids: tuple[bytes, bytes | None] | None = None
 
 
 def token_logprobs(

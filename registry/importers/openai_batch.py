@@ -87,4 +87,5 @@ OPENAI_BATCH = Importer(
     converter=_converter,
     options=(KIND,),
     logprobs=True,
+    remembers=True,
 )

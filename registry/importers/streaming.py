@@ -50,6 +50,11 @@ def elements(blocks: Iterable[bytes], name: str) -> Iterator[Element]:
     return _of(text, stream, name, line)
 
 
+def begins_with_object(head: bytes) -> bool:
+    """Whether a file that begins with `head` is surely JSON Lines, not an array and no other format."""
+    return head.removeprefix(_BYTE_ORDER_MARK).lstrip(WHITE).startswith(b"{")
+
+
 def _of(text: bytes, stream: Iterator[bytes], name: str, line: int) -> Iterator[Element]:
     blocks = _chain(text, stream)
     return array_elements(blocks, name, line) if text.startswith(b"[") else line_elements(blocks, line)

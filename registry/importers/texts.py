@@ -6,6 +6,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+_TABLES = 32  # one for each process that converts, and those before them
+
 
 class Texts(Sequence[bytes]):
     """Texts by their place in `table`, which may grow and never changes otherwise. `codes` are the places, int64."""
@@ -39,27 +41,33 @@ class Texts(Sequence[bytes]):
 
 
 class Numbered:
-    """Ids for texts by a rule for single ones, each asked once a table."""
+    """Ids for texts by a rule for single ones, each asked once a table; holds the tables that came last."""
 
     def __init__(self) -> None:
-        self._table: list[bytes] | None = None
-        self._ids: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._known: dict[int, tuple[list[bytes], NDArray[np.int64]]] = {}
 
     def of(self, tokens: Sequence[bytes], rule: Callable[[bytes], int]) -> NDArray[np.uint32]:
         """The ids of `tokens`: `rule` is asked for texts that have none yet, in the order in which they come first."""
         if not isinstance(tokens, Texts):
             return np.array([rule(token) for token in tokens], dtype=np.uint32)
-        for place in self._missing(tokens):
-            self._ids[place] = rule(tokens.table[place])
-        return self._ids[tokens.codes].astype(np.uint32)
+        ids = self._ids_of(tokens.table)
+        for place in _missing(tokens, ids):
+            ids[place] = rule(tokens.table[place])
+        return ids[tokens.codes].astype(np.uint32)
 
-    def _missing(self, texts: Texts) -> list[int]:
-        """Places in the table that have no id yet, in the order in which the texts have them first."""
-        if self._table is not texts.table:
-            self._table, self._ids = texts.table, np.zeros(0, dtype=np.int64)
-        if len(self._ids) < len(texts.table):
-            more = np.full(2 * len(texts.table) - len(self._ids), -1, dtype=np.int64)
-            self._ids = np.concatenate([self._ids, more])
-        unknown = texts.codes[self._ids[texts.codes] < 0]
-        places, first = np.unique(unknown, return_index=True)
-        return [int(place) for place in places[np.argsort(first)]]
+    def _ids_of(self, table: list[bytes]) -> NDArray[np.int64]:
+        """The ids of a table's texts, -1 where there is none yet."""
+        ids = self._known.pop(id(table), (table, np.zeros(0, dtype=np.int64)))[1]
+        if len(ids) < len(table):
+            ids = np.concatenate([ids, np.full(2 * len(table) - len(ids), -1, dtype=np.int64)])
+        while len(self._known) >= _TABLES:
+            del self._known[next(iter(self._known))]
+        self._known[id(table)] = (table, ids)
+        return ids
+
+
+def _missing(texts: Texts, ids: NDArray[np.int64]) -> list[int]:
+    """Places in the table that have no id yet, in the order in which the texts have them first."""
+    unknown = texts.codes[ids[texts.codes] < 0]
+    places, first = np.unique(unknown, return_index=True)
+    return [int(place) for place in places[np.argsort(first)]]

@@ -16,6 +16,7 @@ The random salt makes a leaf hash useless for guessing a record whose siblings a
 from collections.abc import Sequence
 from hashlib import sha256
 from struct import Struct as Packing
+from typing import NamedTuple
 
 import msgspec
 
@@ -62,6 +63,13 @@ class Record(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     created_at: int | None = None
     prompt_tokens: int | None = None
     response_tokens: int | None = None
+
+
+class Identified(NamedTuple):
+    """A record with its `content_ids`, computed before."""
+
+    record: Record
+    ids: tuple[bytes, bytes | None]
 
 
 def record_id(record: Record) -> bytes:

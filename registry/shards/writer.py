@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
 from inbond.registry.shards import arrow
-from inbond.registry.shards.records import SALT_BYTES, Record, content_ids, others_digest, record_leaf
+from inbond.registry.shards.records import SALT_BYTES, Identified, Record, content_ids, others_digest, record_leaf
 from inbond.registry.shards.sealing import SummingSink, seal
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from inbond.registry.place import Objects
 
 R = TypeVar("R")
+
+_Ids = tuple[bytes, bytes | None]
 
 ROW_GROUP_ROWS = 4_096
 ROW_GROUP_TEXT = 16 << 20  # long records end a row group early, so that memory stays bounded
@@ -57,13 +59,14 @@ class WrittenShard(msgspec.Struct, frozen=True):
 
 def write_shard(
     store: "Objects",
-    records: Iterable[Record],
+    records: Iterable[Record | Identified],
     *,
     metadata: Mapping[str, str] | None = None,
     salts: Callable[[int], bytes] = token_bytes,
 ) -> WrittenShard:
     """Write `records` as one shard into `store`, with its block hashes beside it.
 
+    The ids that come with an `Identified` record are taken as they are.
     `metadata` are unsigned pointers for people, every key beginning with "inbond.". `salts(n)` gives n random bytes.
     Raises InvalidInput for no records, or for one that its columns cannot hold; StoreError where the file system fails or
     does not give back what was written. Nothing but scratch is left by a failure.
@@ -146,7 +149,7 @@ class _Writing:
         self._metadata = metadata
         self._salts = salts
 
-    def write(self, records: Iterable[Record]) -> "_Writing":
+    def write(self, records: Iterable[Record | Identified]) -> "_Writing":
         # Buffered outside Python: each call of the sink waits for the interpreter lock, and a row group makes a hundred.
         with pa.BufferedOutputStream(pa.PythonFile(self._sink, mode="w"), _WRITE_BYTES) as stream:
             with _parquet_writer(stream) as writer:
@@ -157,12 +160,12 @@ class _Writing:
         self.checksum = self._sink.checksum
         return self
 
-    def _write_groups(self, writer: pq.ParquetWriter, records: Iterable[Record]) -> None:
+    def _write_groups(self, writer: pq.ParquetWriter, records: Iterable[Record | Identified]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="inbond-shard") as other_thread:
             encoding: Future[None] | None = None
             try:
-                for group in _row_groups(records):
-                    ids = self._identify(group)
+                for group, given in _row_groups(records):
+                    ids = self._identify(group, given)
                     if encoding is not None:
                         encoding.result()
                     encoding = other_thread.submit(_encode, writer, group, *ids)
@@ -170,11 +173,11 @@ class _Writing:
                 if encoding is not None:
                     encoding.result()
 
-    def _identify(self, group: list[Record]) -> tuple[list[bytes], bytes, list[bytes | None]]:
+    def _identify(self, group: list[Record], given: list[_Ids | None]) -> tuple[list[bytes], bytes, list[bytes | None]]:
         salts = self._salts(SALT_BYTES * len(group))
         contents, prompts = [], []
         for number, record in enumerate(group):
-            content, prompt = content_ids(record)
+            content, prompt = given[number] or content_ids(record)
             salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
             self.leaves.append(merkle.leaf_hash(record_leaf(salt, content, others_digest(record, prompt))))
             contents.append(content)
@@ -187,17 +190,20 @@ class _Writing:
         return contents, salts, prompts
 
 
-def _row_groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+def _row_groups(records: Iterable[Record | Identified]) -> Iterator[tuple[list[Record], list[_Ids | None]]]:
     group: list[Record] = []
+    given: list[_Ids | None] = []
     size = 0
-    for record in records:
+    for item in records:
+        record, ids = item if isinstance(item, Identified) else (item, None)
         size += text_size(record)
         group.append(record)
+        given.append(ids)
         if len(group) == ROW_GROUP_ROWS or size >= ROW_GROUP_TEXT:
-            yield group
-            group, size = [], 0
+            yield group, given
+            group, given, size = [], [], 0
     if group:
-        yield group
+        yield group, given
 
 
 def _encode(

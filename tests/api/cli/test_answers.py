@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inbond.api.cli.failures import explained
+from inbond.registry.registry import Registry
 from tests.api.cli.shell import TEACHER, ok, run, write_chats
 
 QUESTIONS = [
@@ -95,6 +97,21 @@ def test_usage_is_2() -> None:
     assert run("improt").err.splitlines()[0].endswith("Did you mean 'import'?")
     assert run("import", "--json").problem["type"] == "urn:inbond:problem:invalid-input"
     assert "give the records --out" in run("pull", "chat", "--student", "s", "--run", "x", "--json").problem["detail"]
+
+
+@pytest.mark.usefixtures("warehouse")
+def test_jobs_are_how_many_processes_convert(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_files, told = Registry.import_files, []
+
+    def noted(*given: Any, jobs: int | None, **options: Any) -> Any:
+        told.append(jobs)
+        return import_files(*given, **options)
+
+    monkeypatch.setattr(Registry, "import_files", noted)
+    for jobs in ((), ("--jobs", "3")):
+        ok("import", "messages", "../chat.jsonl", "--teacher", TEACHER, *jobs)
+    assert told == [None, 3]
+    assert run("import", "messages", "../chat.jsonl", "--teacher", TEACHER, "--jobs", "0").code == 2
 
 
 @pytest.mark.usefixtures("warehouse")
