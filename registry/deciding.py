@@ -2,6 +2,9 @@
 
 import secrets
 from collections.abc import Sequence
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any
 
 from inbond.registry import gate
 from inbond.registry.disclosure.router import sections_in
@@ -9,40 +12,79 @@ from inbond.registry.gate import Ruled
 from inbond.registry.listing import ListedDecision
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
 from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied
 from inbond.schemas.scalars import Role
-from inbond.schemas.statements import DecisionAsk, DecisionRule, Question, Ruling
+from inbond.schemas.statements import DecisionAsk, DecisionRule, Evidence, Question, Ruling
 
 _SCOPE = "training of the student on outputs under these terms"
 _SECTION = "the section of the public summary of training content that it belongs to"
 
 
-def ask(registry: OpenRegistry, student: str, terms: str, grounds: str, until: str | None) -> Recorded:
-    """Ask whether `student` may learn under `terms`, with the trainer's key."""
-    subjects = (registry.resolve(student, "student"), registry.resolve(terms, "terms"))
+def ask(
+    registry: OpenRegistry,
+    student: str,
+    terms: str,
+    grounds: str,
+    until: str | None = None,
+    *,
+    exception: bool = False,
+    scope: str | None = None,
+    authoriser: str | None = None,
+    evidence: Sequence[Path] = (),
+) -> Recorded:
+    """Ask whether `student` may learn under `terms`, with the trainer's key.
+
+    It is asked for an authorisation, such as an order form or consent, or with `exception` whether an exception of the terms
+    holds. `scope` says for what, `authoriser` is the party outside that gave leave; `evidence` are files that bear it out,
+    which go into the store.
+    """
     body = DecisionAsk(
-        question=Question.AUTHORISATION,
-        subjects=subjects,
-        scope=_SCOPE,
+        question=Question.EXCEPTION if exception else Question.AUTHORISATION,
+        subjects=(registry.resolve(student, "student"), registry.resolve(terms, "terms")),
+        scope=scope or _SCOPE,
         from_=now(),
         until=known(until) if until else not_applicable(),
         grounds=keep_text(registry, grounds),
-        authoriser=not_applicable(),
+        authoriser=known(registry.resolve(authoriser, "party")) if authoriser else not_applicable(),
     )
-    return registry.record("decision", body, Role.TRAINER)
+    return _record(registry, body, Role.TRAINER, _kept(registry, evidence))
 
 
-def rule(registry: OpenRegistry, ask: str, ruling: str, grounds: str, until: str | None) -> Recorded:
-    """Rule on the ask, with the compliance key."""
-    return _rule(registry, ask, word(Ruling, ruling, "ruling"), grounds, until, None)
+def rule(
+    registry: OpenRegistry,
+    ask: str,
+    ruling: str,
+    grounds: str,
+    until: str | None = None,
+    *,
+    scope: str | None = None,
+    authoriser: str | None = None,
+    evidence: Sequence[Path] = (),
+) -> Recorded:
+    """Rule on the ask, with the compliance key; `until`, `scope` and `authoriser` are as asked unless given.
+
+    An exception is permitted with the document that grants it as evidence, given here or with the ask.
+    """
+    return _rule(registry, ask, word(Ruling, ruling, "ruling"), grounds, until, scope, authoriser, evidence)
 
 
-def _rule(registry: OpenRegistry, ask: str, ruling: Ruling, grounds: str, until: str | None, scope: str | None) -> Recorded:
+def _rule(
+    registry: OpenRegistry,
+    ask: str,
+    ruling: Ruling,
+    grounds: str,
+    until: str | None,
+    scope: str | None,
+    authoriser: str | None = None,
+    evidence: Sequence[Path] = (),
+) -> Recorded:
     ref = registry.resolve(ask, "decision")
-    asked = registry.place.statement(ref).body
+    found = registry.place.statement(ref)
+    asked = found.body
     if not isinstance(asked, DecisionAsk):
         raise InvalidInput(f"decision: expected an ask to rule on, found {ref}", hint="inbond decide list")
     answer = DecisionRule(
@@ -54,21 +96,49 @@ def _rule(registry: OpenRegistry, ask: str, ruling: Ruling, grounds: str, until:
         from_=now(),
         until=known(until) if until else asked.until,
         grounds=keep_text(registry, grounds),
-        authoriser=asked.authoriser,
+        authoriser=known(registry.resolve(authoriser, "party")) if authoriser else asked.authoriser,
     )
-    return registry.record("decision", answer, Role.COMPLIANCE)
+    return _record(registry, answer, Role.COMPLIANCE, _kept(registry, evidence) or found.header.evidence)
+
+
+def _kept(registry: OpenRegistry, files: Sequence[Path]) -> tuple[Evidence, ...]:
+    """Files as evidence, in the store."""
+    objects = registry.place.objects
+    return tuple(
+        Evidence(media=_media(file), digest=f"sha256:{objects.put_bytes(file.read_bytes())}", stored=True) for file in files
+    )
+
+
+def _media(file: Path) -> str:
+    return guess_type(file.name)[0] or "application/octet-stream"
+
+
+def _record(registry: OpenRegistry, body: DecisionAsk | DecisionRule, role: Role, evidence: Sequence[Evidence] = ()) -> Recorded:
+    return registry.recorder.record(Said("decision", body, [registry.keys.role(role)], evidence=evidence))
 
 
 def settle(
-    registry: OpenRegistry, student: str, terms: str, ruling: str, grounds: str, until: str | None = None
+    registry: OpenRegistry,
+    student: str,
+    terms: str,
+    ruling: str,
+    grounds: str,
+    until: str | None = None,
+    *,
+    exception: bool = False,
+    **options: Any,
 ) -> tuple[Recorded | None, Recorded]:
-    """Rule on the open ask about `student` and `terms`; where there is none, ask first. Returns (ask or None, ruling)."""
-    found, asked = open_ask(registry, student, terms), None
+    """Rule on the open ask about `student` and `terms`; where there is none, ask first. Returns (ask or None, ruling).
+
+    `options` as `rule` takes them.
+    """
+    question = Question.EXCEPTION if exception else Question.AUTHORISATION
+    found, asked = open_ask(registry, student, terms, question), None
     if found is None:
-        _expect_asking_key(registry, f"--student {student} --terms {terms}")
-        asked = ask(registry, student, terms, grounds, until)
+        _expect_asking_key(registry, f"--student {student} --terms {terms}" + (" --exception" if exception else ""))
+        asked = ask(registry, student, terms, grounds, until, exception=exception)
         found = asked.ref
-    return asked, rule(registry, found, ruling, grounds, until)
+    return asked, rule(registry, found, ruling, grounds, until, **options)
 
 
 def ask_section(
@@ -84,7 +154,7 @@ def ask_section(
         grounds=keep_text(registry, grounds),
         authoriser=not_applicable(),
     )
-    return registry.record("decision", body, Role.TRAINER)
+    return _record(registry, body, Role.TRAINER)
 
 
 def rule_section(registry: OpenRegistry, ask: str, section: str, grounds: str, until: str | None = None) -> Recorded:
@@ -104,16 +174,11 @@ def settle_section(
     """Rule on the open ask about exactly these; where there is none, ask first. Returns (ask or None, ruling)."""
     wanted = set(_sectioned(registry, student, about, model))
     sections_in(section)
-    asks = registry.every(ListedDecision, student=registry.resolve(student, "student"))
-    same = [
-        each.ref
-        for each in asks
-        if each.ruling is None and each.question == Question.ROUTE_SECTION and set(each.subjects) == wanted
-    ]
-    if not same:
+    found = _newest_open(registry, Question.ROUTE_SECTION, registry.resolve(student, "student"), wanted)
+    if found is None:
         _expect_asking_key(registry, " ".join([f"--student {student}", *(f"--about {each}" for each in about)]))
-    asked = None if same else ask_section(registry, student, about, model, grounds, until)
-    return asked, rule_section(registry, asked.ref if asked else same[-1], section, grounds, until)
+    asked = ask_section(registry, student, about, model, grounds, until) if found is None else None
+    return asked, rule_section(registry, asked.ref if asked else str(found), section, grounds, until)
 
 
 def _expect_asking_key(registry: OpenRegistry, options: str) -> None:
@@ -131,9 +196,21 @@ def _sectioned(registry: OpenRegistry, student: str, about: Sequence[str], model
     return tuple(dict.fromkeys([registry.resolve(student, "student"), *things, *models]))
 
 
-def open_ask(registry: OpenRegistry, student: str, terms: str) -> str | None:
+def open_ask(registry: OpenRegistry, student: str, terms: str, question: Question = Question.AUTHORISATION) -> str | None:
     """The newest ask about exactly these two that nobody has ruled on."""
-    return registry.place.open_ask(registry.resolve(student, "student"), registry.resolve(terms, "terms"))
+    who, document = registry.resolve(student, "student"), registry.resolve(terms, "terms")
+    if question is Question.AUTHORISATION:
+        return registry.place.open_ask(who, document)
+    return _newest_open(registry, question, who, {who, document})
+
+
+def _newest_open(registry: OpenRegistry, question: Question, student: str, subjects: set[str]) -> str | None:
+    found = [
+        each.ref
+        for each in registry.every(ListedDecision, student=student)
+        if each.ruling is None and each.question == question and set(each.subjects) == subjects
+    ]
+    return found[-1] if found else None
 
 
 def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Ruled:

@@ -151,13 +151,13 @@ class Registry(OpenRegistry):
         """Put the release of a student's weights on record; `weights` are hashed, not kept."""
         return catalogue.release(self, student, weights, **options)
 
-    def ask(self, student: str, terms: str, grounds: str, until: str | None = None) -> Recorded:
-        """Ask compliance whether `student` may learn from outputs under `terms`."""
-        return deciding.ask(self, student, terms, grounds, until)
+    def ask(self, student: str, terms: str, grounds: str, until: str | None = None, **options: Any) -> Recorded:
+        """Ask compliance whether `student` may learn from outputs under `terms`; see `deciding.ask`."""
+        return deciding.ask(self, student, terms, grounds, until, **options)
 
-    def rule(self, ask: str, ruling: str, grounds: str, until: str | None = None) -> Recorded:
-        """Rule on an ask, with the compliance key."""
-        return deciding.rule(self, ask, ruling, grounds, until)
+    def rule(self, ask: str, ruling: str, grounds: str, until: str | None = None, **options: Any) -> Recorded:
+        """Rule on an ask, with the compliance key; see `deciding.rule`."""
+        return deciding.rule(self, ask, ruling, grounds, until, **options)
 
     def declare(
         self, ref: str, facts: Mapping[str, Any], *, correct: bool = False, reason: str | None = None

@@ -1,6 +1,7 @@
 """Decisions: ask, rule, list."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,9 +29,26 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--about", multiple=True, metavar="REF", help=about)(model(function))
 
 
+def _authorised(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of an authorisation or exception that somebody outside has given."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = (
+        click.option("--exception", is_flag=True, help="With --terms: whether an exception of the terms holds."),
+        click.option("--scope", metavar="TEXT", help="For what it is given, in a line."),
+        click.option("--authoriser", metavar="PARTY", help="The party outside that gave leave."),
+        click.option(
+            "--evidence", type=file, multiple=True, metavar="FILE", help="An order form, letter or text; it goes into the store."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @command(
     "ask",
     """inbond decide ask --student acme/mini --terms openai-terms --grounds research
+    inbond decide ask --student acme/mini --terms tos --evidence order-form.pdf --until 2027-01-01 --grounds 'order form'
     inbond decide ask --student acme/mini --about chat@1 --grounds 'a model chose the samples'""",
     of=decide,
 )
@@ -39,8 +57,16 @@ def _about(function: Callable[..., Any]) -> Callable[..., Any]:
 @_about
 @click.option("--grounds", required=True, metavar="TEXT", help="Why; kept as an erasable object, not in the ledger.")
 @click.option("--until", callback=expect_date, metavar="DATE", help="Until when the answer is wanted (without end unless given).")
+@_authorised
 def ask(
-    session: Session, student: str, terms: str | None, about: tuple[str, ...], model: str | None, grounds: str, until: str | None
+    session: Session,
+    student: str,
+    terms: str | None,
+    about: tuple[str, ...],
+    model: str | None,
+    grounds: str,
+    until: str | None,
+    **given: Any,
 ) -> None:
     """Ask compliance, with the trainer's key.
 
@@ -49,11 +75,12 @@ def ask(
     """
     if (terms is None) is not bool(about) or (model and not about):
         raise click.UsageError("Expected either --terms TERMS, or --about REF.")
+    _expect_terms(given, terms is not None)
     from inbond.registry.deciding import ask_section
 
     with session.open() as registry:
         if terms is not None:
-            recorded = registry.ask(student, terms, grounds, until)
+            recorded = registry.ask(student, terms, grounds, until, **given)
         else:
             recorded = ask_section(registry, student, about, model, grounds, until)
         subjects = _subjects(registry, recorded.ref)
@@ -77,6 +104,7 @@ def ask(
 @click.option("--section", metavar="SECTION", help=f"For --about, instead of permit or refuse: {SECTIONS}.")
 @click.option("--grounds", required=True, metavar="TEXT", help="Why; kept as an erasable object, not in the ledger.")
 @click.option("--until", callback=expect_date, metavar="DATE", help="Until when the ruling holds (as asked unless given).")
+@_authorised
 def rule(
     session: Session,
     words: tuple[str, ...],
@@ -87,10 +115,13 @@ def rule(
     section: str | None,
     grounds: str,
     until: str | None,
+    **given: Any,
 ) -> None:
     """Rule on an ask, with the compliance key.
 
     With --student and --terms, or --about, it rules on their open ask; where there is none, the trainer's key asks first.
+    Order forms and letters of consent are evidence of an authorisation; --exception rules that an exception of the terms
+    holds, which wants its evidence. A ruling that has ended opens nothing.
     """
     asks, ruling = (words, section) if section else (words[:-1], words[-1] if words else "nothing")
     if not section and ruling not in RULINGS:
@@ -101,6 +132,9 @@ def rule(
         raise click.UsageError(
             "Expected one ASK, or --student STUDENT with --terms TERMS permit|refuse, or with --about REF --section SECTION."
         )
+    _expect_terms(given, not section)
+    if asks and given.pop("exception"):
+        raise click.UsageError("Expected --exception with --student and --terms: an ASK says what it asks for.")
     from inbond.registry.deciding import rule_section, settle, settle_section
 
     asked = None
@@ -109,12 +143,12 @@ def rule(
             ruled = (
                 rule_section(registry, asks[0], section, grounds, until)
                 if section
-                else registry.rule(asks[0], ruling, grounds, until)
+                else registry.rule(asks[0], ruling, grounds, until, **given)
             )
         elif section:
             asked, ruled = settle_section(registry, str(student), about, model, section, grounds, until)
         else:
-            asked, ruled = settle(registry, str(student), str(terms), ruling, grounds, until)
+            asked, ruled = settle(registry, str(student), str(terms), ruling, grounds, until, **given)
         subjects = _subjects(registry, ruled.ref)
     first = {"ref": asked.ref, "seq": asked.seq} if asked else None
     data = {"ref": ruled.ref, "entry": ruled.seq, "ruling": ruling, "asked": first, "subjects": subjects}
@@ -135,6 +169,12 @@ def list_decisions(session: Session) -> None:
     ]
     empty = "no questions yet: inbond decide ask --student STUDENT --terms TERMS --grounds TEXT"
     session.output.answer({"decisions": found}, table(("ask", "about", "ruling", "until", "entry"), rows, empty=empty))
+
+
+def _expect_terms(given: dict[str, Any], about_terms: bool) -> None:
+    """Raise UsageError for options of an authorisation where a section is in question."""
+    if strange := [name for name, value in given.items() if value and not about_terms]:
+        raise click.UsageError(f"Expected --{strange[0]} with --terms alone.")
 
 
 def _told(subjects: list[str], section: bool) -> str:

@@ -12,6 +12,7 @@ from inbond.schemas.statements import (
     DecisionAsk,
     DecisionRule,
     Question,
+    Ruling,
 )
 
 
@@ -35,12 +36,16 @@ def decision(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
         raise NotPermitted(
             f"decision: expected a ruling whose signer had seen the ask (entry {rows[0].seq}), found an older view"
         )
-    if body.question is Question.AUTHORISATION:
+    if body.question in (Question.AUTHORISATION, Question.EXCEPTION):
         _check_competence(connection, body.subjects, owner)
+    if body.question is Question.EXCEPTION and body.ruling is Ruling.PERMIT and not draft.statement.header.evidence:
+        raise InvalidInput(
+            "decision: expected the document that grants an exception as evidence of it, found none", hint="--evidence FILE"
+        )
 
 
 def _check_competence(connection: Connection, subjects: tuple[str, ...], owner: str) -> None:
-    """Whoever rules on an authorisation answers for every student it is about, or recorded every document it is about."""
+    """Whoever rules on leave to learn answers for every student it is about, or recorded every document it is about."""
     for kind in ("student", "terms"):
         about = [ref for ref in subjects if split_ref(ref)[0] == kind]
         query = select(t.things.c.owner).where(t.things.c.ref.in_(about)).distinct()

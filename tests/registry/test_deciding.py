@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from inbond.registry.deciding import check, refusal, settle
+from inbond.registry.listing import ListedDecision
+from inbond.schemas.declared import known
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
-from inbond.schemas.statements import Verdict
+from inbond.schemas.statements import Question, Verdict
 from tests.registry.world import World, ask_body, rule_body
 
 
@@ -82,3 +86,50 @@ def test_a_refusal_names_teacher_document_and_command(world: World) -> None:
         assert words in error.message
         assert (error.hint or "").startswith(command)
         assert error.exit_code == 5
+
+
+# -- authorisations and exceptions -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    file = tmp_path / "letter.txt"
+    file.write_text("You may, until June.")
+    return file
+
+
+def test_an_order_form_is_a_ruling_with_its_evidence_scope_party_and_end(world: World, letter: Path) -> None:
+    registry = world.registry
+    given = {"scope": "embeddings alone", "authoriser": "acme", "evidence": [letter]}
+    asked, ruled = settle(registry, "lab/other", "acme-terms", "permit", "order form 7", "2099-06-01", **given)
+    assert asked is not None
+    found = registry.place.statement(ruled.ref)
+    [evidence] = found.header.evidence
+    assert (evidence.media, evidence.stored) == ("text/plain", True)
+    assert registry.place.object(evidence.digest, ruled.ref) == letter.read_bytes()
+    assert (found.body.scope, found.body.until, found.body.authoriser) == (
+        "embeddings alone", known("2099-06-01"), known(world.ref("acme", "party")),
+    )  # fmt: skip
+
+
+def test_what_was_enclosed_with_the_question_is_evidence_of_the_ruling(world: World, letter: Path) -> None:
+    asked = world.registry.ask("lab/other", "acme-terms", "their letter", exception=True, evidence=[letter])
+    ruled = world.registry.rule(asked.ref, "permit", "as it says")
+    found = [world.registry.place.statement(ref).header.evidence for ref in (asked.ref, ruled.ref)]
+    assert found[0] == found[1] != ()
+    assert world.body(ruled.ref).question is Question.EXCEPTION
+
+
+def test_an_exception_wants_its_evidence_and_its_own_party(world: World, letter: Path) -> None:
+    registry, subjects = world.registry, (world.ref("lab/other"), world.ref("acme-terms", "terms"))
+    with pytest.raises(InvalidInput, match="the document that grants an exception as evidence"):
+        settle(registry, "lab/other", "acme-terms", "permit", "they said so", exception=True)
+    first = registry.place.page(ListedDecision, limit=100).items[-1].ref
+    asked, refused = settle(registry, "lab/other", "acme-terms", "refuse", "they did not", exception=True)
+    assert (asked, world.body(refused.ref).ask) == (None, first)  # it rules on the open question
+    body = ask_body(*subjects, question=Question.EXCEPTION)
+    theirs = world.put("decision", body, "vendor-trainer")
+    evidence = registry.place.statement(registry.ask("lab/other", "acme-terms", "x", evidence=[letter]).ref).header.evidence
+    ruling = rule_body(theirs, *subjects, question=Question.EXCEPTION)
+    with pytest.raises(NotPermitted, match="by the party of the student"):
+        world.put("decision", ruling, "vendor-compliance", evidence=evidence)

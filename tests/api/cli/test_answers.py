@@ -315,6 +315,14 @@ def test_an_open_ask_is_ruled_on_instead_of_asking_again() -> None:
     assert [d["ruling"] for d in ok("decide", "list", "--json").json["decisions"] if d["ref"] == asked] == ["refuse"]
     other = ok("decide", "ask", "--student", "acme/other", "--terms", "tos", "--grounds", "now?", "--json").json["ref"]
     ok("decide", "rule", other.partition(":")[2][:8], "permit", "--grounds", "yes")
+    about = ("--student", "acme/other", "--terms", "tos", "permit", "--grounds", "their letter")
+    assert "expected the document that grants an exception" in run("decide", "rule", *about, "--exception").err
+    Path("letter.txt").write_text("You may.")
+    given = ("--exception", "--evidence", "letter.txt", "--scope", "this model", "--until", "2099-01-01")
+    entry = ok("decide", "rule", *about, *given, "--json").json["entry"]
+    assert "text/plain" in json.dumps(ok("log", "show", str(entry), "--json").json)
+    assert run("decide", "ask", "--student", "acme/other", "--about", "chat", "--grounds", "x", "--exception").code == 2
+    assert run("decide", "rule", other, "permit", "--grounds", "x", "--exception").code == 2
     assert run("check", "chat", "--student", "acme/other").code == 0
 
 

@@ -1,7 +1,10 @@
 """The gate with the engine behind it: clauses that were read decide, and the engine's verdict goes into the grant."""
 
+from pathlib import Path
+
 import pytest
 
+from inbond.registry.deciding import settle
 from inbond.registry.terms import asking
 from inbond.registry.terms.recording import accept
 from inbond.registry.times import now
@@ -108,3 +111,35 @@ def test_a_refusal_shuts_what_a_clause_permits(house: House) -> None:
     assert house.registry.check([data], "lab/commercial").verdict is Verdict.PROHIBITED
     with pytest.raises(PolicyDenied, match="compliance has ruled: refuse"):
         list(pull)
+
+
+EXCEPTED = [
+    ("2099-05-31T23:59:59.999Z", Verdict.PERMITTED), ("2099-06-01T00:00:00.000Z", Verdict.PROHIBITED),
+    ("2099-06-01T00:00:00.001Z", Verdict.PROHIBITED),
+]  # fmt: skip
+
+
+def test_an_exception_opens_what_a_clause_forbids_until_it_ends(house: House, tmp_path: Path) -> None:
+    data, title = house.teach("openai/gpt-4o@1", "gpt", "openai-services-2026-01-01"), "OpenAI Services Agreement"
+    letter = tmp_path / "letter.txt"
+    letter.write_text("You may.")
+    given = {"exception": True, "evidence": [letter]}
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PROHIBITED
+    settle(house.registry, "lab/commercial", title, "permit", "their letter", "2099-06-01", **given)
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PERMITTED
+    student, shards = house.world.ref("lab/commercial"), {house.world.parts(data)[0][0]}
+    with house.registry.reading() as reader:
+        found = [(at, asking.answer(reader.connection, student, shards, at).ruled.verdict) for at, _ in EXCEPTED]
+    assert found == EXCEPTED
+    settle(house.registry, "lab/commercial", title, "refuse", "taken back", exception=True)
+    assert house.registry.check([data], "lab/commercial").verdict is Verdict.PROHIBITED
+
+
+def test_consent_that_has_ended_opens_nothing(house: House) -> None:
+    data, title = house.teach("anthropic/claude@1", "claude", "anthropic-usage-2026-11-12"), "Anthropic Usage Policy"
+    settle(house.registry, "lab/commercial", title, "permit", "their letter", "2099-06-01")
+    student, shards = house.world.ref("lab/commercial"), {house.world.parts(data)[0][0]}
+    with house.registry.reading() as reader:
+        for at, verdict in EXCEPTED:
+            asks = Verdict.NEEDS_AUTHORISATION if verdict is Verdict.PROHIBITED else verdict
+            assert asking.answer(reader.connection, student, shards, at).ruled.verdict is asks, at
