@@ -20,6 +20,7 @@ from inbond.registry.objects import ObjectStore, bare
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, VerificationError
 from inbond.schemas.scalars import Ref
+from inbond.schemas.statements import Extent
 
 SLOWEST: Final = 16 * 1024
 """Bytes a second, once the edge's patience for one piece is used up: a body in drops is none."""
@@ -44,11 +45,15 @@ class ApiRequest(Request[Principal | None, None, State]):
 
 
 class Delivering(msgspec.Struct, forbid_unknown_fields=True):
-    """Either `grant`: all that an export grant covers; or `object`, a dataset version or shard, and who gets it, if known."""
+    """Either `grant`: all that a grant for files covers; or `object`, a dataset version or shard, and who gets it, if known.
+
+    With `object`, `extent` says whether whole shards leave, or rows alone.
+    """
 
     grant: Ref | None = None
     object: Ref | None = None
     recipient: Ref | None = None
+    extent: Extent | None = None
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):

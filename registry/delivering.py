@@ -34,7 +34,7 @@ from inbond.registry.versions import parts_of, shards_in
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Dataset, GrantMode, Shard, Terms
+from inbond.schemas.statements import Dataset, Extent, GrantMode, Shard, Terms
 
 if TYPE_CHECKING:
     from inbond.registry.exporting import Export
@@ -81,7 +81,8 @@ def deliver_to_run(
 ) -> Delivered:
     """Open or continue the run, get a grant for export, record a delivery for each dataset, and write the folder.
 
-    The run counts as exposed to everything that was delivered: to whole shards, whatever rows of them a format writes.
+    The run counts as exposed to everything that was delivered: to whole shards in a bundle, in a format of others to the rows
+    of the datasets' `split`, with the log-probabilities that stand beside them, whether the format writes those or not.
     """
     from inbond.schemas.columns import TEXT_SCHEMA  # with pyarrow, which few processes need
 
@@ -89,7 +90,7 @@ def deliver_to_run(
     export = _begun(registry, format, [registry.resolve(each, "dataset") for each in datasets], format_options, split)
     options["split"] = split
     opened = runs.open_run(registry, datasets, student=student, name=run, **options)  # type: ignore[arg-type]
-    granted = runs.grant(registry, opened, GrantMode.EXPORT, tuple(TEXT_SCHEMA.names))
+    granted = runs.grant(registry, opened, GrantMode.EXPORT if export is None else GrantMode.ROWS, tuple(TEXT_SCHEMA.names))
     deliveries = [delivery.ref for delivery in registry.place.deliver(grant=granted.ref)]
     about = [*(registry.resolve(dataset, "dataset") for dataset in datasets), *deliveries]
     return _appear(registry, folder, about, deliveries, granted.ref, progress, export)
@@ -116,7 +117,7 @@ def export_dataset(
     if format == BUNDLE and split is not None:
         raise InvalidInput(f"format {BUNDLE}: expected no split, as it holds whole shards, found {split!r}", hint="--format NAME")
     export = _begun(registry, format, [ref], format_options, split)
-    [delivery] = registry.place.deliver(object=ref, recipient=to)
+    [delivery] = registry.place.deliver(object=ref, recipient=to, extent=None if export is None else Extent.ROWS)
     return _appear(registry, folder, [ref, delivery.ref], [delivery.ref], delivery.ref, progress, export)
 
 

@@ -16,11 +16,10 @@ from sqlalchemy import Connection, or_, select
 from inbond.registry import tables as t
 from inbond.registry.current import first_of
 from inbond.registry.terms.engine import RULES as ENGINE_RULES
-from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, Withdrawal
 from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.statement import digest_of
-from inbond.schemas.statements import GrantMode, Question, Verdict
+from inbond.schemas.statements import Question, Verdict
 
 _DECISION = {
     "id": "decision-1",
@@ -102,14 +101,6 @@ class Ruled:
         return tuple(sorted({reason.decision for reason in self.reasons if reason.decision}))
 
 
-def handed_out(mode: GrantMode, spans: Sequence[Span], beside: Iterable[str] = ()) -> Sequence[Part]:
-    """What a grant of this mode over `spans` gives: the rows that they name, or whole shards where files leave.
-
-    With the files of a dataset leave the shards of log-probabilities that stand `beside` its text.
-    """
-    return spans if mode is GrantMode.STREAM else [*(span.shard for span in spans), *beside]
-
-
 def shards_of(parts: Iterable[Part]) -> set[str]:
     """The shards that `parts` are of."""
     return {part if isinstance(part, str) else part.shard for part in parts}
@@ -141,7 +132,7 @@ def expect_not_withdrawn(found: Sequence[Withdrawal], what: str) -> None:
 
 WITHOUT_IT = (
     "inbond dataset list, and pull a version that does not hold these rows, under another --run NAME\n"
-    "inbond dataset trim DATASET makes one"
+    "inbond dataset trim DATASET makes one; where files leave, give --format too: a bundle holds whole shards"
 )
 
 

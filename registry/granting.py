@@ -18,7 +18,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.keychain import Keychain
-from inbond.registry.lists import layout_of, logits_of, sources_of
+from inbond.registry.lists import handed_out, layout_of, sources_of
 from inbond.registry.objects import ObjectStore
 from inbond.registry.place import Place, Recorded
 from inbond.registry.recorder import Recorder, Said
@@ -37,6 +37,7 @@ from inbond.schemas.statements import (
     Channel,
     Delivery,
     Evaluated,
+    Extent,
     Grant,
     GrantMode,
     GrantRequest,
@@ -78,8 +79,8 @@ def grant(place: Signing, envelope: Envelope) -> Recorded:
         at, size = now(), reader.size
         sources = sources_of(reader.connection, run.ref)
         layout = layout_of(reader.connection, sources)
-        beside = [] if request.mode is GrantMode.STREAM else logits_of(reader.connection, sources)
-        ruled, owed = asking.evaluate(reader.connection, run.student, gate.handed_out(request.mode, layout.spans, beside), at)
+        given = handed_out(reader.connection, request.mode, sources, layout.spans)
+        ruled, owed = asking.evaluate(reader.connection, run.student, given, at)
         if ruled.verdict not in asking.OPEN:
             raise gate.refusal(ruled, run.student, names.names_of(reader.connection, gate.mentioned(ruled, run.student)))
     parts = place.store.put_lines(part_lines(layout))
@@ -136,14 +137,15 @@ def deliver_to_run(place: Signing, grant: str) -> list[Recorded]:
         row = reader.connection.execute(select(t.grants).where(t.grants.c.ref == grant)).one_or_none()
         if row is None:
             raise NotFound(f"{grant} is not on record: expected a grant")
-        if row.mode != GrantMode.EXPORT.value:
-            raise NotPermitted(f"{grant} is for a stream: expected a grant of mode export for a delivery")
+        if row.mode == GrantMode.STREAM.value:
+            raise NotPermitted(f"{grant} is for a stream: expected a grant of mode export or rows for a delivery")
+        extent = Extent.ROWS if row.mode == GrantMode.ROWS.value else None
         sources = sources_of(reader.connection, row.run)
         owner = names.owner_of(reader.connection, row.run)
         before = _delivered(reader.connection, grant)
     wanted = list(dict.fromkeys(source.dataset for source in sources))
     missing = [ref for ref in wanted if ref not in before]
-    said = [_said(place, ref, owner, Channel.DOWNLOAD, grant) for ref in missing]
+    said = [_said(place, ref, owner, Channel.DOWNLOAD, grant, extent) for ref in missing]
     try:
         recorded = dict(zip(missing, Recorder(place).record_all(said), strict=True))
     except Conflict:  # asked twice at once: the same ids
@@ -155,9 +157,12 @@ def deliver_to_run(place: Signing, grant: str) -> list[Recorded]:
     return [before.get(ref) or recorded[ref] for ref in wanted]
 
 
-def deliver_object(place: Signing, ref: str, recipient: str | None) -> Recorded:
-    """Put on record that a dataset version or a shard is delivered to `recipient`, whoever that is where None."""
-    return Recorder(place).record(_said(place, ref, recipient, Channel.EXPORT, None))
+def deliver_object(place: Signing, ref: str, recipient: str | None, extent: Extent | None = None) -> Recorded:
+    """Put on record that a dataset version or a shard is delivered to `recipient`, whoever that is where None.
+
+    Whole shards, unless `extent` says that the rows of the version leave alone.
+    """
+    return Recorder(place).record(_said(place, ref, recipient, Channel.EXPORT, None, extent))
 
 
 def _delivered(connection: Connection, grant: str) -> dict[str, Recorded]:
@@ -169,7 +174,9 @@ def _delivered(connection: Connection, grant: str) -> dict[str, Recorded]:
     return found
 
 
-def _said(place: Signing, ref: str, recipient: str | None, channel: Channel, grant: str | None) -> Said:
+def _said(
+    place: Signing, ref: str, recipient: str | None, channel: Channel, grant: str | None, extent: Extent | None = None
+) -> Said:
     body = Delivery(
         policy=unknown(Reason.NOT_YET),
         object=ref,
@@ -177,6 +184,7 @@ def _said(place: Signing, ref: str, recipient: str | None, channel: Channel, gra
         channel=channel,
         purpose=unknown(),
         grant=grant or UNSET,
+        extent=extent or UNSET,
     )
     # Under a grant the id follows from what is said, so that two who say it at once say it once; a grant's id is random.
     own: dict[str, Any] = {"id": hashlib.sha256(f"inbond-delivery-v1\n{grant}\n{ref}".encode()).hexdigest()[:32]} if grant else {}

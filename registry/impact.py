@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import literal, or_, select
+from sqlalchemy import literal, null, or_, select
 
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
@@ -22,6 +22,7 @@ from inbond.registry.times import now
 from inbond.registry.training.layout import Span, merged
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import InvalidInput
+from inbond.schemas.statements import Extent
 
 MAX_AFFECTED = 20_000
 
@@ -218,16 +219,22 @@ class _Work:
                     self.reach(row.dataset, 1, {row.shard: rows})
 
     def _deliveries(self, shards: dict[str, int]) -> None:
-        """Bytes that left: a delivery of a dataset version hands out whole shards, whatever rows of them it names."""
-        d, p = t.deliveries.c, t.dataset_parts.c
+        """Bytes that left: whole shards with a delivery of a dataset version, whatever rows it names, or rows alone."""
+        d, p, x = t.deliveries.c, t.dataset_parts.c, t.exposures.c
+        by_rows = d.extent == Extent.ROWS.value
         for chunk in chunks(list(shards)):
-            alone = select(d.ref, d.object.label("shard")).where(d.object.in_(chunk), d.seq < self.spread.size)
-            within = select(d.ref, p.shard).join(t.dataset_parts, p.dataset == d.object)
-            within = within.where(p.shard.in_(chunk), d.seq < self.spread.size).distinct()
-            for query in (alone, within):
-                for row in self.spread.connection.execute(query):
-                    far = shards[row.shard]
-                    self.reach(row.ref, far + 1, None if far else {row.shard: self.start[row.shard]})
+            alone = select(d.ref, d.object, null(), null()).where(d.object.in_(chunk))
+            within = select(d.ref, p.shard, null(), null()).join(t.dataset_parts, p.dataset == d.object)
+            within = within.where(p.shard.in_(chunk), ~by_rows).distinct()
+            some = select(d.ref, p.shard, p.first, p.last).join(t.dataset_parts, p.dataset == d.object)
+            some = some.where(p.shard.in_(chunk), by_rows, d.grant.is_(None))
+            given = select(d.ref, x.shard, x.first, x.last).join(t.exposures, x.by == d.ref).where(x.shard.in_(chunk), by_rows)
+            for query in (alone, within, some, given):
+                for ref, shard, first, last in self.spread.connection.execute(query.where(d.seq < self.spread.size)):
+                    if far := shards[shard]:
+                        self.reach(ref, far + 1)
+                    elif rows := self.start[shard] if first is None else _common(self.start[shard], [(first, last)]):
+                        self.reach(ref, 1, {shard: rows})
 
     # -- whoever read them -------------------------------------------------------------------------------------------------
 

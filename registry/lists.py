@@ -9,15 +9,14 @@ from msgspec import UnsetType
 from sqlalchemy import Connection, select
 
 from inbond.registry import tables as t
-from inbond.registry.gate import handed_out
 from inbond.registry.objects import ObjectStore
 from inbond.registry.terms.standing import Standing
-from inbond.registry.training.layout import Layout, Span
+from inbond.registry.training.layout import Layout, Span, merged
 from inbond.registry.withdrawn import Part
 from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.scalars import Closed, ObjectList, Ref
-from inbond.schemas.statements import DerivedLine, GrantMode, InputLine, PartLine, TargetLine
+from inbond.schemas.statements import Delivery, DerivedLine, Extent, GrantMode, InputLine, PartLine, TargetLine
 
 _PLANS_KEPT = 32
 
@@ -88,9 +87,9 @@ class Lists:
         return found
 
     def handed_out(self, connection: Connection, run: str, mode: GrantMode) -> Sequence[Part]:
-        """What a grant of this mode to a run gives."""
-        beside = [] if mode is GrantMode.STREAM else logits_of(connection, sources_of(connection, run))
-        return handed_out(mode, self.layout(connection, run).spans, beside)
+        """What a grant of this mode to a run gives; of a stream it is asked for every segment."""
+        spans = self.layout(connection, run).spans
+        return spans if mode is GrantMode.STREAM else handed_out(connection, mode, sources_of(connection, run), spans)
 
     def _read_parts(self, named: ObjectList) -> tuple[PartLine, ...]:
         lines = self._store.read_lines(named.digest, named.root, int(named.count))
@@ -136,12 +135,35 @@ def layout_of(connection: Connection, sources: Iterable[Any]) -> Layout:
     return Layout(spans)
 
 
-def delivered_spans(connection: Connection, ref: str) -> list[Span]:
-    """What a delivery of a shard or dataset version hands out: whole shards, whatever rows of them the parts name."""
-    p, s = t.dataset_parts.c, t.shards.c
-    shards = select(p.shard).where(p.dataset == ref) if ref.startswith("dataset:") else [ref]
-    query = select(s.ref, s.rows).where(s.ref.in_(shards)).order_by(s.seq)
-    return [Span(row.ref, 0, row.rows) for row in connection.execute(query)]
+def handed_out(connection: Connection, mode: GrantMode, sources: Iterable[Any], spans: Sequence[Span]) -> Sequence[Part]:
+    """What a grant of this mode gives of `spans`, the rows of `sources`: them, or whole shards where whole files leave.
+
+    With text in files leave the log-probabilities that its dataset has of it.
+    """
+    if mode is GrantMode.STREAM:
+        return spans
+    if mode is GrantMode.ROWS:
+        return [*spans, *_logits_spans(connection, sources, spans)]
+    return [*(span.shard for span in spans), *logits_of(connection, sources)]
+
+
+def delivered_spans(connection: Connection, delivery: Delivery) -> list[Span]:
+    """What a delivery hands out, log-probabilities included: whole shards, whatever rows of them a dataset version names.
+
+    One that says so hands out rows alone: those of the plan that its grant is for, or all that the version names.
+    """
+    p, s, ref = t.dataset_parts.c, t.shards.c, delivery.object
+    if delivery.extent is not Extent.ROWS:
+        shards = select(p.shard).where(p.dataset == ref) if ref.startswith("dataset:") else [ref]
+        query = select(s.ref, s.rows).where(s.ref.in_(shards)).order_by(s.seq)
+        return [Span(row.ref, 0, row.rows) for row in connection.execute(query)]
+    if isinstance(delivery.grant, UnsetType):
+        query = select(p.shard, p.first, p.last).where(p.dataset == ref).order_by(p.position)
+        return [Span(*row) for row in connection.execute(query)]
+    run = connection.execute(select(t.grants.c.run).where(t.grants.c.ref == delivery.grant)).scalar_one()
+    sources = [source for source in sources_of(connection, run) if source.dataset == ref]
+    spans = layout_of(connection, sources).spans
+    return [*spans, *_logits_spans(connection, sources, spans)]
 
 
 def target_spans(connection: Connection, targets: Iterable[TargetLine]) -> list[Span]:
@@ -166,6 +188,21 @@ def logits_of(connection: Connection, sources: Iterable[Any]) -> list[str]:
     datasets = {source.dataset for source in sources}
     query = select(p.shard).where(p.dataset.in_(datasets), p.split.is_(None)).distinct().order_by(p.shard)
     return list(connection.execute(query).scalars())
+
+
+def _logits_spans(connection: Connection, sources: Iterable[Any], spans: Iterable[Span]) -> list[Span]:
+    """The rows of those shards that the datasets name beside `spans` of the text."""
+    p, e = t.dataset_parts.c, t.edges.c
+    query = select(p.shard, e.dst, p.first, p.last).join_from(t.dataset_parts, t.edges, e.src == p.shard)
+    query = query.where(p.dataset.in_({source.dataset for source in sources}), p.split.is_(None), e.relation == "logits_of")
+    text: dict[str, list[Span]] = {}
+    for span in spans:
+        text.setdefault(span.shard, []).append(span)
+    common: dict[str, list[tuple[int, int]]] = {}
+    for row in connection.execute(query.order_by(p.shard)):
+        rows = ((max(span.first, row.first), min(span.last, row.last)) for span in text.get(row.dst, ()))
+        common.setdefault(row.shard, []).extend((first, last) for first, last in rows if first < last)
+    return [Span(shard, *rows) for shard, ranges in common.items() for rows in merged(ranges)]
 
 
 def sources_of(connection: Connection, run: str) -> list[Any]:

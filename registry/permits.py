@@ -2,19 +2,19 @@
 
 A grant ends with its time, with its run, and with the permission that it rests on; a recall of rows that it covers ends it
 too. What is on record as delivered may be fetched by whoever it was delivered to and by the owner of what was delivered,
-as long as none of its rows are withdrawn.
+as long as none of its rows are withdrawn; where rows alone were, by the owner, who writes them.
 """
 
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
-from inbond.registry.lists import layout_of, logits_of, sources_of
+from inbond.registry.lists import handed_out, layout_of, sources_of
 from inbond.registry.terms import asking
 from inbond.registry.terms.standing import Standing
 from inbond.registry.times import now
@@ -22,7 +22,7 @@ from inbond.registry.training.layout import Span
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statement import split_ref
-from inbond.schemas.statements import GrantMode
+from inbond.schemas.statements import Extent, GrantMode
 
 _HOLDS = 1.0
 _KEPT = 4096
@@ -94,8 +94,7 @@ def check_in_force(connection: Connection, permit: Permit, at: str, standing: St
 
     def shards() -> set[str]:
         sources = sources_of(connection, grant.run)
-        beside = [] if mode is GrantMode.STREAM else logits_of(connection, sources)
-        return gate.shards_of(gate.handed_out(mode, layout_of(connection, sources).spans, beside))
+        return gate.shards_of(handed_out(connection, mode, sources, layout_of(connection, sources).spans))
 
     found = standing.ask(connection, f"{grant.run} {mode}", grant.student, shards, at)
     ruled = gate.refused_by(withdrawn(connection, permit.parts, at), found)
@@ -107,19 +106,16 @@ def _of_grant(connection: Connection, shard: str, under: str) -> Permit:
     grant = connection.execute(select(t.grants).where(t.grants.c.ref == under)).one_or_none()
     if grant is None:
         raise NotFound(f"{under} is not on record: expected a grant")
-    p, s = t.dataset_parts.c, t.run_sources.c
-    mode = GrantMode(grant.mode)
-    covered = s.split == p.split if mode is GrantMode.STREAM else or_(s.split == p.split, p.split.is_(None))
-    query = (
-        select(p.first, p.last)
-        .join(t.run_sources, (s.dataset == p.dataset) & covered)
-        .where(s.run == grant.run, p.shard == shard)
-    )
-    spans = [Span(shard, row.first, row.last) for row in connection.execute(query)]
-    if not spans:
+    p, s, e = t.dataset_parts.c, t.run_sources.c, t.edges.c
+    text = connection.execute(select(e.dst).where(e.src == shard, e.relation == "logits_of")).scalar() or shard
+    query = select(p.first, p.last).join(t.run_sources, (s.dataset == p.dataset) & (s.split == p.split))
+    query = query.where(s.run == grant.run, p.shard == text)
+    spans = [Span(text, row.first, row.last) for row in connection.execute(query)]
+    given = handed_out(connection, GrantMode(grant.mode), sources_of(connection, grant.run), spans)
+    given = [part for part in given if shard == (part if isinstance(part, str) else part.shard)]
+    if not given:
         raise PolicyDenied(f"{under} does not cover {shard}: expected a shard of the plan of {grant.run}")
-    parts = gate.handed_out(mode, spans)
-    return Permit(under, frozenset({names.owner_of(connection, grant.run)}), tuple(parts), grant)
+    return Permit(under, frozenset({names.owner_of(connection, grant.run)}), tuple(given), grant)
 
 
 def _of_delivery(connection: Connection, shard: str, under: str) -> Permit:
@@ -127,11 +123,14 @@ def _of_delivery(connection: Connection, shard: str, under: str) -> Permit:
     if delivery is None:
         raise NotFound(f"{under} is not on record: expected a delivery")
     p = t.dataset_parts.c
-    held = select(p.shard).where(p.dataset == delivery.object, p.shard == shard).limit(1)
-    if delivery.object != shard and connection.execute(held).first() is None:
+    query = select(p.first, p.last).where(p.dataset == delivery.object, p.shard == shard)
+    rows = [Span(shard, row.first, row.last) for row in connection.execute(query)]
+    if delivery.object != shard and not rows:
         raise PolicyDenied(f"{under} is of {delivery.object}: expected a delivery that covers {shard}")
     grant = None
     if delivery.grant is not None:
         grant = connection.execute(select(t.grants).where(t.grants.c.ref == delivery.grant)).one()
-    parties = {names.owner_of(connection, delivery.object), delivery.recipient} - {None}
-    return Permit(under, frozenset(str(party) for party in parties), (shard,), grant)
+    owner = names.owner_of(connection, delivery.object)
+    if delivery.extent == Extent.ROWS.value:
+        return Permit(under, frozenset({owner}), tuple(rows), grant)
+    return Permit(under, frozenset({owner, delivery.recipient or owner}), (shard,), grant)

@@ -22,7 +22,7 @@ from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Seen, Shard
+from inbond.schemas.statements import Extent, Seen, Shard
 
 L = TypeVar("L")
 
@@ -226,8 +226,18 @@ class Place(Protocol):
     def grant(self, request: Envelope) -> Recorded:
         """Have a request, signed by a run's key, evaluated and granted by the registry; PolicyDenied if the gate is shut."""
 
-    def deliver(self, *, grant: str | None = None, object: str | None = None, recipient: str | None = None) -> list[Recorded]:
-        """Have deliveries put on record by the registry: of all that an export grant covers, or of one object."""
+    def deliver(
+        self,
+        *,
+        grant: str | None = None,
+        object: str | None = None,
+        recipient: str | None = None,
+        extent: Extent | None = None,
+    ) -> list[Recorded]:
+        """Have deliveries put on record by the registry: of all that a grant for files covers, or of one object.
+
+        Of an object leave whole shards, unless `extent` says that its rows do.
+        """
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 

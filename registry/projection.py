@@ -28,6 +28,7 @@ from inbond.schemas.statements import (
     Dataset,
     DecisionRule,
     Delivery,
+    Extent,
     Genesis,
     Grant,
     Party,
@@ -329,11 +330,12 @@ def _consume(connection: Connection, draft: Draft, body: Consume, lists: Lists) 
 def _delivery(connection: Connection, draft: Draft, body: Delivery, lists: Lists) -> None:
     row = {"ref": draft.ref, "seq": draft.seq, "object": body.object, "recipient": _value(body.recipient)}
     grant = None if isinstance(body.grant, UnsetType) else body.grant
-    _put(connection, t.deliveries, {**row, "channel": body.channel.value, "grant": grant})
+    extent = Extent.SHARDS if isinstance(body.extent, UnsetType) else body.extent
+    _put(connection, t.deliveries, {**row, "channel": body.channel.value, "grant": grant, "extent": extent.value})
     if isinstance(body.grant, UnsetType):
         return
     run = connection.execute(select(t.grants.c.run).where(t.grants.c.ref == body.grant)).scalar_one()
-    _expose(connection, draft, run, delivered_spans(connection, body.object), None)
+    _expose(connection, draft, run, delivered_spans(connection, body), None)
 
 
 def _expose(connection: Connection, draft: Draft, run: str, spans: list[Span], epoch: int | None) -> None:

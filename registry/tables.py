@@ -243,7 +243,7 @@ class ExposureRow(SQLModel, table=True):
 
 
 class DeliveryRow(SQLModel, table=True):
-    """Bytes of a dataset version or shard that left; `grant` is null where no run asked for them."""
+    """Bytes of a dataset version or shard that left, of whole `shards` or of `rows`; `grant` is null where no run asked."""
 
     __tablename__ = "deliveries"
 
@@ -253,6 +253,7 @@ class DeliveryRow(SQLModel, table=True):
     recipient: str | None = None
     channel: str
     grant: str | None = Field(default=None, index=True)
+    extent: str
 
 
 class ReleaseRow(SQLModel, table=True):

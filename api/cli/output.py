@@ -113,10 +113,10 @@ def when(moment: str) -> str:
 
 
 def samples_of(run: "ListedRun") -> int | str:
-    """How much a run read, as lists show it: whole shards that were delivered to it are counted in no samples."""
+    """How much a run read, as lists show it: what was delivered to it in files is counted in no samples."""
     if not run.delivered:
         return run.samples
-    return f"{run.samples:,} and delivered whole" if run.samples else "delivered whole"
+    return f"{run.samples:,} and files" if run.samples else "in files"
 
 
 def plural(count: int, word: str, many: str | None = None) -> str:

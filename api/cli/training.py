@@ -110,7 +110,8 @@ def pull(
     """Read datasets into a training run.
 
     Verified records come as JSON lines, on record before they are handed out. A run that was interrupted goes on where its
-    last whole segment ended.
+    last whole segment ended. With --to the rows leave in files at once, and the run counts as given all of them; a bundle, which
+    is written unless --format names another, holds whole shards, so that it counts as given those.
     """
     if to is not None and (out is not None or epochs != 1):
         raise click.UsageError("--to delivers the data to a folder: it goes with neither --out nor --epochs.")

@@ -129,7 +129,7 @@ async def deliver(
 ) -> Response[Delivered]:
     """Have deliveries put on record, after which the bytes may be fetched.
 
-    Of all that an export grant covers, for a trainer of the party that it was given to; or of one dataset version or shard,
+    Of all that a grant for files covers, for a trainer of the party that it was given to; or of one dataset version or shard,
     for a producer or compliance of the party that made it.
     """
 
@@ -144,8 +144,8 @@ async def deliver(
 
 
 def _deliver(served: Served, who: Principal | None, wanted: Delivering) -> list[Recorded]:
-    if who is None or (wanted.grant is None) == (wanted.object is None) or (wanted.grant and wanted.recipient):
-        raise InvalidInput("expected either a grant, or an object with its recipient, found neither or both")
+    if who is None or (wanted.grant is None) == (wanted.object is None) or (wanted.grant and (wanted.recipient or wanted.extent)):
+        raise InvalidInput("expected either a grant, or an object with its recipient and extent, found neither or both")
     if wanted.grant is not None:
         owner = served.place.things([wanted.grant])
         if not owner or wanted.grant.partition(":")[0] != "grant":
@@ -155,7 +155,7 @@ def _deliver(served: Served, who: Principal | None, wanted: Delivering) -> list[
         return served.place.deliver(grant=wanted.grant)
     object = served.thing(who, str(wanted.object))
     _expect(who, object.owner, object.ref, *_MAKING)
-    return served.place.deliver(object=object.ref, recipient=wanted.recipient)
+    return served.place.deliver(object=object.ref, recipient=wanted.recipient, extent=wanted.extent)
 
 
 def _expect(who: Principal, party: str, ref: str, *roles: Role) -> None:

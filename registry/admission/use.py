@@ -24,6 +24,7 @@ from inbond.schemas.statements import (
     Consume,
     ConsumeState,
     Delivery,
+    Extent,
     Grant,
     GrantMode,
     Release,
@@ -164,19 +165,25 @@ def _check_sequence(connection: Connection, body: Consume) -> None:
 def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     """Bytes leave under a grant for export that covers them, or under none."""
     body: Delivery = draft.body
-    expect_kind(body.object, "dataset", "shard")
+    expect_kind(body.object, "dataset", *(() if body.extent is Extent.ROWS else ("shard",)))
     expect_known_kind(body.recipient, "party")
-    spans = delivered_spans(connection, body.object)
+    if not isinstance(body.grant, UnsetType):
+        expect_kind(body.grant, "grant")
+    spans = delivered_spans(connection, body)
     gate.expect_not_withdrawn(withdrawn(connection, spans, draft.time), f"{body.object} may not be delivered")
     if isinstance(body.grant, UnsetType):
         return
-    expect_kind(body.grant, "grant")
     grant = connection.execute(select(t.grants).where(t.grants.c.ref == body.grant)).one()
-    if grant.mode != GrantMode.EXPORT.value:
-        raise NotPermitted(f"{body.grant} is for a stream: expected a grant of mode export for a delivery")
+    wanted = GrantMode.ROWS if body.extent is Extent.ROWS else GrantMode.EXPORT
+    if grant.mode != wanted.value:
+        raise NotPermitted(f"{body.grant} is of mode {grant.mode}: expected one of mode {wanted.value} for this delivery")
     _open_run(connection, grant.run)
     _check_in_force(grant, draft)
     _check_still_permitted(connection, draft, grant, lists)
+    if wanted is GrantMode.ROWS:
+        if not spans:
+            raise NotPermitted(f"{body.grant} does not cover {body.object}: expected what the plan of {grant.run} reads")
+        return
     allowed = {span.shard for span in lists.layout(connection, grant.run).spans}
     if beyond := {span.shard for span in spans} - allowed:
         raise NotPermitted(

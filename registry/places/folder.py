@@ -47,7 +47,7 @@ from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Question, Seen, Shard
+from inbond.schemas.statements import Extent, Question, Seen, Shard
 
 L = TypeVar("L")
 
@@ -304,13 +304,20 @@ class FolderPlace:
         """Have a request evaluated, and its grant put on record; see `granting.grant`."""
         return granting.grant(self, request)
 
-    def deliver(self, *, grant: str | None = None, object: str | None = None, recipient: str | None = None) -> list[Recorded]:
-        """Put deliveries on record: of all that an export grant covers, or of one object."""
-        if grant is not None and object is None and recipient is None:
+    def deliver(
+        self,
+        *,
+        grant: str | None = None,
+        object: str | None = None,
+        recipient: str | None = None,
+        extent: Extent | None = None,
+    ) -> list[Recorded]:
+        """Put deliveries on record: of all that a grant for files covers, or of one object."""
+        if grant is not None and object is None and recipient is None and extent is None:
             return granting.deliver_to_run(self, grant)
         if object is not None and grant is None:
-            return [granting.deliver_object(self, object, recipient)]
-        raise InvalidInput("deliver: expected either a grant, or an object with its recipient, found neither or both")
+            return [granting.deliver_object(self, object, recipient, extent)]
+        raise InvalidInput("deliver: expected either a grant, or an object with its recipient and extent, found neither or both")
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 

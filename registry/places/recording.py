@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from inbond.ledger import dsse, receipts
 from inbond.ledger.rules import Draft
@@ -17,7 +17,7 @@ from inbond.schemas import statement as statements
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, VerificationError
 from inbond.schemas.statement import digest_of
-from inbond.schemas.statements import Delivery, Grant, RunOpen, Verdict
+from inbond.schemas.statements import Delivery, Extent, Grant, GrantMode, RunOpen, Verdict
 
 
 @dataclass
@@ -81,25 +81,34 @@ class Recording:
             raise VerificationError(f"{found.ref}: expected what the request and its run say, {expected}, found {granted}")
         return Recorded(found.ref, found.seq, duplicate=not is_new)
 
-    def deliver(self, grant: str | None, object: str | None, recipient: str | None) -> list[Recorded]:
-        """Have deliveries recorded: of every dataset of the plan behind an export grant, or of one object."""
+    def deliver(
+        self, grant: str | None, object: str | None, recipient: str | None, extent: Extent | None = None
+    ) -> list[Recorded]:
+        """Have deliveries recorded: of every dataset of the plan behind a grant for files, or of one object."""
         asked = {"grant": grant} if grant is not None else {"object": object, "recipient": recipient}
+        if extent is not None:
+            asked["extent"] = extent.value
         answer = self._transport.post("/v1/deliveries", msgspec.json.encode(asked), _Delivered, once=grant is None)
         if isinstance(answer, InbondError):
             raise answer
         is_new, posted = answer
         found = [self._proved(each, None) for each in posted.deliveries]
         expected = self._sources(grant) if grant is not None else [object]
+        wanted = extent or UNSET if grant is None else self._extent(grant)
         delivered = []
         for draft in found:
             body = self._body(draft, Delivery)
             under = None if isinstance(body.grant, UnsetType) else body.grant
-            if under != grant or (grant is None and body.recipient.value_or("") != (recipient or "")):
+            if under != grant or body.extent != wanted or (grant is None and body.recipient.value_or("") != (recipient or "")):
                 raise VerificationError(f"{draft.ref}: expected a delivery as was asked for, {asked}, found another")
             delivered.append(body.object)
         if sorted(delivered) != sorted(map(str, expected)):
             raise VerificationError(f"expected deliveries of {expected}, found them of {delivered}")
         return [Recorded(draft.ref, draft.seq, duplicate=not is_new) for draft in found]
+
+    def _extent(self, grant: str) -> Extent | UnsetType:
+        """What of the shards a delivery under a grant gives."""
+        return Extent.ROWS if self._body(self._trust.made(grant), Grant).mode is GrantMode.ROWS else UNSET
 
     def _sources(self, grant: str) -> list[str]:
         """The datasets that the run of a grant reads."""

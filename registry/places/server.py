@@ -42,7 +42,7 @@ from inbond.schemas.errors import InbondError, InvalidInput, NotFound, Verificat
 from inbond.schemas.kinds import KINDS, RUN
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement, digest_of
-from inbond.schemas.statements import Consume, DecisionAsk, RunOpen, Seen, Shard
+from inbond.schemas.statements import Consume, DecisionAsk, Extent, RunOpen, Seen, Shard
 
 L = TypeVar("L")
 A = TypeVar("A")
@@ -279,11 +279,20 @@ class ServerPlace:
         """Have a request evaluated and granted; the grant must be the registry's, of this request, and fit the run."""
         return self._recording.grant(request)
 
-    def deliver(self, *, grant: str | None = None, object: str | None = None, recipient: str | None = None) -> list[Recorded]:
+    def deliver(
+        self,
+        *,
+        grant: str | None = None,
+        object: str | None = None,
+        recipient: str | None = None,
+        extent: Extent | None = None,
+    ) -> list[Recorded]:
         """Have deliveries recorded; each must be the registry's, of what was asked for."""
-        if (grant is None) == (object is None) or (grant is not None and recipient is not None):
-            raise InvalidInput("deliver: expected either a grant, or an object with its recipient, found neither or both")
-        return self._recording.deliver(grant, object, recipient)
+        if (grant is None) == (object is None) or (grant is not None and (recipient is not None or extent is not None)):
+            raise InvalidInput(
+                "deliver: expected either a grant, or an object with its recipient and extent, found neither or both"
+            )
+        return self._recording.deliver(grant, object, recipient, extent)
 
     # -- questions ---------------------------------------------------------------------------------------------------------
 

@@ -27,10 +27,11 @@ REQUEST_TYPE = "application/vnd.inbond.request+json"
 
 
 class GrantMode(StrEnum):
-    """Whether a grant is for a stream into a run or for files."""
+    """Whether a grant is for a stream into a run, for files of whole shards, or for files that hold the plan's rows alone."""
 
     STREAM = "stream"
     EXPORT = "export"
+    ROWS = "rows"
 
 
 class ConsumedColumns(StrEnum):
@@ -59,6 +60,13 @@ class Channel(StrEnum):
     DOWNLOAD = "download"
     HUB = "hub"
     OTHER = "other"
+
+
+class Extent(StrEnum):
+    """What of the shards behind it a delivery gives: all of them, or the rows that the dataset version names."""
+
+    SHARDS = "shards"
+    ROWS = "rows"
 
 
 class GrantRequest(Closed, frozen=True, kw_only=True):
@@ -123,7 +131,10 @@ class Consume(Closed, frozen=True, kw_only=True):
 
 
 class Delivery(Closed, frozen=True, kw_only=True):
-    """Bytes of `object` left on another way than a run's stream."""
+    """Bytes of `object` left on another way than a run's stream: whole shards, unless `extent` says otherwise.
+
+    Under a grant, rows are those of its plan.
+    """
 
     policy: Declared[Policy]
     object: Ref
@@ -131,3 +142,4 @@ class Delivery(Closed, frozen=True, kw_only=True):
     channel: Channel
     purpose: Declared[Label]
     grant: Ref | UnsetType = UNSET
+    extent: Extent | UnsetType = UNSET

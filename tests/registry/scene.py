@@ -57,16 +57,8 @@ class Scene:
         return self.world.signed("shard", body, by)
 
     def delivery(self, **changes: Any) -> Envelope:
-        fields: dict[str, Any] = {
-            "policy": unknown(),
-            "object": self.chat,
-            "recipient": unknown(),
-            "channel": s.Channel.DOWNLOAD,
-            "purpose": unknown(),
-            "grant": self.export,
-        }
         by = changes.pop("by", "registry")
-        return self.world.signed("delivery", s.Delivery(**(fields | changes)), by)
+        return self.world.signed("delivery", delivery_of(**({"object": self.chat, "grant": self.export} | changes)), by)
 
     def ruled(self, *keys: str, ask: str | None = None, subjects: tuple[str, ...] = (), **header: Any) -> Envelope:
         body = rule_body(ask or self.ask, *(subjects or (self.other, self.terms)))
@@ -96,6 +88,18 @@ class Scene:
     def initialised_from(self, model: str) -> Envelope:
         body = student_body("new", initialised_from=(self.world.initialised(model),))
         return self.world.signed("student", body, "trainer")
+
+
+def delivery_of(object: str, **changes: Any) -> s.Delivery:
+    """A delivery of whole shards to nobody in particular, under no grant."""
+    fields: dict[str, Any] = {
+        "policy": unknown(),
+        "object": object,
+        "recipient": unknown(),
+        "channel": s.Channel.DOWNLOAD,
+        "purpose": unknown(),
+    }
+    return s.Delivery(**(fields | changes))
 
 
 def close_body(student: str, run: str) -> s.RunClose:

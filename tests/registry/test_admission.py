@@ -411,7 +411,33 @@ def test_a_run_ends_in_the_middle_of_a_batch(world: World) -> None:
 DELIVERIES: dict[str, tuple[Case, type[InbondError], str]] = {
     "of a student": (lambda c: c.delivery(object=c.student), InvalidInput, "reference to a dataset or shard"),
     "to a teacher": (lambda c: c.delivery(recipient=known(c.teacher)), InvalidInput, "reference to a party"),
-    "under a grant for a stream": (lambda c: c.delivery(grant=c.grant), NotPermitted, "for a stream"),
+    "under a grant for a stream": (
+        lambda c: c.delivery(grant=c.grant),
+        NotPermitted,
+        "is of mode stream: expected one of mode export",
+    ),
+    "of rows under a grant for whole shards": (
+        lambda c: c.delivery(extent=s.Extent.ROWS),
+        NotPermitted,
+        "is of mode export: expected one of mode rows",
+    ),
+    "of whole shards under a grant for rows": (
+        lambda c: c.delivery(grant=c.world.grant(c.run, c.key, c.parts, mode=s.GrantMode.ROWS)),
+        NotPermitted,
+        "is of mode rows: expected one of mode export",
+    ),
+    "of rows of a shard": (
+        lambda c: c.delivery(object=c.shard, grant=UNSET, extent=s.Extent.ROWS),
+        InvalidInput,
+        "reference to a dataset",
+    ),
+    "of rows that the plan does not read": (
+        lambda c: c.delivery(
+            object=c.code, extent=s.Extent.ROWS, grant=c.world.grant(c.run, c.key, c.parts, mode=s.GrantMode.ROWS)
+        ),
+        NotPermitted,
+        "does not cover dataset:",
+    ),
     "of what the plan does not read": (lambda c: c.delivery(object=c.code), NotPermitted, "does not cover shard:"),
     "of a shard that the plan does not read": (
         lambda c: c.delivery(object=c.world.parts("code")[0][0]),

@@ -71,6 +71,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], N
 
 def test_a_registry_goes_to_postgresql_and_back(lived: World, tmp_path: Path) -> None:
     first = lived.registry
+    lived.dataset("some", [(lived.parts("chat")[0][0], 2, 5)])
+    first.deliver("some", student="lab/pupil", run="rows of some", folder=tmp_path / "rows", format="messages")
     backing.back_up(first, tmp_path / "one", keys=True)
     restored = backing.restore(tmp_path / "one", tmp_path / "there", database=postgres.new_schema())
     assert (restored.size, restored.behind, restored.checked.verdict) == (lived.size(), None, "proved")

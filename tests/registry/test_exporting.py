@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from inbond.registry.exporters import EXPORTERS
+from inbond.schemas.declared import unknown
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound, PolicyDenied, VerificationError
+from inbond.schemas.statements import DatasetCounts, PartLine
+from tests.registry.scored import ROWS, Scored
 from tests.registry.test_delivering import outside
 from tests.registry.world import World
 
@@ -65,11 +68,29 @@ def test_a_run_gets_the_rows_of_its_split(world: World, tmp_path: Path) -> None:
     world.registry.derive("chat", "parted", split={"train": "0.5", "test": "0.5"})
     done = world.registry.deliver("parted", student="lab/pupil", run="formatted", folder=tmp_path / "out", format="messages")
     train = world.body(world.ref("parted")).counts.splits["train"]
-    assert (done.records, len(world.rows()["exposures"])) == (train, 3)
+    assert (done.records, sum(row["last"] - row["first"] for row in world.rows()["exposures"])) == (train, train)
     assert {path.name[:5] for path in (tmp_path / "out" / "data").iterdir()} == {"train"}
     with pytest.raises(PolicyDenied):
         world.registry.deliver("chat", student="lab/other", run="x", folder=tmp_path / "other", format="messages")
     assert not (tmp_path / "other").exists()
+
+
+def test_rows_leave_with_the_log_probabilities_beside_them_and_no_others(world: World, tmp_path: Path) -> None:
+    scored = Scored(world, "scored")
+    logits, store = scored.logits(), world.registry.store
+    lines = [
+        PartLine(shard=scored.text, rows=((0, 8), (12, ROWS)), split="train", count=ROWS - 4, logits=(logits,)),
+        PartLine(shard=scored.text, rows=((8, 12),), split="test", count=4, logits=(logits,)),
+    ]
+    counts = DatasetCounts(shards=1, rows=ROWS, tokens=unknown(), splits={"test": 4, "train": ROWS - 4})
+    world.dataset("parted", [], parts=store.put_lines(lines), counts=counts)
+    world.registry.recall(logits, rows=[(9, 10)], reason="measured wrongly", category="quality")
+    world.registry.deliver("parted", student="lab/pupil", run="rows", folder=tmp_path / "rows", format="distillkit")
+    assert world.registry.place.inputs(world.ref("rows")) == {scored.text: ROWS - 4, logits: ROWS - 4}
+    world.registry.recall(logits, rows=[(12, 13)], reason="measured wrongly", category="quality")
+    with pytest.raises(PolicyDenied, match="withdraws"):
+        world.registry.deliver("parted", student="lab/pupil", run="no", folder=tmp_path / "no", format="messages")
+    world.check()
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_on_record(world: World, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from inbond.schemas import statements as s
 from inbond.schemas.declared import not_applicable, unknown
 from inbond.schemas.errors import InbondError, InvalidInput, NotPermitted, PolicyDenied
 from inbond.schemas.statements import PartLine, Verdict
-from tests.registry.scene import Scene
+from tests.registry.scene import Scene, delivery_of
 from tests.registry.world import World
 
 
@@ -136,7 +136,7 @@ def test_a_plan_of_text_reads_none_of_them_and_files_leave_with_them(world: Worl
     assert whole.verdict is not Verdict.PERMITTED
     assert judge in {reason.teacher for reason in whole.reasons}
     with world.registry.reading() as reader:
-        assert [span.shard for span in delivered_spans(reader.connection, dataset)] == [text, scored]
+        assert [span.shard for span in delivered_spans(reader.connection, delivery_of(dataset))] == [text, scored]
     made = {(hop.dst, hop.role) for hop in world.registry.lineage(dataset, depth=1).hops}
     assert made >= {(teacher, "response"), (judge, "logits")}
     assert (text, "logits_of") in {(hop.dst, hop.relation) for hop in world.registry.lineage(scored, depth=1).hops}

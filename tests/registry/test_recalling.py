@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from inbond.registry.terms import asking
 from inbond.registry.times import now
 from inbond.registry.training.layout import Span
 from inbond.schemas import statements as s
+from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statement import digest_of
@@ -213,6 +215,59 @@ def test_files_are_whole_shards_so_every_row_of_them_counts(world: World) -> Non
         world.grant(run, key, [(shard, 0, 6)], mode=s.GrantMode.EXPORT)
     with pytest.raises(PolicyDenied, match="withdraws"):
         world.registry.deliver("some", student="lab/pupil", run="files", folder=world.folder.parent / "files")
+
+
+def test_rows_in_other_formats_leave_alone_and_count_alone(world: World, tmp_path: Path) -> None:
+    registry, shard = world.registry, world.parts("chat")[0][0]
+    some = world.dataset("some", [(shard, 0, 6)])
+    recalled(world, (shard, ((6, 7),)))
+    with pytest.raises(PolicyDenied, match="may not be delivered"):
+        registry.export_dataset("some", tmp_path / "bundle")
+    with pytest.raises(PolicyDenied, match="withdraws"):
+        registry.deliver("some", student="lab/pupil", run="shards", folder=tmp_path / "shards")
+    to_run = registry.deliver("some", student="lab/pupil", run="rows", folder=tmp_path / "rows", format="messages")
+    alone = registry.export_dataset("some", tmp_path / "alone", format="messages")
+    assert (to_run.records, alone.records) == (6, 6)
+    run, student = world.ref("rows"), world.ref("lab/pupil")
+    assert [(row["run"], row["shard"], row["first"], row["last"]) for row in world.rows()["exposures"]] == [(run, shard, 0, 6)]
+    assert registry.place.inputs(run) == {shard: 6}
+    assert [(share.rows, share.samples) for share in registry.shares(student).shares] == [(6, 6)]
+    [found] = [item for item in registry.learners("acme/base@1").students if item.student == student]
+    assert found.rows == 6
+    left = {*to_run.deliveries, *alone.deliveries}
+    world.dataset("beyond", [(shard, 6, 9)])
+    assert {item.ref for item in registry.impact("beyond").affected} & {*left, run, student} == set()
+    world.dataset("last", [(shard, 5, 9)])
+    reached = {item.ref: item.rows for item in registry.impact("last").affected}
+    assert {ref: reached.get(ref) for ref in (*left, run, student)} == dict.fromkeys((*left, run, student), 1)
+    recalled(world, (shard, ((5, 6),)))
+    for leave in (
+        lambda: registry.export_dataset("some", tmp_path / "no", format="messages"),
+        lambda: registry.deliver("some", student="lab/pupil", run="no", folder=tmp_path / "no", format="messages"),
+    ):
+        with pytest.raises(PolicyDenied, match=r"withdraws rows \[5, 6\) of"):
+            leave()
+    assert some == world.ref("some")
+    world.check()
+
+
+def test_a_split_in_another_format_is_what_the_run_was_given(world: World, tmp_path: Path) -> None:
+    registry, (a, b, _) = world.registry, (part[0] for part in world.parts("chat"))
+    lines = [
+        s.PartLine(shard=a, rows=((0, 4), (8, 10)), split="train", count=6),
+        s.PartLine(shard=a, rows=((4, 8),), split="test", count=4),
+        s.PartLine(shard=b, rows=((0, 12),), split="test", count=12),
+    ]
+    counts = s.DatasetCounts(shards=2, rows=22, tokens=unknown(), splits={"test": 16, "train": 6})
+    world.dataset("parted", [], parts=registry.store.put_lines(lines), counts=counts)
+    world.dataset("tested", [(a, 4, 8)])
+    recalled(world, (a, ((4, 5),)))
+    done = registry.deliver("parted", student="lab/pupil", run="rows", folder=tmp_path / "rows", format="messages")
+    assert registry.place.inputs(world.ref("rows")) == {a: 6}
+    assert done.deliveries[0] not in {item.ref for item in registry.impact("tested").affected}
+    with pytest.raises(PolicyDenied, match="withdraws"):
+        registry.export_dataset("parted", tmp_path / "all", format="messages")
+    world.check()
 
 
 def test_a_grant_may_name_any_known_rules_and_an_old_table_opens_nothing(world: World) -> None:

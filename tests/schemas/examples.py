@@ -415,6 +415,7 @@ BODIES: dict[str, Any] = {
         channel=s.Channel.HUB,
         purpose=known("evaluation"),
         grant=ref("grant"),
+        extent=s.Extent.ROWS,
     ),
     "release": s.Release(
         student=ref("student"),

@@ -165,9 +165,9 @@ def test_an_interrupt_says_how_to_go_on() -> None:
 def test_a_run_that_was_delivered_to_is_listed_so(warehouse: Path) -> None:
     ok("pull", "chat", "--student", "acme/mini", "--run", "second", "--to", "../delivered")
     by_name = {line.split()[0]: line for line in ok("run", "list").out.splitlines()}
-    assert "delivered whole" in by_name["second"]
+    assert "in files" in by_name["second"]
     assert "delivered" not in by_name["first"]
-    assert "delivered whole" in ok("student", "show", "acme/mini").out
+    assert "in files" in ok("student", "show", "acme/mini").out
     runs = {each["name"]: each["delivered"] for each in ok("run", "list", "--json").json["runs"]}
     assert runs == {"first": False, "second": True}
 

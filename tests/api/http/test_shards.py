@@ -188,6 +188,19 @@ def test_a_delivery_is_for_its_recipient_and_the_owner(file: File) -> None:
     assert "covers" in found["detail"]
 
 
+def test_a_delivery_of_rows_is_for_whoever_writes_them(file: File) -> None:
+    server, world = file.server, file.server.world
+    shard = world.parts("code")[0][0]
+    path, body = (
+        f"{server.path(shard)}/content",
+        {"object": world.ref("code", "dataset"), "recipient": server.ref("vendor", "party")},
+    )
+    posted = server.ask("POST", "/v1/deliveries", "producer", json={**body, "extent": "rows"}).json()
+    params = {"delivery": posted["deliveries"][0]["ref"]}
+    assert server.get(path, "producer", params=params).status_code == 200
+    assert "is for" in problem(server.get(path, "vendor-trainer", params=params), 403, "not-permitted")["detail"]
+
+
 def test_a_delivery_under_a_grant_ends_with_it(file: File) -> None:
     server, world = file.server, file.server.world
     run, key = world.run(server.ref("lab/pupil", "student"), "exported-by-http", server.ref("chat", "dataset"))

@@ -120,3 +120,19 @@ def test_data_leave_a_server_in_a_format_of_others_and_a_record_is_proved(
     assert verify.main([*pins, "--without-shards", str(tmp_path / "proof")]) == 0
     with pytest.raises(InvalidInput, match="this needs the registry's folder"):
         client.registry.derive("chat", "some", sample=3)
+
+
+def test_a_run_is_given_rows_over_http_and_closes_with_them(
+    connect: Connect, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("INBOND_STATE", str(server.state))
+        with Registry.open(server.folder) as here:
+            here.derive("chat", "parted", split={"train": "0.5", "test": "0.5"})
+    registry = connect(patience=10.0).registry
+    done = registry.deliver("parted", student="lab/pupil", run="rows", folder=tmp_path / "out", format="messages")
+    run = registry.resolve("rows", "run")
+    assert 0 < sum(registry.place.inputs(run).values()) == done.records < CHAT_ROWS
+    registry.close_run(run, "kept")
+    with pytest.raises(PolicyDenied, match="was closed by entry"):
+        registry.prove_record(next(iter(registry.place.inputs(run))), 0, under=done.deliveries[0])
