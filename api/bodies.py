@@ -19,8 +19,8 @@ from inbond.api.tokens import Principal
 from inbond.registry.objects import ObjectStore, bare
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, VerificationError
-from inbond.schemas.scalars import Ref
-from inbond.schemas.statements import Extent
+from inbond.schemas.scalars import Ref, Time
+from inbond.schemas.statements import Extent, ReleasePlan
 
 SLOWEST: Final = 16 * 1024
 """Bytes a second, once the edge's patience for one piece is used up: a body in drops is none."""
@@ -54,6 +54,14 @@ class Delivering(msgspec.Struct, forbid_unknown_fields=True):
     object: Ref | None = None
     recipient: Ref | None = None
     extent: Extent | None = None
+
+
+class Releasing(msgspec.Struct, forbid_unknown_fields=True):
+    """A student, how it is or was released, and the time of which the gate is asked."""
+
+    student: Ref
+    actual: ReleasePlan
+    at: Time
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True):

@@ -20,10 +20,11 @@ from inbond.api.tokens import Principal
 from inbond.ledger.witnessing import Witnessing
 from inbond.registry import about
 from inbond.registry.fetching import Objects
+from inbond.registry.mentions import references
 from inbond.registry.permits import Permits
 from inbond.registry.place import Recorded, Thing
 from inbond.registry.places.folder import FolderPlace
-from inbond.schemas.errors import InbondError, InvalidInput, NotFound
+from inbond.schemas.errors import InbondError, InvalidInput, NotFound, NotPermitted
 from inbond.schemas.scalars import Role
 
 T = TypeVar("T")
@@ -69,6 +70,16 @@ class Served:
         things = self.place.things(names)
         shown = self.visible(who, things.values())
         return {ref: name if ref in shown or ref not in things else ref for ref, name in names.items()}
+
+    def whole(self, who: Principal | None, found: T) -> T:
+        """An answer that `who` may be given as it is. Raises NotPermitted where it names anything that `who` may not see."""
+        if not self.hears_all(who):
+            things = self.place.things(references(found))
+            if hidden := things.keys() - self.visible(who, things.values()):
+                raise NotPermitted(
+                    f"this answer rests on {len(hidden)} statements that are not for party {who.party if who else 'nobody'}"
+                )
+        return found
 
     def hears_all(self, who: Principal | None) -> bool:
         """Whether `who` may hear the names of whatever is on record: auditors, and the operator's own members."""

@@ -13,6 +13,7 @@ from inbond.registry.listing import ListedDecision
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
 from inbond.registry.recorder import Said
+from inbond.registry.terms.answers import Checked
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
@@ -213,7 +214,7 @@ def _newest_open(registry: OpenRegistry, question: Question, student: str, subje
     return found[-1] if found else None
 
 
-def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Ruled:
+def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Checked:
     """What the gate says of `student` and these datasets now; nothing is recorded."""
     refs = [registry.resolve(dataset, "dataset") for dataset in datasets]
     return registry.place.check(registry.resolve(student, "student"), refs)

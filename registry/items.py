@@ -31,6 +31,7 @@ from inbond.registry.listing import (
     ListedTerms,
 )
 from inbond.registry.names import names_of
+from inbond.registry.terms.known import versions
 from inbond.schemas.statements import Key
 
 PARTS_LOOKED_AT = 500
@@ -93,13 +94,15 @@ def terms(connection: Connection, rows: Rows) -> Iterable[ListedTerms]:
     c = t.terms_scopes.c
     refs = [row.ref for row in rows]
     called, newest = names_of(connection, refs), newest_of(connection, refs)
+    in_force = {each.ref: each for each in versions(connection, refs)}
     scopes: dict[str, list[Any]] = {}
     for scope in connection.execute(select(t.terms_scopes).where(c.ref.in_(newest.values())).order_by(c.ref, c.position)):
         scopes.setdefault(scope.ref, []).append(scope)
     for row in rows:
         own = scopes[newest[row.ref]]
         models, paths = _distinct(scope.models for scope in own), _distinct(scope.access_path for scope in own)
-        yield ListedTerms(row.ref, called[row.ref], row.seq, row.owner, own[0].party, models, paths)
+        spell = in_force[row.ref]
+        yield ListedTerms(row.ref, called[row.ref], row.seq, row.owner, own[0].party, models, paths, spell.starts, spell.ends)
 
 
 def readings(connection: Connection, rows: Rows) -> Iterable[ListedFact]:

@@ -42,7 +42,10 @@ class ListedTeacher:
 
 @dataclass(frozen=True, slots=True)
 class ListedTerms:
-    """A document of terms with the models and paths that it applies to."""
+    """A document of terms with the models and paths that it applies to, in force from `starts` until `ends` (None: open).
+
+    Where a version states no end, the beginning of the next one on record is it.
+    """
 
     ref: str
     name: str
@@ -51,6 +54,8 @@ class ListedTerms:
     party: str
     models: tuple[str, ...]
     access_paths: tuple[str, ...]
+    starts: str
+    ends: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from inbond.registry.current import first_of, newest_of
 from inbond.registry.listing import MAX_PAGE, ListedKey
 from inbond.registry.mentions import references
 from inbond.registry.place import Page
+from inbond.registry.terms.known import versions
+from inbond.registry.times import expect_time
 from inbond.schemas.errors import InvalidInput
 
 
@@ -171,6 +173,17 @@ def _of_party(table: Any) -> Filter:
     )
 
 
+def _in_force() -> Filter:
+    """By a time at which a document was in force."""
+
+    def found(connection: Connection, value: str) -> ColumnElement[bool]:
+        c, at = t.things.c, expect_time("in_force", value)
+        every = connection.execute(select(c.ref).where(c.kind == "terms", c.amends.is_(None))).scalars().all()
+        return c.ref.in_([each.ref for each in versions(connection, every) if each.in_force(at)])
+
+    return Filter(found)
+
+
 def _about_terms(table: Any) -> Filter:
     return _now(
         t.things.c.ref,
@@ -229,7 +242,7 @@ def _lists() -> dict[type, _List]:
     return {
         listing.ListedParty: _things("party", items.parties, provided),
         listing.ListedTeacher: _things("teacher", items.teachers, party=_of_party(t.teachers)),
-        listing.ListedTerms: _things("terms", items.terms, party=_of_party(t.terms_scopes), digest=digest),
+        listing.ListedTerms: _things("terms", items.terms, party=_of_party(t.terms_scopes), digest=digest, in_force=_in_force()),
         listing.ListedFact: _things("terms_fact", items.readings, named=False, terms=_about_terms(t.terms_facts)),
         listing.ListedAcceptance: _things(
             "acceptance", items.acceptances, named=False, terms=_about_terms(t.acceptances), party=_of_party(t.acceptances)

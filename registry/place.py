@@ -12,17 +12,26 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from inbond.ledger.keyring import KeyState
 from inbond.ledger.receipts import Receipt
-from inbond.registry.gate import Ruled
 from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.shares import Shares
+from inbond.registry.terms.answers import (
+    Checked,
+    Difference,
+    Odrl,
+    Review,
+    TermsEvaluation,
+    TermsImpact,
+    Timeline,
+    Weighed,
+)
 from inbond.registry.tracing import Traced
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Extent, Seen, Shard
+from inbond.schemas.statements import Extent, ReleasePlan, Seen, Shard
 
 L = TypeVar("L")
 
@@ -120,6 +129,39 @@ class Objects(Protocol):
         """A new file on this machine, for reading and writing, gone at the end unless it was put."""
 
 
+class TermsDesk(Protocol):
+    """What is asked about terms. `at` is a time of use or of effect (now unless given), `size` what the log then knew.
+
+    Nothing is recorded. Raises NotFound for what is not on record, InvalidInput for a time or size that is none.
+    """
+
+    def timeline(self, terms: str, at: str | None = None, size: int | None = None) -> Timeline:
+        """The versions of a document, all or those in force at a time."""
+
+    def difference(self, one: str, other: str, size: int | None = None) -> Difference:
+        """What changed from one document to another: in the archived texts, and in what was read of them."""
+
+    def odrl(self, terms: str, size: int | None = None) -> Odrl:
+        """What is known of one version of a document, as an ODRL policy."""
+
+    def impact(self, terms: str, since: int | None = None, at: str | None = None) -> TermsImpact:
+        """Whose verdict the newest statement about a document changed, or all statements since the log had `since` entries."""
+
+    def unread(self, days: int) -> Review:
+        """The documents in force that nobody has read again for so many days."""
+
+    def weigh(
+        self, student: str, datasets: Sequence[str] | None = None, at: str | None = None, size: int | None = None
+    ) -> Weighed:
+        """What the engine alone says of a student and the rows of datasets, or of all that its runs were to read."""
+
+    def evaluation(self, student: str, at: str | None = None, size: int | None = None) -> TermsEvaluation:
+        """Each grant of a student: the verdict that it carries, and what the gate says now."""
+
+    def release(self, student: str, actual: ReleasePlan, at: str) -> Checked:
+        """What the gate says of a student that is released as `actual` has it."""
+
+
 class Place(Protocol):
     """A registry, wherever it is. Raises what the errors tree has; NotFound for a reference that is not on record."""
 
@@ -146,6 +188,10 @@ class Place(Protocol):
     @property
     def objects(self) -> Objects:
         """Where bytes are put before a statement names them."""
+
+    @property
+    def terms(self) -> TermsDesk:
+        """What is asked about terms."""
 
     def close(self) -> None:
         """Close the log, or the connection; nothing is asked any more."""
@@ -217,7 +263,7 @@ class Place(Protocol):
     def inputs(self, run: str) -> dict[str, int]:
         """How many distinct rows of each shard a run was given."""
 
-    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Ruled:
+    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Checked:
         """What the gate says now of a student and the rows of datasets (of one split, or all); nothing is recorded."""
 
     def open_ask(self, student: str, terms: str) -> str | None:

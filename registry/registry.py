@@ -26,7 +26,6 @@ from inbond.registry import (
     rotating,
     versions,
 )
-from inbond.registry.gate import Ruled
 from inbond.registry.home import OPERATOR_ROLES, Home, create
 from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
@@ -35,6 +34,7 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
 from inbond.registry.places.folder import FolderPlace
 from inbond.registry.shares import Shares
+from inbond.registry.terms.answers import Checked
 from inbond.registry.tracing import Traced
 from inbond.registry.training import runs
 from inbond.registry.training.cursors import CURSORS, Cursors
@@ -198,7 +198,7 @@ class Registry(OpenRegistry):
 
         return importing.import_files(self, format, files, teacher=teacher, dataset=dataset, progress=progress, **options)
 
-    def check(self, datasets: Sequence[str], student: str) -> Ruled:
+    def check(self, datasets: Sequence[str], student: str) -> Checked:
         """Ask the gate without recording anything."""
         return deciding.check(self, datasets, student)
 

@@ -37,6 +37,16 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:23] + "Z"
 
 
+def expect_time(name: str, value: str) -> str:
+    """`value`, which must be a day that exists, or an instant in UTC with milliseconds; InvalidInput, which names `name`."""
+    try:
+        return msgspec.convert(value, Time)
+    except msgspec.ValidationError:
+        raise InvalidInput(
+            f"{name}: expected a day (2026-01-31) or an instant (2026-01-31T12:00:00.000Z), found {value!r}"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The times from `since` to `until`, both included; a day means all of it, and None has no end."""
@@ -46,13 +56,8 @@ class Window:
 
     def __post_init__(self) -> None:
         for name in ("since", "until"):
-            value = getattr(self, name)
-            try:
-                msgspec.convert(value, Time | None)
-            except msgspec.ValidationError:
-                raise InvalidInput(
-                    f"{name}: expected a day (2026-01-31) or an instant (2026-01-31T12:00:00.000Z), found {value!r}"
-                ) from None
+            if getattr(self, name) is not None:
+                expect_time(name, getattr(self, name))
         if self.since is not None and self.until is not None and _before(self.until, self.since):
             raise InvalidInput(f"since: expected a time that is not after {self.until}, as until says, found {self.since}")
 

@@ -1,4 +1,4 @@
-"""What the terms on record ask of a student: verdict, obligations, NOTICE."""
+"""What the terms on record ask of a student: verdict, obligations, NOTICE, and what they make of its grants."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,10 +7,11 @@ import click
 
 from inbond.api.cli.catalogue import student
 from inbond.api.cli.commands import Session, command
+from inbond.api.cli.dates import expect_date
 from inbond.api.cli.output import pairs, table
 
 if TYPE_CHECKING:
-    from inbond.registry.terms.weighing import Weighed
+    from inbond.registry.terms.answers import Weighed
 
 
 @command(
@@ -28,26 +29,47 @@ def obligations(session: Session, name: str, notice: Path | None) -> None:
 
     Drawn from readings of terms, which are no legal advice. Nothing is recorded.
     """
-    from inbond.registry.terms.obligations import texts
-    from inbond.registry.terms.weighing import weigh
-
     with session.open() as registry:
-        weighed = weigh(registry, name)
+        weighed = registry.place.terms.weigh(name)
     if notice is not None:
-        notice.write_text(weighed.notice(), encoding="utf-8")
+        notice.write_text(weighed.notice, encoding="utf-8")
     owed = _owed(weighed)
     rows = [(each["model"], each["document"], each["clause"], each["owes"]) for each in owed]
     lines = table(("because of", "document", "clause", "owes"), rows, empty="nothing is owed, as far as terms are on record")
     lines += ["", *(f"clash: {each.text}" for each in weighed.clashes)]
-    lines += [*pairs([("texts that go with it", texts(weighed.evaluation.obligations) or "none")]), *verdict_lines(weighed)]
+    lines += [*pairs([("texts that go with it", weighed.texts or "none")]), *verdict_lines(weighed)]
     data = {
         "student": weighed.name,
         "obligations": owed,
         "clashes": [each.text for each in weighed.clashes],
-        "texts": texts(weighed.evaluation.obligations),
+        "texts": weighed.texts,
         **terms_data(weighed),
     }
     session.output.answer(data, lines)
+
+
+@command("evaluation", "inbond student evaluation acme/mini\ninbond student evaluation acme/mini --at 2027-01-01", of=student)
+@click.argument("name", metavar="STUDENT")
+@click.option("--at", callback=expect_date, metavar="DATE", help="As if the outputs were used then (now unless given).")
+@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
+def evaluation(session: Session, name: str, at: str | None, as_of: int | None) -> None:
+    """Show the verdict that each grant of a student carries, and what the gate says of it now.
+
+    With the rules that shut the gate now and did not then. Nothing is recorded.
+    """
+    with session.open() as registry:
+        found = registry.place.terms.evaluation(name, at, as_of)
+    rows = [
+        (found.names[each.run], each.mode.value, _words(each.then.value), _words(each.now.value), each.rules or "")
+        for each in found.grants
+    ]
+    lines = table(("run", "mode", "then", "now", "by rule"), rows, empty="no grants yet")
+    data = {"student": found.names[found.student], "grants": found.grants, "tree_size": found.tree_size}
+    session.output.answer(data, [*lines, "", f"computed at ledger size {found.tree_size}"])
+
+
+def _words(verdict: str) -> str:
+    return verdict.replace("_", " ")
 
 
 def terms_data(weighed: "Weighed") -> dict[str, Any]:
@@ -57,8 +79,8 @@ def terms_data(weighed: "Weighed") -> dict[str, Any]:
             "rule": each.rule,
             "verdict": each.verdict.value,
             "text": each.text,
-            "model": weighed.called.get(each.model or "", each.model),
-            "document": weighed.called.get(each.document or "", each.document),
+            "model": weighed.names.get(each.model or "", each.model),
+            "document": weighed.names.get(each.document or "", each.document),
             "clause": each.clause,
             "fact": each.fact,
             "decision": each.decision,
@@ -74,8 +96,11 @@ def verdict_lines(weighed: "Weighed") -> list[str]:
     found = weighed.evaluation
     shut = [f"  {each.rule}: {each.text}" for each in found.reasons if each.verdict.value != "permitted"]
     missing = [f"  missing in the plan: {', '.join(found.missing)}"] if found.missing else []
-    verdict = found.verdict.value.replace("_", " ")
-    return [f"by the terms on record: {verdict} · computed at ledger size {weighed.tree_size}", *shut, *missing]
+    return [
+        f"by the terms on record: {_words(found.verdict.value)} · computed at ledger size {weighed.tree_size}",
+        *shut,
+        *missing,
+    ]
 
 
 def _owed(weighed: "Weighed") -> list[dict[str, Any]]:
@@ -84,16 +109,16 @@ def _owed(weighed: "Weighed") -> list[dict[str, Any]]:
     return [
         {
             "type": each.type,
-            "model": weighed.called.get(each.model, each.model),
+            "model": weighed.names.get(each.model, each.model),
             "document": each.document_name,
             "clause": each.clause,
             "owes": words(each),
             "arguable": each.is_arguable,
-            "via": [weighed.called.get(one, one) for one in each.via],
+            "via": [weighed.names.get(one, one) for one in each.via],
         }
         for each in weighed.evaluation.obligations
     ]
 
 
 COMMANDS: tuple[click.Command, ...] = ()
-"""It belongs to the noun `student`."""
+"""They belong to the noun `student`."""

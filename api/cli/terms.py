@@ -1,8 +1,8 @@
-"""What is known of terms: readings of clauses, acceptances, timelines, the catalogue."""
+"""What is known of terms: readings of clauses, acceptances, timelines, differences, the catalogue, what changes do."""
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
 from inbond.api.cli.details import listed
 from inbond.api.cli.output import pairs, table
+
+if TYPE_CHECKING:
+    from inbond.registry.terms.answers import FactChange
 
 MEANS = ("click", "contract", "order_form", "licence_by_use", "unknown")
 
@@ -125,16 +128,47 @@ def list_acceptances(session: Session, name: str | None) -> None:
 @click.option("--diff", is_flag=True, help="Show what changed in the archived texts from each version to the next.")
 def timeline(session: Session, name: str, at: str | None, as_of: int | None, diff: bool) -> None:
     """Show the versions of a document: when each was in force, how often it was read and accepted."""
-    from inbond.registry.terms.timelines import difference, timeline_of
-
     with session.open() as registry:
-        ref = registry.resolve(name, "terms", size=as_of)
-        found = timeline_of(registry, ref, at, as_of)
-        changes = [difference(registry, one, other) for one, other in pairwise(found)] if diff else []
-    rows = [(each.name, each.starts, each.ends or "open", len(each.readings), len(each.accepted)) for each in found]
-    data = [{"ref": each.ref, "name": each.name, "starts": each.starts, "ends": each.ends} for each in found]
+        found = registry.place.terms.timeline(name, at, as_of)
+        pairs_of = pairwise(found.versions) if diff else ()
+        changes = [registry.place.terms.difference(one.ref, other.ref, as_of) for one, other in pairs_of]
+    rows = [(each.name, each.starts, each.ends or "open", each.readings, each.accepted) for each in found.versions]
     lines = table(("version", "from", "until", "readings", "acceptances"), rows, empty="nothing was in force then")
-    session.output.answer({"versions": data, "diffs": changes}, [*lines, *(line for each in changes for line in ("", *each))])
+    lines += [line for each in changes for line in ("", *each.text)]
+    diffs = [each.text for each in changes]
+    data = {"versions": found.versions, "diffs": diffs, "tree_size": found.tree_size}
+    session.output.answer(data, [*lines, "", f"computed at ledger size {found.tree_size}"])
+
+
+@command("diff", "inbond terms diff openai-terms@2025-01-01 openai-terms@2026-01-01", of=terms)
+@click.argument("one", metavar="TERMS")
+@click.argument("other", metavar="TERMS")
+@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
+def diff(session: Session, one: str, other: str, as_of: int | None) -> None:
+    """Show what changed from one document to another: in the archived texts, and in what was read of their clauses."""
+    with session.open() as registry:
+        found = registry.place.terms.difference(one, other, as_of)
+    rows = [
+        (each.clause, each.scope, field.field, _short(field.before), _short(field.after))
+        for each in found.facts
+        for field in each.fields
+    ]
+    rows += [(each.clause, each.scope, "read in", *_sides(each)) for each in found.facts if not each.fields]
+    readings = table(("clause", "scope", "what", "before", "now"), rows, empty="no clause was read otherwise")
+    lines = [*(found.text or ["the texts are the same"]), "", *readings, "", f"computed at ledger size {found.tree_size}"]
+    data = {"one": found.names[found.one], "other": found.names[found.other], "text": found.text, "facts": found.facts}
+    session.output.answer({**data, "tree_size": found.tree_size}, lines)
+
+
+def _short(value: Any) -> str:
+    import json
+
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _sides(change: "FactChange") -> tuple[str, str]:
+    """Whether a clause was read before and now."""
+    return "" if change.before is None else "yes", "" if change.after is None else "yes"
 
 
 @command("catalogue", "inbond terms catalogue\ninbond terms catalogue llama-3.1", of=terms)
@@ -181,12 +215,10 @@ def impact(session: Session, name: str, since: int | None, at: str | None) -> No
 
     Each is evaluated with the terms as they were known before and as they are known now. Nothing is recorded.
     """
-    from inbond.registry.terms.changes import impact_of_terms
-
     with session.open() as registry:
-        found = impact_of_terms(registry, name, before=since, at=at)
+        found = registry.place.terms.impact(name, since, at)
     rows = [
-        (each.ref.partition(":")[0], found.called[each.student], each.before, each.after, each.rules_after)
+        (each.ref.partition(":")[0], found.names[each.student], each.before, each.after, each.rules_after)
         for each in found.changed
     ]
     lines = table(("what", "student", "before", "now", "by rule"), rows, empty="no verdict changes")
@@ -194,7 +226,7 @@ def impact(session: Session, name: str, since: int | None, at: str | None) -> No
         f"{found.looked_at} looked at · compared with ledger size {found.size_before} · computed at ledger size {found.tree_size}"
     )
     data = {
-        "terms": found.called[found.terms],
+        "terms": found.names[found.terms],
         "size_before": found.size_before,
         "tree_size": found.tree_size,
         "looked_at": found.looked_at,
@@ -207,13 +239,11 @@ def impact(session: Session, name: str, since: int | None, at: str | None) -> No
 @click.option("--days", type=click.IntRange(0), default=90, help="Documents that nobody has read again for so long (90).")
 def review(session: Session, days: int) -> None:
     """List the documents in force that want reading again."""
-    from inbond.registry.terms.changes import unread
-
     with session.open() as registry:
-        found = unread(registry, days)
-    rows = [(each.name, each.read_on, each.days) for each in found]
-    empty = f"every document in force was read within {days} days"
-    session.output.answer({"unread": found}, table(("terms", "read on", "days ago"), rows, empty=empty))
+        found = registry.place.terms.unread(days)
+    rows = [(each.name, each.read_on, each.days) for each in found.unread]
+    lines = table(("terms", "read on", "days ago"), rows, empty=f"every document in force was read within {days} days")
+    session.output.answer({"unread": found.unread, "tree_size": found.tree_size}, lines)
 
 
 @command("odrl", "inbond terms odrl openai-terms > policy.json", of=terms)
@@ -222,14 +252,10 @@ def odrl(session: Session, name: str) -> None:
     """Print what is known of a document as an ODRL policy, JSON-LD."""
     import json
 
-    from inbond.registry.terms.odrl import policy_of
-    from inbond.registry.terms.timelines import timeline_of
-
     with session.open() as registry:
-        ref = registry.resolve(name, "terms")
-        [document] = [each for each in timeline_of(registry, ref) if each.ref == ref]
-    policy = policy_of(document)
-    session.output.answer({"policy": policy}, json.dumps(policy, indent=2, ensure_ascii=False).splitlines())
+        found = registry.place.terms.odrl(name)
+    lines = json.dumps(found.policy, indent=2, ensure_ascii=False).splitlines()
+    session.output.answer({"policy": found.policy, "tree_size": found.tree_size}, lines)
 
 
 def bind(session: Session, id: str, text: Path, **options: Any) -> None:

@@ -37,13 +37,12 @@ def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool
     """
     if terms:
         return _by_terms(session, datasets, student)
-    from inbond.registry.gate import mentioned, refusal
+    from inbond.registry.gate import refusal
     from inbond.schemas.statements import Verdict
 
     with session.open() as registry:
         ruled = registry.check(datasets, student)
-        who, size = registry.resolve(student, "student"), registry.place.head().size
-        called = registry.called(mentioned(ruled, who))
+        called, size = ruled.names, ruled.tree_size
         reasons = [
             {
                 "teacher": called.get(each.teacher, each.teacher),
@@ -54,6 +53,8 @@ def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool
                 "rule": each.rule,
                 "recall": each.recall,
                 "shard": each.shard,
+                "clause": each.clause,
+                "fact": each.fact,
             }
             for each in ruled.reasons
         ]
@@ -62,15 +63,14 @@ def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool
         lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
         session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
         if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
-            raise refusal(ruled, who, called)
+            raise refusal(ruled, ruled.student, called)
 
 
 def _by_terms(session: Session, datasets: tuple[str, ...], student: str) -> None:
     from inbond.api.cli.obligations import terms_data, verdict_lines
-    from inbond.registry.terms.weighing import weigh
 
     with session.open() as registry:
-        weighed = weigh(registry, student, datasets)
+        weighed = registry.place.terms.weigh(student, datasets)
     session.output.answer(terms_data(weighed), verdict_lines(weighed))
 
 

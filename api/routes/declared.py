@@ -28,7 +28,7 @@ from inbond.schemas.errors import (
     VerificationError,
 )
 
-_HEX_32: Final = "^[0-9a-f]{32}$"
+HEX_32: Final = "^[0-9a-f]{32}$"
 REF: Final = "^[a-z][a-z_]{0,31}:[0-9a-f]{32}$"
 _MOMENT: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z)?$"
 TEXT: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"
@@ -36,7 +36,7 @@ TEXT: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$"
 
 _MOST: Final = 2**53 - 1
 
-Id = Annotated[str, PathParameter(pattern=_HEX_32, description="The id in the statement's header.")]
+Id = Annotated[str, PathParameter(pattern=HEX_32, description="The id in the statement's header.")]
 Seq = Annotated[str, PathParameter(pattern="^(?:0|[1-9][0-9]{0,15})$", description="The place of an entry in the log.")]
 AsOf = Annotated[
     int | None, QueryParameter(ge=1, le=_MOST, description="The tree size that the answer is about; the newest unless given.")

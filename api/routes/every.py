@@ -2,7 +2,7 @@
 
 from litestar.types import ControllerRouterHandler
 
-from inbond.api.routes import batches, collections, health, imports, keys, ledger, objects, questions, shards, things
+from inbond.api.routes import batches, collections, health, imports, keys, ledger, objects, questions, shards, terms, things
 
 
 def routes(*, public_entries: bool = False) -> list[ControllerRouterHandler]:
@@ -15,6 +15,7 @@ def routes(*, public_entries: bool = False) -> list[ControllerRouterHandler]:
         *collections.routes(),
         *batches.ROUTES,
         *questions.routes(),
+        *terms.ROUTES,
         *imports.ROUTES,
         *shards.ROUTES,
         *objects.ROUTES,

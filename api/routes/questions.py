@@ -1,4 +1,4 @@
-"""Questions about what is on record: lineage, shares, learners, impact, records, the gate's answer, reports.
+"""Questions about what is on record: lineage, shares, learners, impact, records, reports.
 
 Each answer says the tree size that it is about, and what people call the references in it, as far as who asks may see them.
 """
@@ -6,28 +6,24 @@ Each answer says the tree size that it is about, and what people call the refere
 import dataclasses
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, MEMBER, MEMBERS, only
-from inbond.api.routes.declared import REF, AsOf, Id, Moment, each, told
+from inbond.api.routes.declared import AsOf, Id, Moment, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
-from inbond.registry import about, gate
-from inbond.registry.gate import Reason
+from inbond.registry import about
 from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
-from inbond.registry.names import names_of
 from inbond.registry.places.paths import COLLECTIONS
 from inbond.registry.shares import Shares
 from inbond.registry.tracing import Traced
-from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied
-from inbond.schemas.scalars import Ref, Role
-from inbond.schemas.statements import Verdict
+from inbond.schemas.errors import InvalidInput, NotPermitted
+from inbond.schemas.scalars import Role
 
 A = TypeVar("A", Answer, Shares, Learners, Impact, Traced)
 
@@ -38,13 +34,6 @@ Record = Annotated[
     str,
     PathParameter(pattern="^(?:[0-9a-f]{64}|shard:[0-9a-f]{32}:[0-9]{1,15})$", description="A record id, or shard:ID:ROW."),
 ]
-Datasets = Annotated[
-    list[Ref],
-    QueryParameter(
-        name="dataset", min_items=1, max_items=100, description="References of dataset versions.", schema_extra=each(REF)
-    ),
-]
-Split = Annotated[str | None, QueryParameter(max_length=64, description="One split; all unless given.")]
 Template = Annotated[str, PathParameter(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="The id of a template.")]
 Profile = Annotated[
     Literal["public", "downstream", "authority", "internal"] | None, QueryParameter(description="For whom the report is.")
@@ -54,18 +43,10 @@ _WALKED = ("student", "teacher", "shard", "dataset", "run", "release", "party", 
 _WITHDRAWN = ("shard", "dataset", "teacher", "recall")
 
 
-class Checked(msgspec.Struct):
-    """What the gate says, with a reason for each teacher and document; nothing is recorded."""
-
-    verdict: Verdict
-    reasons: list[Reason]
-    names: dict[str, str]
-
-
 def routes() -> list[HTTPRouteHandler]:
     """The routes of all questions."""
     made = [_lineage(kind) for kind in _WALKED] + [_impact(kind) for kind in _WITHDRAWN]
-    return [*made, shares, check, report, teachers_students, partys_students, record]
+    return [*made, shares, report, teachers_students, partys_students, record]
 
 
 def _lineage(kind: str) -> HTTPRouteHandler:
@@ -104,18 +85,6 @@ def shares(
     """Whose outputs a student was given, stage by stage: rows, samples and tokens, with their denominators."""
     start = served.thing(who, f"student:{id}").ref
     return _shown(served, who, served.place.shares(start, as_of))
-
-
-@get("/v1/students/{id:str}/check", sync_to_thread=True, **told("check_gate", MEMBER, PolicyDenied, tags=("gate",)))
-def check(
-    served: NamedDependency[Served], who: NamedDependency[Principal | None], id: Id, datasets: Datasets, split: Split = None
-) -> Response[Checked]:
-    """Whether a student may learn from the rows of datasets now, and why not. A gate that is shut is an answer, not a problem."""
-    start = served.thing(who, f"student:{id}").ref
-    ruled = served.place.check(start, datasets, split)
-    with served.place.reading() as reader:
-        called = names_of(reader.connection, gate.mentioned(ruled, start))
-    return answer(Checked(ruled.verdict, list(ruled.reasons), served.named(who, called)))
 
 
 @get(

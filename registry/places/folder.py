@@ -25,7 +25,6 @@ from inbond.registry import granting, learners, lineage, names, paging, shares, 
 from inbond.registry import impact as impacts
 from inbond.registry import tables as t
 from inbond.registry.current import newest_of
-from inbond.registry.gate import Ruled
 from inbond.registry.given import chunks, rows_in
 from inbond.registry.home import CONFIG, POLICY, Home
 from inbond.registry.impact import Impact
@@ -35,11 +34,13 @@ from inbond.registry.lineage import Answer
 from inbond.registry.mentions import digests
 from inbond.registry.objects import bare
 from inbond.registry.place import ImportedShard, Page, Recorded, RunState, Segment, Thing
+from inbond.registry.places.folder_terms import FolderTerms
 from inbond.registry.reading import statement_of
 from inbond.registry.rules import RegistryRules
 from inbond.registry.shares import Shares
 from inbond.registry.signers import SignerRules
 from inbond.registry.terms import asking
+from inbond.registry.terms.answers import Checked
 from inbond.registry.times import now
 from inbond.registry.tracing import Traced
 from inbond.registry.training.layout import Span
@@ -65,6 +66,7 @@ class FolderPlace:
         self.keys = Keychain(home.folder / "keys")
         self.store = self.objects = home.store()
         self.rules = RegistryRules(self.store)
+        self.terms = FolderTerms(self)
         self.log = Log(home.folder, self.rules, self._log_key(), accept_clock=accept_clock, genesis=home.genesis)
         if home.origin != self.log.origin:
             self.log.close()
@@ -98,6 +100,14 @@ class FolderPlace:
     def reading(self) -> Iterator[LedgerReader]:
         """One snapshot of the log and the catalogue."""
         with self.log.reading() as reader:
+            yield reader
+
+    @contextmanager
+    def reading_at(self, size: int | None) -> Iterator[LedgerReader]:
+        """One snapshot, of which `size` is a size."""
+        with self.reading() as reader:
+            if size is not None and not 0 < size <= reader.size:
+                raise InvalidInput(f"as of: expected a size from 1 to {reader.size}, found {size}")
             yield reader
 
     def audit(
@@ -169,7 +179,7 @@ class FolderPlace:
 
     def find(self, text: str, *kinds: str, size: int | None = None) -> str:
         """The reference that `text` names; see `names.resolve`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             return names.resolve(reader.connection, text, *kinds, size=size)
 
     def things(self, refs: Iterable[str]) -> dict[str, Thing]:
@@ -270,7 +280,7 @@ class FolderPlace:
                 read.setdefault(item.shard, []).append((item.first, item.last))
         return {shard: rows_in(ranges) for shard, ranges in sorted(read.items())}
 
-    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Ruled:
+    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Checked:
         """What the gate says now of a student and the rows of datasets (of one split, or all); nothing is recorded."""
         p = t.dataset_parts.c
         with self.reading() as reader:
@@ -280,7 +290,7 @@ class FolderPlace:
             query = select(p.shard, p.first, p.last).where(p.dataset.in_(refs))
             if split is not None:
                 query = query.where(p.split == split)
-            return asking.evaluate(connection, who, [Span(*row) for row in connection.execute(query.distinct())], now())[0]
+            return asking.checked(reader, who, [Span(*row) for row in connection.execute(query.distinct())], now())
 
     def open_ask(self, student: str, terms: str) -> str | None:
         """The newest ask about exactly these two that nobody has ruled on."""
@@ -323,48 +333,40 @@ class FolderPlace:
 
     def lineage(self, ref: str, direction: str = "up", depth: int | None = None, size: int | None = None) -> Answer:
         """What a thing came from, or led to; see `lineage.walk`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             return lineage.walk(reader, names.resolve(reader.connection, ref, size=size), direction, depth, size)
 
     def shares(self, student: str, size: int | None = None) -> Shares:
         """Whose outputs a student was given; see `shares.shares_of`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             return shares.shares_of(reader, names.resolve(reader.connection, student, "student", size=size), size)
 
     def learners(
         self, ref: str, *, since: str | None = None, until: str | None = None, clock: str = "consumed", size: int | None = None
     ) -> Learners:
         """The students that learned from a teacher, or from any of a party's; see `learners.learners_of`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             start = names.resolve(reader.connection, ref, "teacher", "party", size=size)
             return learners.learners_of(reader, start, since=since, until=until, clock=clock, size=size)
 
     def impact(self, ref: str, size: int | None = None) -> Impact:
         """Whom and what a withdrawal reaches; see `impact.impact_of`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             start = names.resolve(reader.connection, ref, "shard", "dataset", "teacher", "recall", size=size)
             return impacts.impact_of(reader, start, size)
 
     def trace(self, record: str, size: int | None = None) -> Traced:
         """Where a record lies and whom it reached; see `tracing.trace`."""
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             return tracing.trace(reader, self.store, record, size, lambda ref: statement_of(self.log, reader, ref))
 
     def report_model(self, student: str, template: str, options: Mapping[str, Any], size: int | None = None) -> bytes:
         """The report model (canonical JSON) of a student at a tree size; see `disclosure`."""
         from inbond.registry.disclosure.model import report_model
 
-        with self._as_of(size) as reader:
+        with self.reading_at(size) as reader:
             who = names.resolve(reader.connection, student, "student", size=size)
             return report_model(reader, self.store, who, template, options, size)
-
-    @contextmanager
-    def _as_of(self, size: int | None) -> Iterator[LedgerReader]:
-        """One snapshot, of which `size` is a size."""
-        with self.reading() as reader:
-            if size is not None and not 0 < size <= reader.size:
-                raise InvalidInput(f"as of: expected a size from 1 to {reader.size}, found {size}")
-            yield reader
 
 
 class _NamedHeader(msgspec.Struct):

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 from inbond.ledger.keyring import KeyState
 from inbond.ledger.policy import TrustPolicy
 from inbond.ledger.receipts import Receipt
-from inbond.registry.gate import Ruled
 from inbond.registry.impact import Impact
 from inbond.registry.keychain import Keychain
 from inbond.registry.learners import Learners
@@ -23,29 +22,31 @@ from inbond.registry.objects import bare, compare, lines_of
 from inbond.registry.paging import filters_of, places
 from inbond.registry.place import ImportedShard, Objects, Page, Recorded, RunState, Thing
 from inbond.registry.places import forms
+from inbond.registry.places.answers import Answers, as_of
 from inbond.registry.places.environment import folder_of_keys, pin_of, policy_of, token_at_hand
 from inbond.registry.places.exposure import check_inputs
-from inbond.registry.places.finding import AT_ONCE, REF, find, things
+from inbond.registry.places.finding import AT_ONCE, find, things
 from inbond.registry.places.paths import LISTS, path_of
 from inbond.registry.places.recording import Recording
 from inbond.registry.places.remote_file import RemoteFile
 from inbond.registry.places.remote_objects import RemoteObjects
-from inbond.registry.places.transport import Params, Transport
+from inbond.registry.places.server_terms import ServerTerms
+from inbond.registry.places.transport import Transport
 from inbond.registry.places.trust import Trust
 from inbond.registry.shards.blocks import BLOCK, HASH_BYTES
 from inbond.registry.shares import Shares
 from inbond.registry.signers import authorised
+from inbond.registry.terms.answers import Checked
 from inbond.registry.tracing import Traced
 from inbond.schemas import canonical
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound, VerificationError
-from inbond.schemas.kinds import KINDS, RUN
+from inbond.schemas.kinds import RUN
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement, digest_of
 from inbond.schemas.statements import Consume, DecisionAsk, Extent, RunOpen, Seen, Shard
 
 L = TypeVar("L")
-A = TypeVar("A")
 
 MAX_OBJECT = 256 << 20
 """The longest object that is read into memory: lists and texts, never a shard's file."""
@@ -87,7 +88,8 @@ class ServerPlace:
 
     def __init__(self, transport: Transport, policy: TrustPolicy, trust: Trust, keys: Keychain) -> None:
         self._transport, self._trust, self.keys = transport, trust, keys
-        self._recording = Recording(transport, trust)
+        self._recording, self._answers = Recording(transport, trust), Answers(transport, trust)
+        self.terms = ServerTerms(self._answers)
         self._tokens: dict[tuple[Any, ...], str] = {}  # by list, filters and place: what the server calls it
         self.address, self.origin, self.genesis, self.operator = transport.address, trust.origin, trust.genesis, trust.operator
         self.policy_text = policy.format()
@@ -157,7 +159,7 @@ class ServerPlace:
         if after >= 0 and token is None:
             return self._page_from_the_start(what, after, limit, wanted)
         params = [("limit", str(limit)), *filters, *([("after", token)] if token else [])]
-        found: forms.Listed[Any] = self._asked(f"/v1/{LISTS[what]}", forms.Listed[what], params)  # type: ignore[valid-type]
+        found: forms.Listed[Any] = self._answers.asked(f"/v1/{LISTS[what]}", forms.Listed[what], params)  # type: ignore[valid-type]
         at = places(what, found.items, after)
         if any(each <= after for each in at) or (found.next is not None and not at):
             raise VerificationError(f"{LISTS[what]}: expected items of entries after {after}, found earlier ones or none")
@@ -257,15 +259,16 @@ class ServerPlace:
         check_inputs(self._trust, self.lines, run, None if newest is None else newest.ref, found)
         return found
 
-    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Ruled:
+    def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Checked:
         """What the gate says now of a student and the rows of datasets; nothing is recorded."""
-        params = [("dataset", self._ref(dataset, "dataset")) for dataset in datasets]
+        who = self._answers.ref(student, "student")
+        params = [("student", who), *(("dataset", self._answers.ref(dataset, "dataset")) for dataset in datasets)]
         params += [] if split is None else [("split", split)]
-        return self._transport.json(f"{path_of(self._ref(student, 'student'))}/check", Ruled, params)
+        return self._answers.about(who, "student", "/v1/policy/check", Checked, params)
 
     def open_ask(self, student: str, terms: str) -> str | None:
         """The newest ask about exactly these two that nobody has ruled on."""
-        subjects = {self._ref(student, "student"), self._ref(terms, "terms")}
+        subjects = {self._answers.ref(student, "student"), self._answers.ref(terms, "terms")}
         params = [(ref.partition(":")[0], ref) for ref in sorted(subjects)]
         ask = self._transport.json("/v1/decisions/open", forms.Open, params).ask
         if ask is None:
@@ -298,79 +301,43 @@ class ServerPlace:
 
     def lineage(self, ref: str, direction: str = "up", depth: int | None = None, size: int | None = None) -> Answer:
         """What a thing came from, or led to; see `lineage.walk`."""
-        start = self._ref(ref, size=size)
+        start = self._answers.ref(ref, size=size)
         params = [("direction", direction), *([] if depth is None else [("depth", str(depth))])]
-        return self._about(start, "start", f"{path_of(start)}/lineage", Answer, params, size)
+        return self._answers.about(start, "start", f"{path_of(start)}/lineage", Answer, params, size)
 
     def shares(self, student: str, size: int | None = None) -> Shares:
         """Whose outputs a student was given; see `shares.shares_of`."""
-        start = self._ref(student, "student", size=size)
-        return self._about(start, "student", f"{path_of(start)}/teachers", Shares, [], size)
+        start = self._answers.ref(student, "student", size=size)
+        return self._answers.about(start, "student", f"{path_of(start)}/teachers", Shares, [], size)
 
     def learners(
         self, ref: str, *, since: str | None = None, until: str | None = None, clock: str = "consumed", size: int | None = None
     ) -> Learners:
         """The students that learned from a teacher, or from any of a party's; see `learners.learners_of`."""
-        start = self._ref(ref, "teacher", "party", size=size)
+        start = self._answers.ref(ref, "teacher", "party", size=size)
         given = {"since": since, "until": until, "clock": clock}
         params = [(name, value) for name, value in given.items() if value is not None]
-        return self._about(start, "about", f"{path_of(start)}/students", Learners, params, size)
+        return self._answers.about(start, "about", f"{path_of(start)}/students", Learners, params, size)
 
     def impact(self, ref: str, size: int | None = None) -> Impact:
         """Whom and what a withdrawal reaches; see `impact.impact_of`."""
-        start = self._ref(ref, "shard", "dataset", "teacher", "recall", size=size)
-        return self._about(start, "about", f"{path_of(start)}/impact", Impact, [], size)
+        start = self._answers.ref(ref, "shard", "dataset", "teacher", "recall", size=size)
+        return self._answers.about(start, "about", f"{path_of(start)}/impact", Impact, [], size)
 
     def trace(self, record: str, size: int | None = None) -> Traced:
         """Where a record lies and whom it reached; see `tracing.trace`."""
         if _RECORD.fullmatch(record) is None:
             raise InvalidInput(f"expected a record id of 64 hex digits, or shard:ID:ROW, found {record[:120]!r}")
-        return self._about(record, "record", f"/v1/records/{record}", Traced, [], size)
+        return self._answers.about(record, "record", f"/v1/records/{record}", Traced, [], size)
 
     def report_model(self, student: str, template: str, options: Mapping[str, Any], size: int | None = None) -> bytes:
         """The report model of a student at a tree size: canonical JSON, by the server's word."""
         if _NAME.fullmatch(template) is None:
             raise InvalidInput(f"expected the id of a template, found {template[:80]!r}")
-        path = f"{path_of(self._ref(student, 'student', size=size))}/reports/{template}"
-        data = self._transport.get(path, [*((name, str(value)) for name, value in sorted(options.items())), *_as_of(size)])
+        path = f"{path_of(self._answers.ref(student, 'student', size=size))}/reports/{template}"
+        data = self._transport.get(path, [*((name, str(value)) for name, value in sorted(options.items())), *as_of(size)])
         try:
             canonical.decode(data, what="report model")
         except InvalidInput as error:
             raise VerificationError(f"the server's answer to {path}: {error.message}") from None
         return data
-
-    # -- asking ------------------------------------------------------------------------------------------------------------
-
-    def _ref(self, text: str, *kinds: str, size: int | None = None) -> str:
-        """`text` where it is a reference to one of `kinds`, else what it names."""
-        match = REF.fullmatch(text)
-        return text if match is not None and match[1] in (kinds or KINDS) else self.find(text, *kinds, size=size)
-
-    def _about(self, start: str, field: str, path: str, type: type[A], params: Params, size: int | None) -> A:
-        """An answer that says in `field` what it is about."""
-        found = self._asked(path, type, params, size)
-        if getattr(found, field) != start:
-            raise VerificationError(f"the server's answer to {path}: expected one about {start}, found one about another thing")
-        return found
-
-    def _asked(self, path: str, type: type[A], params: Params, size: int | None = None) -> A:
-        """An answer as of a tree size: the one that was asked for, or one not older than the newest head seen before."""
-        heads = self._trust.heads
-        seen = heads.read()
-        found = self._transport.json(path, type, [*params, *_as_of(size)])
-        stated: int = found.tree_size  # type: ignore[attr-defined]
-        if size is not None and stated != size:
-            raise VerificationError(f"the server's answer to {path}: expected one as of size {size}, found {stated}")
-        least = 0 if seen is None else heads.open(seen).size
-        strange = VerificationError(f"the server's answer to {path}: expected one as of a size from {least} on, found {stated}")
-        if size is None and stated < least:
-            raise strange
-        try:
-            heads.reach(stated)
-        except NotFound:
-            raise strange from None
-        return found
-
-
-def _as_of(size: int | None) -> Params:
-    return [] if size is None else [("as_of", str(size))]

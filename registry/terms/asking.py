@@ -11,10 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate
 from inbond.registry import tables as t
 from inbond.registry.current import EVER
 from inbond.registry.gate import Ruled
+from inbond.registry.mentions import references
+from inbond.registry.names import names_of
+from inbond.registry.terms.answers import Checked
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.engine import in_force_for
 from inbond.registry.terms.gathering import question_of
@@ -109,6 +113,13 @@ def _next_ruling(connection: Connection, student: str, at: str) -> str | None:
 
 def _next(days: Iterable[str], at: str) -> str | None:
     return min((start_of(day) for day in days if day and start_of(day) >= start_of(at)), default=None)
+
+
+def checked(reader: LedgerReader, student: str, parts: Iterable[Part], at: str, actual: ReleasePlan | None = None) -> Checked:
+    """The same as an answer by itself, as of all entries."""
+    ruled, owed = evaluate(reader.connection, student, parts, at, actual=actual)
+    called = names_of(reader.connection, {student, *references([ruled.reasons, owed])})
+    return Checked(ruled.verdict, ruled.reasons, student, gate.RULES_DIGEST, owed, called, reader.size)
 
 
 def lines(obligations: Iterable[Obligation]) -> list[dict[str, Any]]:

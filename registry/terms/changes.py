@@ -12,10 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
 from inbond.registry.current import newest, newest_bodies
 from inbond.registry.given import chunks
-from inbond.registry.opened import OpenRegistry
+from inbond.registry.names import names_of
+from inbond.registry.terms.answers import Changed, Review, TermsImpact, Unread
 from inbond.registry.terms.engine import evaluate
 from inbond.registry.terms.gathering import Gathering, shards_in
 from inbond.registry.terms.known import Document, documents
@@ -26,86 +28,44 @@ from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import ReleasePlan, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Something whose verdict changes: what it is, the verdicts, and the rules that shut it before and after."""
-
-    ref: str
-    student: str
-    before: Verdict
-    after: Verdict
-    rules_before: tuple[str, ...]
-    rules_after: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TermsImpact:
-    """What changed with the documents of a timeline between two sizes of the log; `looked_at` counts what rests on them."""
-
-    terms: str
-    size_before: int
-    tree_size: int
-    at: str
-    looked_at: int
-    changed: tuple[Changed, ...]
-    called: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A document that nobody has read since `read_on`, the newest day on which a clause was read, or the text retrieved."""
-
-    terms: str
-    name: str
-    read_on: str
-    days: int
+def impact_of_terms(reader: LedgerReader, ref: str, since: int | None, at: str | None) -> TermsImpact:
+    """What the newest statement about a document changed, or all since the log had `since` entries; used at `at` (now)."""
+    connection, used = reader.connection, at or now()
+    about = {each.ref for each in documents(connection, [ref])}
+    size = _last_change(connection, about) if since is None else since
+    if not 0 < size < reader.size:
+        raise InvalidInput(f"terms impact: expected a size from 1 to {reader.size - 1}, found {size}")
+    resting = list(_resting(connection))
+    answers = _Answers(connection, about, size, used, {each.student for each in resting})
+    found, looked_at = list[Changed](), 0
+    for each in resting:
+        answer = answers.of(each)
+        if answer is None:
+            continue
+        looked_at += 1
+        if answer.before is not answer.after:
+            rules = answer.rules_before, answer.rules_after
+            found.append(Changed(each.ref, each.student, answer.before, answer.after, *rules))
+    found += list(_reports(connection, found))
+    named = (each.ref for each in found if not each.ref.startswith("grant:"))  # nobody gives a grant a name
+    called = names_of(connection, [ref, *named, *(each.student for each in found)])
+    return TermsImpact(ref, size, reader.size, at, looked_at, tuple(found), called)
 
 
-def impact_of_terms(registry: OpenRegistry, terms: str, *, before: int | None = None, at: str | None = None) -> TermsImpact:
-    """What the newest statement about a document changed, or all since the log had `before` entries; used at time `at` (now).
-
-    Needs the registry's folder.
-    """
-    ref, used = registry.resolve(terms, "terms"), at or now()
-    with registry.reading() as reader:
-        connection = reader.connection
-        about = {each.ref for each in documents(connection, [ref])}
-        size = _last_change(connection, about) if before is None else before
-        if not 0 < size < reader.size:
-            raise InvalidInput(f"terms impact: expected a size from 1 to {reader.size - 1}, found {size}")
-        resting = list(_resting(connection))
-        answers = _Answers(connection, about, size, used, {each.student for each in resting})
-        found, looked_at = list[Changed](), 0
-        for each in resting:
-            answer = answers.of(each)
-            if answer is None:
-                continue
-            looked_at += 1
-            if answer.before is not answer.after:
-                rules = answer.rules_before, answer.rules_after
-                found.append(Changed(each.ref, each.student, answer.before, answer.after, *rules))
-        found += list(_reports(connection, found))
-        named = (each.ref for each in found if not each.ref.startswith("grant:"))  # nobody gives a grant a name
-        called = registry.called([ref, *named, *(each.student for each in found)])
-        return TermsImpact(ref, size, reader.size, used, looked_at, tuple(found), called)
-
-
-def unread(registry: OpenRegistry, days: int, today: str | None = None) -> list[Unread]:
-    """The documents in force that nobody has read again for `days` days, longest first. Needs the registry's folder."""
-    day = (today or now())[:10]
+def unread(reader: LedgerReader, days: int, today: str) -> Review:
+    """The documents in force on the day `today` that nobody has read again for `days` days, longest first."""
     c = t.things.c
-    with registry.reading() as reader:
-        refs = list(reader.connection.execute(select(c.ref).where(c.kind == "terms", c.amends.is_(None))).scalars())
-        found = []
-        for each in documents(reader.connection, refs):
-            if not each.in_force(day) and not is_before(day, each.starts):
-                continue
-            retrieved = newest(reader.connection, each.ref)[1].retrieved
-            read_on = max((reading.fact.read_on for reading in each.readings), default=retrieved)[:10]
-            past = (date.fromisoformat(day) - date.fromisoformat(read_on)).days
-            if past >= days:
-                found.append(Unread(each.ref, each.name, read_on, past))
-    return sorted(found, key=lambda each: (-each.days, each.name))
+    refs = list(reader.connection.execute(select(c.ref).where(c.kind == "terms", c.amends.is_(None))).scalars())
+    found = []
+    for each in documents(reader.connection, refs):
+        if not each.in_force(today) and not is_before(today, each.starts):
+            continue
+        retrieved = newest(reader.connection, each.ref)[1].retrieved
+        read_on = max((reading.fact.read_on for reading in each.readings), default=retrieved)[:10]
+        past = (date.fromisoformat(today) - date.fromisoformat(read_on)).days
+        if past >= days:
+            found.append(Unread(each.ref, each.name, read_on, past))
+    return Review(days, tuple(sorted(found, key=lambda each: (-each.days, each.name))), reader.size)
 
 
 def _last_change(connection: Connection, about: set[str]) -> int:

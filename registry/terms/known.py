@@ -86,19 +86,27 @@ def documents(connection: Connection, refs: Iterable[str], size: int | None = No
 
     Oldest entry first within a title; readings and acceptances in the order in which they came.
     """
-    limit = EVER if size is None else size
-    bodies = newest_bodies(connection, _versions_of(connection, refs, limit), size)
-    versions = {ref: _document(ref, body) for ref, (_, body) in bodies.items()}
-    readings = _about(connection, t.terms_facts, list(versions), limit)
-    accepted = _about(connection, t.acceptances, list(versions), limit)
-    series: dict[tuple[str, str], list[Document]] = {}
-    for ref, found in versions.items():
-        whole = replace(
-            found,
-            readings=tuple(Reading(each, body) for each, body in readings.get(ref, ())),
-            accepted=tuple(Accepted(each, body) for each, body in accepted.get(ref, ())),
+    found = versions(connection, refs, size)
+    of, limit = [each.ref for each in found], EVER if size is None else size
+    readings = _about(connection, t.terms_facts, of, limit)
+    accepted = _about(connection, t.acceptances, of, limit)
+    return [
+        replace(
+            each,
+            readings=tuple(Reading(ref, body) for ref, body in readings.get(each.ref, ())),
+            accepted=tuple(Accepted(ref, body) for ref, body in accepted.get(each.ref, ())),
         )
-        series.setdefault((found.party, found.title), []).append(whole)
+        for each in found
+    ]
+
+
+def versions(connection: Connection, refs: Iterable[str], size: int | None = None) -> list[Document]:
+    """As `documents`, without what was read and accepted."""
+    series: dict[tuple[str, str], list[Document]] = {}
+    listed = _versions_of(connection, refs, EVER if size is None else size)
+    for ref, (_, body) in newest_bodies(connection, listed, size).items():
+        found = _document(ref, body)
+        series.setdefault((found.party, found.title), []).append(found)
     return [each for group in series.values() for each in timeline(group)]
 
 

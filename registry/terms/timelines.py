@@ -1,45 +1,71 @@
-"""The timeline of a document in an open registry, and what changed in its text."""
+"""The timeline of a document, and what changed from one version to another: in its text, and in what was read of it."""
 
 import difflib
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from inbond.ledger.reader import LedgerReader
+from inbond.registry.current import newest
 from inbond.registry.listing import ListedTerms
-from inbond.registry.opened import OpenRegistry
-from inbond.registry.terms.known import Document, documents, overlaps
-from inbond.schemas.errors import Conflict
-from inbond.schemas.statements import Terms
+from inbond.registry.names import names_of
+from inbond.registry.objects import ObjectStore
+from inbond.registry.terms.answers import Difference, FactChange, FieldChange, Odrl, Timeline, Version
+from inbond.registry.terms.known import Document, Reading, documents, overlaps
+from inbond.registry.terms.odrl import policy_of
+from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.statements import Terms, TermsFact
+
+if TYPE_CHECKING:
+    from inbond.registry.opened import OpenRegistry
+
+MAX_COMPARED = 4 << 20
+"""The longest text, in bytes, of which differences are looked for."""
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ABOUT = ("terms", "clause", "scope", "modality", "reader", "read_on")
 
 
-def timeline_of(registry: OpenRegistry, ref: str, at: str | None = None, size: int | None = None) -> list[Document]:
-    """The versions of the document that `ref` is one of, oldest first, as `size` entries say; with `at`, those in force then.
+def timeline_of(reader: LedgerReader, ref: str, at: str | None = None, size: int | None = None) -> Timeline:
+    """The versions of the document that `ref` is one of, as the first `size` entries say; with `at`, those in force then."""
+    every = documents(reader.connection, [ref], size)
+    versions = tuple(_version(reader, each, size) for each in every if at is None or each.in_force(at))
+    return Timeline(ref, versions, names_of(reader.connection, [ref], size), reader.size if size is None else size)
 
-    Needs the registry's folder.
+
+def difference(reader: LedgerReader, store: ObjectStore, one: str, other: str, size: int | None = None) -> Difference:
+    """What changed from document `one` to `other`, which may be of different timelines; see `Difference`.
+
+    Raises InvalidInput for a text that is longer than `MAX_COMPARED`.
     """
-    with registry.reading() as reader:
-        every = documents(reader.connection, [ref], size)
-    return [each for each in every if at is None or each.in_force(at)]
+    known = {each.ref: each for each in documents(reader.connection, [one, other], size)}
+    before, after = known[one], known[other]
+    old, new = (_lines(store.get(each.text), each.name) for each in (before, after))
+    lines = difflib.unified_diff(old, new, before.name, after.name, before.starts, after.starts, lineterm="")
+    names = names_of(reader.connection, [one, other], size)
+    changes = tuple(_fact_changes(before.readings, after.readings))
+    return Difference(one, other, tuple(lines), changes, names, reader.size if size is None else size)
 
 
-def difference(registry: OpenRegistry, one: Document, other: Document) -> list[str]:
-    """What changed from one archived text to another, as a unified diff."""
-    texts = [registry.place.object(each.text, each.ref).decode(errors="backslashreplace") for each in (one, other)]
-    before, after = (text.splitlines() for text in texts)
-    return list(difflib.unified_diff(before, after, one.name, other.name, one.starts, other.starts, lineterm=""))
+def odrl_of(reader: LedgerReader, ref: str, size: int | None = None) -> Odrl:
+    """The ODRL policy of one version of a document, as the first `size` entries say."""
+    [document] = [each for each in documents(reader.connection, [ref], size) if each.ref == ref]
+    return Odrl(ref, policy_of(document), reader.size if size is None else size)
 
 
-def expect_no_overlap(registry: OpenRegistry, body: Terms) -> None:
-    """Raise Conflict where a new version would be in force at once with one that is on record.
-
-    Only where the registry is a folder: a server's operator is told by the engine, which decides nothing meanwhile.
-    """
-    if not registry.is_local:
-        return
-    with registry.reading() as reader:
-        every = documents(reader.connection, _of_title(registry, body))
+def expect_no_overlap(registry: "OpenRegistry", body: Terms) -> None:
+    """Raise Conflict where a new version would be in force at once with one that is on record."""
+    same = [each.ref for each in registry.every(ListedTerms, party=body.party) if each.name.rpartition("@")[0] == body.title]
+    every = registry.place.terms.timeline(same[0]).versions if same else ()
+    there = [
+        Document(each.ref, body.party, body.title, each.version, each.starts, each.ends, each.stated_end, (), each.text)
+        for each in every
+    ]
     ends = body.effective.to.value_or("") or None
-    new = Document(
-        "", body.party, body.title, body.version, body.effective.from_, ends, ends is not None, body.applies_to, body.text
-    )
-    for one, other in overlaps([*every, new]):
+    new = Document("", body.party, body.title, body.version, body.effective.from_, ends, ends is not None, (), body.text)
+    for one, other in overlaps([*there, new]):
         if not (one.ref and other.ref):
             raise Conflict(
                 f"terms {new.name}: expected a version that is not in force at once with another, "
@@ -48,6 +74,44 @@ def expect_no_overlap(registry: OpenRegistry, body: Terms) -> None:
             )
 
 
-def _of_title(registry: OpenRegistry, body: Terms) -> list[str]:
-    found = registry.every(ListedTerms, party=body.party)
-    return [each.ref for each in found if each.name.rpartition("@")[0] == body.title]
+def _version(reader: LedgerReader, document: Document, size: int | None) -> Version:
+    body: Terms = newest(reader.connection, document.ref, size)[1]
+    return Version(
+        document.ref, document.name, document.version, document.starts, document.ends, document.stated_end,
+        body.language, body.retrieved, document.text, len(document.readings), len(document.accepted),
+    )  # fmt: skip
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    if len(data) > MAX_COMPARED:
+        raise InvalidInput(f"{name}: expected a text of at most {MAX_COMPARED:,} bytes to compare, found {len(data):,}")
+    return [_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", line) for line in data.decode(errors="backslashreplace").splitlines()]
+
+
+def _fact_changes(before: Iterable[Reading], after: Iterable[Reading]) -> Iterable[FactChange]:
+    """The clauses that were read otherwise, in their order in `before`, then those that were read in `after` alone."""
+    old, new = ({_place(each.fact): each for each in readings} for readings in (before, after))
+    for clause, scope, modality in dict.fromkeys([*old, *new]):
+        one, other = old.get((clause, scope, modality)), new.get((clause, scope, modality))
+        fields = () if one is None or other is None else tuple(_field_changes(one.fact, other.fact))
+        if fields or one is None or other is None:
+            yield FactChange(
+                clause, scope, modality, None if one is None else one.ref, None if other is None else other.ref, fields
+            )
+
+
+def _place(fact: TermsFact) -> tuple[str, str, str | None]:
+    modality = None if isinstance(fact.modality, msgspec.UnsetType) else str(fact.modality)
+    return fact.clause, fact.scope.value, modality
+
+
+def _field_changes(one: TermsFact, other: TermsFact) -> Iterable[FieldChange]:
+    before, after = _plain(one), _plain(other)
+    for name in TermsFact.__struct_fields__:
+        if name not in _ABOUT and before.get(name) != after.get(name):
+            yield FieldChange(name, before.get(name), after.get(name))
+
+
+def _plain(fact: TermsFact) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(fact)
+    return found

@@ -8,7 +8,7 @@ from inbond.ledger import dsse
 from inbond.ledger.entries import parse_entry
 from inbond.registry import listing
 from inbond.registry.places.paths import COLLECTIONS
-from inbond.schemas import statement
+from inbond.schemas import canonical, statement
 from inbond.schemas.entry import Envelope
 from tests.api.http.serving import Server
 
@@ -72,8 +72,10 @@ def sample(server: Server, method: str, path: str) -> Sample:
         query = {"name": "lab/pupil"}
     if path == "/v1/things":
         query = {"ref": world.ref("lab/pupil", "student")}
-    if path.endswith("/check"):
-        query = {"dataset": world.ref("chat", "dataset")}
+    if path == "/v1/policy/check":
+        query = {"student": world.ref("lab/pupil", "student"), "dataset": world.ref("chat", "dataset")}
+    if path.endswith("/diff/{other}"):
+        values["other"] = world.ref("lab-terms").partition(":")[2]
     if path.endswith("/doubled"):
         query = {"teacher": world.ref("acme/base@1"), "input": "sha256:" + "0" * 64}
     if path.endswith("/open"):
@@ -83,6 +85,10 @@ def sample(server: Server, method: str, path: str) -> Sample:
     options: dict[str, Any] = {"params": query} if query else {}
     if method == "POST" and path == "/v1/deliveries":
         options["json"] = {"grant": first(server, "grant")}
+    elif method == "POST" and path == "/v1/policy/release":
+        student = world.ref("lab/pupil", "student")
+        plan = json.loads(canonical.bytes_of(world.body(student).release_plan))
+        options["json"] = {"student": student, "actual": plan, "at": "2026-11-20"}
     elif method == "POST" and path == "/v1/batches":
         options["json"] = {"statements": [_nonsense()]}
     elif method == "POST":

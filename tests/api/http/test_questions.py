@@ -77,16 +77,21 @@ def test_records(server: Server) -> None:
 
 def test_the_gate(server: Server) -> None:
     student, chat, beta = server.ref("lab/pupil", "student"), server.ref("chat", "dataset"), server.ref("beta", "dataset")
-    path, size = f"{server.path(student)}/check", server.world.size()
-    found = server.json(path, "trainer", params={"dataset": chat})
+    path, size = "/v1/policy/check", server.world.size()
+    found = server.json(path, "trainer", params={"student": student, "dataset": chat})
     assert found["verdict"] == "permitted"
     assert found["names"][server.ref("acme/base@1")] == "acme/base@1"
-    found = server.json(path, "trainer", params=[("dataset", chat), ("dataset", beta), ("split", "train")])
+    found = server.json(path, "trainer", params=[("student", student), ("dataset", chat), ("dataset", beta), ("split", "train")])
     assert found["verdict"] == "undetermined"
     assert {reason["teacher"] for reason in found["reasons"]} == {server.ref("acme/base@1"), server.ref("beta/chat@1")}
     assert server.world.size() == size
-    problem(server.get(path, "trainer", params={"dataset": f"dataset:{'0' * 32}"}), 404, "not-found")
-    problem(server.get(path, "trainer"), 400, "invalid-input")
+    for wrong, status, type in (
+        ({"dataset": f"dataset:{'0' * 32}"}, 404, "not-found"),
+        ({"dataset": student}, 400, "invalid-input"),
+        ({"dataset": chat, "student": chat}, 400, "invalid-input"),
+        ({}, 400, "invalid-input"),
+    ):
+        problem(server.get(path, "trainer", params={"student": student, **wrong}), status, type)
 
 
 def test_open_asks(server: Server) -> None:

@@ -141,7 +141,7 @@ def pulled(client: Client, run: str | None = None, **options: int) -> tuple[list
         (RESOLVE, body(lambda data: b'{"ref":"chat"}'), VerificationError, "expected a reference to a"),
         (RESOLVE, body(lambda data: b'{"ref":"grant:' + b"0" * 32 + b'"}'), VerificationError, "expected a reference to a"),
         (RESOLVE, body(lambda data: b'{"ref":["chat"]}'), VerificationError, "is not what was expected"),
-        ("/v1/students/.*/check", body(lambda data: b'{"verdict":"maybe","reasons":[]}'), VerificationError, "is not what"),
+        ("/v1/policy/check", body(lambda data: b'{"verdict":"maybe","reasons":[]}'), VerificationError, "is not what"),
         (KEYS, body(lambda data: b'{"items":[{"entries":[26]}],"next":null}'), VerificationError, "entries about keys"),
     ],
 )  # fmt: skip

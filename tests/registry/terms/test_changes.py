@@ -5,7 +5,8 @@ import pytest
 from inbond.registry.listing import ListedFact
 from inbond.registry.registry import Registry
 from inbond.registry.terms import changes
-from inbond.registry.terms.changes import impact_of_terms, unread
+from inbond.registry.terms.answers import Unread
+from inbond.registry.terms.changes import unread
 from inbond.registry.terms.engine import evaluate
 from inbond.registry.terms.question import Question
 from inbond.schemas.errors import InvalidInput
@@ -40,17 +41,17 @@ def test_a_correction_shows_exactly_the_affected(house: House) -> None:
     terms = house.world.ref(TITLE)
     [fact] = [each.ref for each in registry.every(ListedFact, terms=terms)]
     registry.declare(fact, {"permits_training": "no"}, correct=True)
-    found = impact_of_terms(registry, TITLE)
+    found = registry.place.terms.impact(TITLE)
     student = house.world.ref("lab/commercial")
     assert {each.ref for each in found.changed} == {student, grant, release}
     assert {(each.before, each.after) for each in found.changed} == {(Verdict.PERMITTED, Verdict.PROHIBITED)}
     assert {each.rules_after for each in found.changed} == {("clause-2",)}
-    assert (found.looked_at, found.called[student]) == (3, "lab/commercial@1")
-    assert impact_of_terms(registry, "Mistral AI Commercial Terms of Service", before=house.world.size() - 1).changed == ()
-    assert impact_of_terms(registry, TITLE, before=house.world.size() - 1).changed == found.changed
+    assert (found.looked_at, found.names[student]) == (3, "lab/commercial@1")
+    assert registry.place.terms.impact("Mistral AI Commercial Terms of Service", since=house.world.size() - 1).changed == ()
+    assert registry.place.terms.impact(TITLE, since=house.world.size() - 1).changed == found.changed
     for size in (0, house.world.size()):
         with pytest.raises(InvalidInput, match="expected a size"):
-            impact_of_terms(registry, TITLE, before=size)
+            registry.place.terms.impact(TITLE, since=size)
 
 
 def test_what_rests_on_the_same_is_evaluated_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +62,7 @@ def test_what_rests_on_the_same_is_evaluated_once(house: House, monkeypatch: pyt
     registry.declare(fact, {"permits_training": "no"}, correct=True)
     asked: list[Question] = []
     monkeypatch.setattr(changes, "evaluate", lambda question: asked.append(question) or evaluate(question))
-    found = impact_of_terms(registry, TITLE)
+    found = registry.place.terms.impact(TITLE)
     assert {each.ref for each in found.changed} == {*grants, house.world.ref("lab/commercial")}
     assert len(asked) == 2  # before and after
 
@@ -72,8 +73,8 @@ def test_a_new_version_that_binds_at_use_shows_its_students_from_its_day_on(hous
     learn(registry, "lab/commercial", chats, TITLE, "first")
     size = house.world.size()
     registry.add_terms(b"No more.\n", party="deepseek", title=TITLE, effective="2030-01-01", models=("*",))
-    assert impact_of_terms(registry, TITLE).changed == ()
-    found = impact_of_terms(registry, TITLE, before=size, at="2030-01-01")
+    assert registry.place.terms.impact(TITLE).changed == ()
+    found = registry.place.terms.impact(TITLE, since=size, at="2030-01-01")
     assert {(each.ref.partition(":")[0], each.after, each.rules_after) for each in found.changed} == {
         ("student", Verdict.UNDETERMINED, ("read-1",)), ("grant", Verdict.UNDETERMINED, ("read-1",)),
     }  # fmt: skip
@@ -83,10 +84,16 @@ def test_documents_that_nobody_has_read_for_long_are_listed(house: House) -> Non
     registry = house.registry
     house.teach("deepseek/chat@1", "chats", DEEPSEEK)
     name = f"{TITLE}@2026-04-29"
-    assert [(each.name, each.read_on, each.days) for each in unread(registry, 30, "2026-11-20") if each.name == name] == [
-        (name, "2026-10-10", 41),
-    ]  # fmt: skip
-    assert name not in [each.name for each in unread(registry, 42, "2026-11-20")]
+
+    def found(days: int) -> list[Unread]:
+        with registry.reading() as reader:
+            return list(unread(reader, days, "2026-11-20").unread)
+
+    assert (name, "2026-10-10", 41) in [(each.name, each.read_on, each.days) for each in found(30)]
+    assert name not in [each.name for each in found(42)]
     [fact] = [each.ref for each in registry.every(ListedFact)]
     registry.declare(fact, {"read_on": "2026-11-19"}, correct=True)
-    assert name not in [each.name for each in unread(registry, 30, "2026-11-20")]
+    assert name not in [each.name for each in found(30)]
+    for days in (-1, 36_501):
+        with pytest.raises(InvalidInput, match="days: expected a number from 0 to 36,500"):
+            registry.place.terms.unread(days)

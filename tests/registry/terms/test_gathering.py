@@ -6,9 +6,9 @@ import pytest
 
 from inbond.registry.listing import ListedAcceptance
 from inbond.registry.terms import shelf
+from inbond.registry.terms.answers import Weighed
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.recording import accept
-from inbond.registry.terms.weighing import Weighed, weigh
 from inbond.schemas.declared import known
 from inbond.schemas.statements import Verdict
 from tests.registry.terms.cases import rules
@@ -48,7 +48,7 @@ class House:
         return bound.terms
 
     def weigh(self, *datasets: str, student: str = "lab/commercial", **options: Any) -> Weighed:
-        return weigh(self.registry, student, datasets, **options)
+        return self.registry.place.terms.weigh(student, datasets, **options)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_what_is_declared_of_shards_students_and_documents_decides(house: House)
     assert found.evaluation.verdict is Verdict.PERMITTED_WITH_OBLIGATIONS, found.evaluation.reasons
     assert {each.document_name for each in found.evaluation.obligations} == {"Llama 3.1 Community License@2024-07-23"}
     assert found.clashes == ()
-    assert "begin the model's name with 'Llama'" in found.notice()
-    assert "meta/llama-3.1-8b@1, under Llama 3.1 Community License@2024-07-23:" in found.notice()
+    assert "begin the model's name with 'Llama'" in found.notice
+    assert "meta/llama-3.1-8b@1, under Llama 3.1 Community License@2024-07-23:" in found.notice
     size = house.world.size()
     house.registry.declare("lab/commercial", {"release_plan": {"name": "mini"}}, correct=True)
     assert "'mini' does not begin with 'Llama'" in house.weigh(data).clashes[0].text
@@ -147,9 +147,9 @@ def test_a_student_that_becomes_a_teacher_brings_its_obligations(house: House) -
     found = house.weigh("own", student="lab/second")
     assert "name_prefix" in {each.type for each in found.evaluation.obligations}
     assert {each.via for each in found.evaluation.obligations} == {(house.world.ref("lab/commercial"),)}
-    assert "(through lab/commercial@1)" in found.notice()
+    assert "(through lab/commercial@1)" in found.notice
     assert rules(found.evaluation) == {"terms-1"}  # our own weights have no terms yet
-    assert weigh(registry, "lab/commercial").evaluation.obligations  # of what its runs were to read
+    assert registry.place.terms.weigh("lab/commercial").evaluation.obligations  # of what its runs were to read
 
 
 def test_weights_bring_their_licence(house: House) -> None:

@@ -8,7 +8,6 @@ from inbond.registry import facts
 from inbond.registry.listing import ListedAcceptance, ListedFact
 from inbond.registry.terms.known import documents
 from inbond.registry.terms.recording import accept, add_fact
-from inbond.registry.terms.timelines import difference, timeline_of
 from inbond.schemas import statements as s
 from inbond.schemas.declared import known
 from inbond.schemas.errors import Conflict, InbondError, InvalidInput, NotPermitted
@@ -133,17 +132,19 @@ def test_versions_form_a_timeline(world: World, terms: str) -> None:
     registry = world.registry
     registry.add_terms(b"You may not.\n", party="acme", title="acme-terms", effective="2026-06-01")
     registry.add_terms(b"Ask.\n", party="acme", title="acme-terms", effective="2026-09-01", facts={"effective_to": "2026-10-01"})
-    found = timeline_of(registry, terms)
+    found = registry.place.terms.timeline(terms).versions
     assert [(each.version, each.starts, each.ends) for each in found] == [
         ("2026-01-01", "2026-01-01", "2026-06-01"), ("2026-06-01", "2026-06-01", "2026-09-01"),
         ("2026-09-01", "2026-09-01", "2026-10-01"),
     ]  # fmt: skip
     at = {"2025-12-31": [], "2026-05-31T23:59:59.999Z": [0], "2026-06-01": [1], "2026-09-30": [2], "2026-10-01": []}
     for day, expected in at.items():
-        assert [each.version for each in timeline_of(registry, terms, day)] == [found[each].version for each in expected], day
-    assert [each.ends for each in timeline_of(registry, terms, size=world.size() - 2)] == [None]
-    diff = difference(registry, found[0], found[1])
-    assert diff[2:] == ["@@ -1 +1 @@", "-You may, if asked.", "+You may not."]
+        assert [each.version for each in registry.place.terms.timeline(terms, day).versions] == [
+            found[each].version for each in expected
+        ], day
+    assert [each.ends for each in registry.place.terms.timeline(terms, size=world.size() - 2).versions] == [None]
+    diff = registry.place.terms.difference(found[0].ref, found[1].ref)
+    assert list(diff.text[2:]) == ["@@ -1 +1 @@", "-You may, if asked.", "+You may not."]
 
 
 def test_versions_that_are_in_force_at_once_are_refused(world: World) -> None:

@@ -9,7 +9,6 @@ from inbond.registry.listing import ListedFact
 from inbond.registry.registry import Registry
 from inbond.registry.terms import shelf
 from inbond.registry.terms.recording import accept, add_fact
-from inbond.registry.terms.weighing import weigh
 from inbond.schemas.statements import Verdict
 from tests.registry.terms.cases import rules
 from tests.registry.terms.test_gathering import MADE, PLAN
@@ -62,7 +61,7 @@ def test_what_is_made_of_the_real_teachers(shared_data: Path, tmp_path: Path, mo
                     add_fact(registry, terms, RESEARCH)
 
         for name in TEACHERS:
-            found = weigh(registry, "lab/commercial", [name.lower()]).evaluation
+            found = registry.place.terms.weigh("lab/commercial", [name.lower()]).evaluation
             assert (found.verdict, [each.rule for each in found.reasons]) == (OPEN, ["dates-1", "accept-1"]), name
 
         for terms in documents:
@@ -70,12 +69,12 @@ def test_what_is_made_of_the_real_teachers(shared_data: Path, tmp_path: Path, mo
         for name in TEACHERS:
             registry.declare_shards(name.lower(), MADE)
         for name, (_, _, rows, verdict, shut) in TEACHERS.items():
-            found = weigh(registry, "lab/commercial", [name.lower()]).evaluation
+            found = registry.place.terms.weigh("lab/commercial", [name.lower()]).evaluation
             by_grade = {"grade-1"} if verdict in (YES, OWES) and shelf.row(rows[0]).grade == "S" else set()
             assert rules(found) == shut | by_grade, (name, found.reasons)
         for each in registry.every(ListedFact):
             if each.grade == "S":
                 registry.declare(each.ref, {"grade": "P"}, correct=True, reason="read in our copy")
         for name, (_, _, _, verdict, shut) in TEACHERS.items():
-            found = weigh(registry, "lab/commercial", [name.lower()]).evaluation
+            found = registry.place.terms.weigh("lab/commercial", [name.lower()]).evaluation
             assert (found.verdict, rules(found)) == (verdict, shut), (name, found.reasons)
