@@ -51,7 +51,7 @@ class ServerTerms:
         """Whose verdict statements about a document changed."""
         start = self._answers.ref(terms, "terms")
         params = _given(at=at, since=None if since is None else str(since))
-        return self._answers.about(start, "terms", f"{path_of(start)}/impact", TermsImpact, params)
+        return self._answers.about(start, "terms", f"{path_of(start)}/terms-impact", TermsImpact, params)
 
     def unread(self, days: int) -> Review:
         """The documents in force that nobody has read again for so many days."""

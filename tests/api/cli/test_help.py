@@ -16,13 +16,14 @@ COMMANDS = [
     "backup", "check", "database-check", "database-downgrade", "database-upgrade", "dataset-derive", "dataset-export",
     "dataset-list", "dataset-show", "dataset-trim", "decide-ask", "decide-list", "decide-rule", "declare", "demo", "doctor",
     "import", "init", "inspect", "key-add", "key-list", "key-record", "key-revoke", "key-rotate", "key-sign", "lineage",
-    "log-audit", "log-export", "log-head", "log-prove", "log-refresh", "log-show", "log-watch", "operator-set", "operator-show",
-    "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list", "report-new",
-    "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list", "student-add",
-    "student-list", "student-obligations", "student-release", "student-show", "teacher-add", "teacher-list", "teacher-show",
-    "terms-accept", "terms-acceptances", "terms-add", "terms-catalogue", "terms-fact-add", "terms-fact-list",
-    "terms-impact", "terms-list", "terms-odrl", "terms-review", "terms-show", "terms-timeline", "token-add", "token-list",
-    "token-revoke", "used-by", "verify", "witness-key", "witness-serve", "witness-status",
+    "log-audit", "log-export", "log-head", "log-prove", "log-refresh", "log-show", "log-watch", "operator-set",
+    "operator-show", "party-add", "party-list", "prove-record", "pull", "rebuild", "recall", "report-check", "report-list",
+    "report-new", "report-show", "report-verify", "restore", "run-close", "run-list", "serve", "source-add", "source-list",
+    "student-add", "student-evaluation", "student-list", "student-obligations", "student-release", "student-show",
+    "teacher-add", "teacher-list", "teacher-show", "terms-accept", "terms-acceptances", "terms-add", "terms-catalogue",
+    "terms-diff", "terms-fact-add", "terms-fact-list", "terms-impact", "terms-list", "terms-odrl", "terms-review",
+    "terms-show", "terms-timeline", "token-add", "token-list", "token-revoke", "used-by", "verify", "witness-key",
+    "witness-serve", "witness-status",
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from inbond.ledger import receipts
 from inbond.ledger.receipts import Receipt
 from inbond.registry import listing
 from inbond.registry.registry import Registry
+from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import (
     InbondError,
@@ -28,6 +29,7 @@ from inbond.schemas.errors import (
     StoreError,
     VerificationError,
 )
+from inbond.schemas.statements import ReleasePlan
 from tests.registry.places.conftest import Client, Connect
 from tests.registry.places.proxy import Change, Passed, between
 from tests.registry.places.served import Server, serving_folder
@@ -99,6 +101,7 @@ def dropped(passed: Passed) -> Passed:
 
 
 runs = iter(range(1000))
+PLAN = ReleasePlan(**{field: unknown() for field in ReleasePlan.__struct_fields__})
 
 
 def pulled(client: Client, run: str | None = None, **options: int) -> tuple[list[str], InbondError | None]:
@@ -152,6 +155,29 @@ def test_a_lie_is_caught_by_name(connect: Connect, path: str, change: Change, ki
     assert error is not None, f"expected {kind.__name__}, found nothing wrong"
     assert type(error) is kind, error
     assert message in error.message
+
+
+ELSE = "terms:" + "0" * 32
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "changes", "ask", "message"),
+    [
+        ("GET", "timeline", {"terms": ELSE}, lambda terms: terms.timeline("acme-terms"), "about another thing"),
+        ("GET", "timeline", {"tree_size": 2**40}, lambda terms: terms.timeline("acme-terms"), "as of a size from"),
+        ("GET", "timeline", {"tree_size": 5}, lambda terms: terms.timeline("acme-terms", size=26), "as of size 26, found 5"),
+        ("GET", "diff/.*", {"other": ELSE}, lambda terms: terms.difference("acme-terms", "acme-terms"), "about another thing"),
+        ("POST", "release", {"student": ELSE}, lambda terms: terms.release("lab/pupil", PLAN, "2026-11-20"), "about another"),
+        ("POST", "release", {"tree_size": 0}, lambda terms: terms.release("lab/pupil", PLAN, "2026-11-20"), "as of a size from"),
+    ],
+)  # fmt: skip
+def test_an_answer_about_terms_is_held_to_what_was_asked(
+    client: Client, method: str, path: str, changes: dict[str, Any], ask: Callable[[Any], object], message: str
+) -> None:
+    ask(client.place.terms)
+    client.proxy.change(method, f"/v1/.*/{path}", lambda passed: passed.with_json(lambda value: value | changes))
+    with pytest.raises(VerificationError, match=message):
+        ask(client.place.terms)
 
 
 def test_a_bit_that_flips_later_stops_a_pull_where_it_is(client: Client) -> None:
@@ -519,6 +545,10 @@ def test_whatever_json_comes_back_is_an_answer_or_an_error_that_says_so(connect:
         lambda: place.impact(chat),
         lambda: place.trace(f"{part['shard']}:1"),
         lambda: place.check(pupil, [chat]),
+        lambda: place.terms.timeline("acme-terms"),
+        lambda: place.terms.weigh(pupil),
+        lambda: place.terms.evaluation(pupil),
+        lambda: place.terms.unread(0),
         lambda: place.run(opened),
         lambda: place.inputs(opened),
         lambda: place.imported(identity),
