@@ -29,7 +29,6 @@ from inbond.registry.listing import ListedFact
 from inbond.registry.recorder import Said
 from inbond.registry.registry import Registry
 from inbond.registry.terms import shelf
-from inbond.registry.terms.changes import impact_of_terms
 from inbond.registry.terms.engine import evaluate
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.known import Accepted, Document, Reading
@@ -191,7 +190,7 @@ def again(registry: Registry, grants: int) -> None:
     [fact] = [each.ref for each in registry.every(ListedFact, terms=registry.resolve("terms 0", "terms"))]
     registry.declare(fact, {"permits_training": "no"}, correct=True)
     started = process_time()
-    found = impact_of_terms(registry, "terms 0")
+    found = registry.place.terms.impact("terms 0")
     took = process_time() - started
     print(f"\nimpact of a correction: {found.looked_at:,} students and grants looked at, {len(found.changed):,} change, ", end="")
     print(f"in {took:.2f} s: {found.looked_at / took:,.0f} a second")
