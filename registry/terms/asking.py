@@ -21,10 +21,10 @@ from inbond.registry.names import names_of
 from inbond.registry.terms.answers import Checked
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.engine import in_force_for
-from inbond.registry.terms.gathering import question_of
+from inbond.registry.terms.gathering import question_of, question_of_any
 from inbond.registry.terms.known import Document
 from inbond.registry.terms.moments import start_of
-from inbond.registry.terms.question import SEVERITY, Obligation
+from inbond.registry.terms.question import SEVERITY, Evaluation, Obligation
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.statements import ReleasePlan
 
@@ -84,14 +84,32 @@ def answer(
     pairs = [(document, any(in_force_for(question, use, document))) for use in question.uses for document in use.documents]
     idle = {document.ref for document, _ in pairs} - {document.ref for document, binds in pairs if binds}
     beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read | idle]
-    reasons = [
+    worst = max([found.verdict, *(each.verdict for each in beside)], key=SEVERITY.index)
+    return Answer(Ruled(worst, (*beside, *_reasons(found))), found.obligations, until)
+
+
+def answer_of_any(connection: Connection, shards: Iterable[str], at: str, size: int | None = None) -> Ruled | None:
+    """What terms say of `shards` whoever learns from them, None where nobody has read any document that applies.
+
+    No ruling counts, as each is on a student; an open gate here is open for every student of another party.
+    """
+    limit = EVER if size is None else size
+    if connection.execute(select(t.terms_facts.c.ref).where(t.terms_facts.c.seq < limit).limit(1)).first() is None:
+        return None
+    question = question_of_any(connection, shards, at, size)
+    if not any(document.readings for use in question.uses for document in use.documents):
+        return None
+    found = weigh(question)
+    return Ruled(found.verdict, _reasons(found))
+
+
+def _reasons(found: Evaluation) -> tuple[gate.Reason, ...]:
+    return tuple(
         gate.Reason(
             each.model or "", each.document, each.verdict, each.decision, each.text, each.rule, clause=each.clause, fact=each.fact
         )
         for each in found.reasons
-    ]
-    worst = max([found.verdict, *(each.verdict for each in beside)], key=SEVERITY.index)
-    return Answer(Ruled(worst, (*beside, *reasons)), found.obligations, until)
+    )
 
 
 def _next_of(documents: Iterable[Document], at: str) -> str | None:

@@ -51,6 +51,7 @@ EU = frozenset(
     ]
 )
 
+_BY_PLAN = {ExceptionType.CLASSIFIER, ExceptionType.OWN_MODEL}
 _BY_CONSENT = {ExceptionType.PRIOR_AUTHORISATION, ExceptionType.ORDER_FORM}
 
 
@@ -115,6 +116,10 @@ def _forbids(question: Question, use: Use, document: Document, reading: Reading)
         yield _permitted(use, document, reading, "clause-2", f"forbids training, but leaves out {held}")
         return
     by_consent = any(each.type in _BY_CONSENT for each in fact.exceptions)
+    if question.student is None and (left := sorted(each.type.value for each in fact.exceptions if each.type in _BY_PLAN)):
+        text = f"{where} forbids training, but leaves out {', '.join(left)}: whether that holds is a student's matter"
+        yield _found("clause-2", Verdict.UNDETERMINED, text, use.teacher, document, reading, speaks=True)
+        return
     competes = fact.scope is TermsScope.COMPETING_MODEL
     if competes and not _competes(plan):
         text = f"{where} forbids what competes: whether this student does is not settled"

@@ -69,6 +69,8 @@ def evaluate(question: Question) -> Evaluation:
 
 def _plan(question: Question) -> Iterator[Finding]:
     plan = question.plan
+    if question.student is None:
+        return
     asked = {"distributed": plan.distributed, "hosted": plan.hosted, "commercial": plan.commercial}
     if missing := tuple(name for name, value in asked.items() if value is None):
         text = f"the release plan does not say: {', '.join(missing)}"

@@ -40,6 +40,11 @@ def question_of(
     return gathering.question(learner, gathering.uses(shards), used, actual)
 
 
+def question_of_any(connection: Connection, shards: Iterable[str], used: str, size: int | None = None) -> Question:
+    """What terms say of a student of which nothing is known, that learns from `shards` at time `used`."""
+    return Question(None, Plan(None), used, Gathering(connection, size).uses(shards))
+
+
 def shards_of(connection: Connection, student: str, size: int | None = None) -> list[str]:
     """The shards that any run of a student was to read, as the first `size` entries say."""
     limit = EVER if size is None else size

@@ -20,11 +20,11 @@ SEVERITY = (
 class Plan:
     """What terms ask about a student: as it is planned, or as it was released. None: not known.
 
-    `owner` is the student's party and `domicile` its country; `revenue` is that of the party in US dollars a month, `mau`
-    counts monthly active users. `territories` are codes of countries or `EU`.
+    `owner` is the student's party (None: of no student) and `domicile` its country; `revenue` is that of the party in US
+    dollars a month, `mau` counts monthly active users. `territories` are codes of countries or `EU`.
     """
 
-    owner: str
+    owner: str | None
     name: str | None = None
     licence: str | None = None
     distributed: bool | None = None
@@ -89,9 +89,12 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `student` learn, or be released, at time `used`, with all of this: the engine's question."""
+    """May `student` learn, or be released, at time `used`, with all of this: the engine's question.
 
-    student: str
+    Without a student: what do terms say of any, of which nothing is known but that it is not the provider's own?
+    """
+
+    student: str | None
     plan: Plan
     used: str
     uses: tuple[Use, ...] = ()

@@ -92,6 +92,21 @@ def test_reasons_name_document_clause_fact_and_rule() -> None:
     assert "OpenAI Services Agreement@2026-01-01, clause 3.3(e)" in shut.text
 
 
+ANYBODY = [
+    (DEEPSEEK, YES, set()), ("llama-3", OPEN, {"clause-2", "limit-2"}), (OPENAI, OPEN, {"clause-2"}),
+    ("openai-terms-of-use-2026-01-01", NO, {"clause-2", "compete-1"}), (SERVICES, OPEN, {"compete-1"}),
+    ("anthropic-usage-2026-11-12", ASK, {"clause-3"}), ("llama-2", OPEN, {"clause-2", "limit-2"}),
+    ("gemma-terms-of-use-2026-04-01", OWES, set()), ("qwen-research", OPEN, {"limit-1"}),
+    ("xai-acceptable-use-2026-08-14", OPEN, {"clause-3", "compete-1"}), ("llama-3.1", OPEN, {"limit-2"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("id", "verdict", "shut"), ANYBODY, ids=[each[0] for each in ANYBODY])
+def test_what_terms_say_of_any_student(id: str, verdict: Verdict, shut: set[str]) -> None:
+    found = evaluate(Question(None, Plan(None), "2026-11-20", (use(id),)))
+    assert (found.verdict, rules(found)) == (verdict, shut), found.reasons
+
+
 # -- time ------------------------------------------------------------------------------------------------------------------
 
 

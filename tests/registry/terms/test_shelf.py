@@ -41,6 +41,7 @@ def test_rows_without_an_address_of_their_source_are_these() -> None:
         "anthropic-consumer-2025-10-08", "mistral-usage-2026-06-11", "cohere-saas-2024-02-29", "deepseek-terms-of-use-2026-03-27",
         "tencent-hunyuan", "nvidia-nemotron-open-2025-12-15",
     }  # fmt: skip
+    assert all((row.url is None) is ("No address" in (row.note or "")) for row in shelf.shelf().values())
 
 
 def test_a_row_that_is_not_verified_is_of_the_lowest_grade() -> None:
