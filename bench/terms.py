@@ -29,6 +29,7 @@ from inbond.registry.listing import ListedFact
 from inbond.registry.recorder import Said
 from inbond.registry.registry import Registry
 from inbond.registry.terms import shelf
+from inbond.registry.terms.bands import Band
 from inbond.registry.terms.engine import evaluate
 from inbond.registry.terms.gathering import question_of
 from inbond.registry.terms.known import Accepted, Document, Reading
@@ -197,7 +198,7 @@ def again(registry: Registry, grants: int) -> None:
 
 
 def asked(teachers: int, circumstances: int) -> Question:
-    plan = Plan(LAB, "Llama-mini", "proprietary", True, False, True, ("US",), False, 1000, revenue=1000, domicile="US")
+    plan = Plan(LAB, "Llama-mini", "proprietary", True, False, True, ("US",), False, 1000, revenue=Band(0, 1000), domicile="US")
     rows = list(itertools.islice(itertools.cycle(shelf.shelf()), teachers))
     documents = [document(id, at) for at, id in enumerate(rows)]
     uses = []

@@ -191,19 +191,21 @@ def _limit(plan: Plan, condition: Condition) -> tuple[str, Verdict, str, tuple[s
     if kind is ConditionType.TERRITORY_EXCLUSION and given.get("modality", "text") in plan.modalities:
         return _territory(plan, str(given["territories"]).split(), str(given["of"]))
     if kind is ConditionType.MAU_THRESHOLD:
-        return _threshold(plan.mau, int(given["mau"]), "mau", "monthly active users")
+        return _threshold(plan.mau, int(given["mau"]))
     if kind is ConditionType.REVENUE_THRESHOLD and not ("service" in given and plan.hosted is False):
-        revenue = plan.revenue if plan.revenue is None or given["period"] == "month" else plan.revenue * 12
-        return _threshold(revenue, int(given["usd"]), "revenue", f"US dollars of revenue a {given['period']}")
+        usd, period = int(given["usd"]), str(given["period"])
+        exceeds = None if plan.revenue is None else plan.revenue.exceeds(usd, period)
+        if exceeds is None:
+            return "limit-2", open_, f"at most {usd} US dollars of revenue a {period}, which is not known", ("revenue",)
+        return ("limit-2", ask, f"at most {usd} US dollars of revenue a {period}, found more", ()) if exceeds else None
     return None
 
 
-def _threshold(figure: int | None, most: int, name: str, words: str) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
-    if figure is None:
-        return "limit-2", Verdict.UNDETERMINED, f"at most {most} {words}, which are not known", (name,)
-    if figure > most:
-        return "limit-2", Verdict.NEEDS_AUTHORISATION, f"at most {most} {words}, found {figure}", ()
-    return None
+def _threshold(mau: int | None, most: int) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
+    words = f"at most {most} monthly active users"
+    if mau is None:
+        return "limit-2", Verdict.UNDETERMINED, f"{words}, which are not known", ("mau",)
+    return ("limit-2", Verdict.NEEDS_AUTHORISATION, f"{words}, found {mau}", ()) if mau > most else None
 
 
 def _territory(plan: Plan, excluded: Sequence[str], of: str) -> tuple[str, Verdict, str, tuple[str, ...]] | None:

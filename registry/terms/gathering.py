@@ -15,6 +15,7 @@ from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.current import EVER, first_of, newest, newest_bodies
 from inbond.registry.given import chunks
+from inbond.registry.terms.bands import Band, band_of
 from inbond.registry.terms.circumstances import Circumstances, read
 from inbond.registry.terms.known import Document, documents
 from inbond.registry.terms.question import Base, Plan, Question, Ruling, Use
@@ -73,6 +74,7 @@ class Learner:
     ref: str
     owner: str
     domicile: str | None
+    revenue: Band | None
     stated: ReleasePlan
     bases: tuple[Base, ...]
     rulings: tuple[Ruling, ...]
@@ -105,7 +107,7 @@ class Gathering:
         for name in ReleasePlan.__struct_fields__:
             fact = getattr(stated, name)
             values[name] = fact.known if fact.is_known else None
-        return Plan(learner.owner, domicile=learner.domicile, **values)
+        return Plan(learner.owner, domicile=learner.domicile, revenue=learner.revenue, **values)
 
     def uses(self, shards: Iterable[str]) -> tuple[Use, ...]:
         """The uses of the models behind `shards` with their documents, and of the teachers of those that were students here."""
@@ -120,7 +122,7 @@ class Gathering:
         bodies = newest_bodies(self.connection, wanted, self.size)
         owners = self._owners(wanted)
         parties = newest_bodies(self.connection, owners.values(), self.size)
-        ruled = self._rulings(wanted)
+        ruled, revenue = self._rulings(wanted), self._revenue()
         found = {}
         for ref in wanted:
             owner = owners[ref]
@@ -130,8 +132,18 @@ class Gathering:
                 Base(model, name, tuple(self._documents[each] for each in terms), family) for model, name, family, terms in drafts
             )
             domicile = parties[owner][1].domicile.value_or("") or None
-            found[ref] = Learner(ref, owner, domicile, bodies[ref][1].release_plan, bases, tuple(ruled.get(ref, ())))
+            found[ref] = Learner(
+                ref, owner, domicile, revenue.get(owner), bodies[ref][1].release_plan, bases, tuple(ruled.get(ref, ()))
+            )
         return found
+
+    def _revenue(self) -> dict[str, Band | None]:
+        """The band of revenue of each party that states one that can be compared."""
+        c = t.things.c
+        said = select(c.ref).where(c.kind == "operator", c.amends.is_(None), c.seq < self.limit)
+        bodies = newest_bodies(self.connection, self.connection.execute(said).scalars(), self.size)
+        stated = {body.party: body.revenue.known for _, body in bodies.values()}
+        return {party: None if isinstance(known, UnsetType) else band_of(known.band) for party, known in stated.items()}
 
     def _load(self, terms: Iterable[str]) -> None:
         if missing := sorted(set(terms) - self._documents.keys()):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from inbond.registry.terms.bands import Band
 from inbond.registry.terms.known import Document
 from inbond.schemas.statements import Question as Asked
 from inbond.schemas.statements import Verdict
@@ -20,8 +21,8 @@ SEVERITY = (
 class Plan:
     """What terms ask about a student: as it is planned, or as it was released. None: not known.
 
-    `owner` is the student's party (None: of no student) and `domicile` its country; `revenue` is that of the party in US
-    dollars a month, `mau` counts monthly active users. `territories` are codes of countries or `EU`.
+    `owner` is the student's party (None: of no student) and `domicile` its country; `revenue` is the band of that
+    party's. `mau` counts monthly active users. `territories` are codes of countries or `EU`.
     """
 
     owner: str | None
@@ -34,7 +35,7 @@ class Plan:
     classifier_only: bool | None = None
     mau: int | None = None
     modalities: frozenset[str] = frozenset({"text"})
-    revenue: int | None = None
+    revenue: Band | None = None
     domicile: str | None = None
 
 

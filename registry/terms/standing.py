@@ -16,7 +16,7 @@ from inbond.registry.gate import Ruled
 from inbond.registry.terms import asking
 from inbond.registry.terms.moments import start_of
 
-KINDS = ("terms", "terms_fact", "acceptance", "decision")
+KINDS = ("terms", "terms_fact", "acceptance", "decision", "operator")
 """The kinds of statements each of which may change an answer; of others, those that correct one."""
 
 _KEPT = 4096

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.structs import replace as with_
 
 from inbond.registry.terms import shelf
+from inbond.registry.terms.bands import Band
 from inbond.registry.terms.known import Accepted, Document, Reading
 from inbond.registry.terms.question import Base, Evaluation, Plan, Question, Ruling, Use
 from inbond.schemas import statements as s
@@ -19,7 +20,7 @@ USED = "2026-11-20T12:00:00.000Z"
 
 COMMERCIAL = Plan(
     LAB, name="acme/mini", licence="proprietary", distributed=True, hosted=False, commercial=True, territories=("US",),
-    classifier_only=False, mau=1000, revenue=1000, domicile="US",
+    classifier_only=False, mau=1000, revenue=Band(0, 1000), domicile="US",
 )  # fmt: skip
 
 

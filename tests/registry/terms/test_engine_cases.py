@@ -3,6 +3,7 @@
 import pytest
 
 from inbond.registry.terms import shelf
+from inbond.registry.terms.bands import Band
 from inbond.registry.terms.engine import RULES, evaluate
 from inbond.registry.terms.question import Plan
 from inbond.schemas.statements import Condition, Verdict
@@ -12,6 +13,7 @@ from tests.registry.terms.facts import condition
 YES, OWES, ASK, OPEN, NO = (
     Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS, Verdict.NEEDS_AUTHORISATION, Verdict.UNDETERMINED, Verdict.PROHIBITED,
 )  # fmt: skip
+RICH = Band(10**12, None)
 LLAMA = {
     "name_prefix", "display_notice", "licence_copy", "notice_file", "use_restriction_flowdown", "mau_threshold",
     "litigation_termination",
@@ -82,7 +84,7 @@ CASES: list[tuple[tuple[str, ...], Plan, Verdict, set[str], set[str]]] = [
     (("deepseek-weights",), COMMERCIAL, YES, set(), set()),
     (("glm-mit",), COMMERCIAL, YES, set(), set()),
     (("glm-5.3",), COMMERCIAL, OWES, set(), {"revenue_threshold"}),
-    (("glm-5.3",), plan(hosted=True, revenue=10**9), ASK, {"limit-2"}, {"revenue_threshold"}),
+    (("glm-5.3",), plan(hosted=True, revenue=RICH), ASK, {"limit-2"}, {"revenue_threshold"}),
     (("kimi-k2-modified-mit",), COMMERCIAL, OPEN, {"clause-4"}, {"display_notice"}),
     (("kimi-k3",), COMMERCIAL, OPEN, {"clause-4"}, {"display_notice", "revenue_threshold"}),
     (("minimax-m2",), COMMERCIAL, OPEN, {"clause-5"}, {"display_notice"}),
@@ -90,7 +92,8 @@ CASES: list[tuple[tuple[str, ...], Plan, Verdict, set[str], set[str]]] = [
     (("minimax-m3-community",), INSIDE, OPEN, {"clause-4"}, {"non_commercial", "display_notice", "notice_file"}),
     (("mistral-apache",), COMMERCIAL, YES, set(), set()),
     (("mistral-medium-3.5",), COMMERCIAL, OWES, set(), {"revenue_threshold"}),
-    (("mistral-medium-3.5",), plan(revenue=30_000_000), ASK, {"limit-2"}, {"revenue_threshold"}),
+    (("mistral-medium-3.5",), plan(revenue=Band(250_000_000, None)), ASK, {"limit-2"}, {"revenue_threshold"}),
+    (("mistral-medium-3.5",), plan(revenue=Band(50_000_000, 100_000_000)), OPEN, {"limit-2"}, {"revenue_threshold"}),
     (("mistral-medium-3.5",), plan(revenue=None), OPEN, {"limit-2"}, {"revenue_threshold"}),
     (("gpt-oss-apache",), COMMERCIAL, YES, set(), set()),
     (("olmo-3-apache",), COMMERCIAL, YES, set(), set()),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from inbond.registry.listing import ListedAcceptance
+from inbond.registry.operator import set_operator
 from inbond.registry.terms import shelf
 from inbond.registry.terms.answers import Weighed
 from inbond.registry.terms.gathering import question_of
@@ -163,6 +164,17 @@ def test_weights_bring_their_licence(house: House) -> None:
     assert not any(each.is_arguable for each in found.obligations)
     house.registry.add_student("lab/grand", initialised_from=["lab/tuned:finetune"], facts={"release_plan": PLAN})
     assert set(house.weigh(data, student="lab/grand").evaluation.obligations) == set(found.obligations)
+
+
+def test_a_band_of_revenue_decides_a_threshold(house: House) -> None:
+    data = house.teach("mistral/medium-3.5@1", "medium", "mistral-medium-3.5", path="weights")
+    assert house.weigh(data).evaluation.missing == ("revenue",)
+    for band, verdict in (
+        ("below USD 10M", Verdict.PERMITTED_WITH_OBLIGATIONS), ("below EUR 10M", Verdict.UNDETERMINED),
+        ("above USD 1B", Verdict.NEEDS_AUTHORISATION),
+    ):  # fmt: skip
+        set_operator(house.registry, {"revenue": {"band": band, "as_of": "2026-01-01"}})
+        assert house.weigh(data).evaluation.verdict is verdict, band
 
 
 def test_records_do_not_add_uses(house: House) -> None:
