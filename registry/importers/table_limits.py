@@ -13,7 +13,7 @@ from functools import lru_cache
 import pyarrow.parquet as pq
 
 from inbond.registry.importers.inputs import InputFile
-from inbond.registry.shards.limits import page_header
+from inbond.registry.shards.thrift import struct
 from inbond.schemas.errors import InvalidInput
 
 MAX_PAGE = 256 << 20
@@ -118,7 +118,7 @@ def _check_pages(file: InputFile, what: str, start: int, size: int, values: int)
     while at < end and values >= 0:
         file.seek(at)
         try:
-            header, length = page_header(memoryview(file.read(min(_HEADER, end - at))))
+            header, length = struct(file.read(min(_HEADER, end - at)), 0)
             kind, unpacked, packed = header[1], header[2], header[3]
             count = header[_DATA_PAGES[kind]][1] if kind in _DATA_PAGES else 0
         except (KeyError, IndexError, TypeError, RecursionError):

@@ -188,7 +188,7 @@ class LogitsReader:
     def _rank_map(self) -> RankMap | None:
         if self.codec.rank_map is None:
             return None
-        stored = (self._parquet.metadata.metadata or {}).get(_RANK_MAP)
+        stored = self._parquet.pointers.get(_RANK_MAP)
         if stored is None:
             raise InvalidInput("expected the rank map that the codec names in the file's metadata, found none")
         return RankMap.read(stored.decode("ascii", "replace"), self.codec.vocabulary, self.codec.rank_map)

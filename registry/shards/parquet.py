@@ -1,9 +1,9 @@
 """Verified reads of a Parquet file that a statement describes: any columns, any rows, no byte parsed before it was checked.
 
-The footer is fetched, verified and bounded (limits.py) when the file is opened. A read then finds the column chunks that it
-needs, fetches the blocks that hold them, hashes these and no others, and decodes a row group when its bytes are verified, while
-other threads fetch and hash those behind it. That is the same for a file of this machine and for one elsewhere, of which ranges
-are asked for.
+The footer is fetched, verified, read (footers.py) and bounded (limits.py) when the file is opened. A read then finds the column
+chunks that it needs, fetches the blocks that hold them, hashes these and no others, and decodes a row group when its bytes are
+verified, while other threads fetch and hash those behind it. That is the same for a file of this machine and for one elsewhere,
+of which ranges are asked for.
 """
 
 import os
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inbond.registry.objects import ObjectStore, bare
-from inbond.registry.shards import blocks, limits
+from inbond.registry.shards import blocks, footers, limits
 from inbond.registry.shards.fetched import Fetched
 from inbond.schemas.errors import InvalidInput, VerificationError
 
@@ -115,22 +115,18 @@ class VerifiedParquet:
             end = self.file.read_at(size - length - _TAIL, length + _TAIL)
         self.end = end
         self._data_end = size - length - _TAIL
+        said = bytes(end[-length - _TAIL : -_TAIL])
+        footer, declared = footers.read_footer(said, self.schema, self._kind, self.name)
+        limits.check_footer(footer, declared, self.rows, size, self._data_end, self.name)
+        self._footer, self.pointers = footer, footer.pointers
         self.metadata: pq.FileMetaData = pq.read_metadata(pa.BufferReader(pa.py_buffer(end[-length - _TAIL :])))
-        limits.check_rows(self.metadata, self.rows, size, self.name)
-        found = self.metadata.schema.to_arrow_schema()
-        if not found.equals(self.schema):
-            raise VerificationError(f"{self.name}: expected the columns of a {self._kind} shard, found {found.names}")
-        self.starts = [0]
-        for group in range(self.metadata.num_row_groups):
-            self.starts.append(self.starts[-1] + self.metadata.row_group(group).num_rows)
+        self.starts: list[int] = [0, *footer.rows.cumsum().tolist()]
         self._leaves: dict[str, list[int]] = {}
-        for index in range(self.metadata.num_columns):
-            self._leaves.setdefault(self.metadata.schema.column(index).path.partition(".")[0], []).append(index)
+        for index, leaf in enumerate(footer.leaves):
+            self._leaves.setdefault(leaf.path.partition(".")[0], []).append(index)
 
     def _chunks(self, group: int, names: Iterable[str]) -> list[limits.Chunk]:
-        with self.parsing():
-            found = self.metadata.row_group(group)
-            return [limits.Chunk(found, leaf, self._data_end, self.name) for name in names for leaf in self._leaves[name]]
+        return [limits.Chunk.of(self._footer, group, leaf) for name in names for leaf in self._leaves[name]]
 
     # -- rows --------------------------------------------------------------------------------------------------------------
 

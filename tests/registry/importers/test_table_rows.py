@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from inbond.registry.importers import Input, Rejected, importer, table_limits, table_rows
 from inbond.registry.importers.inputs import BLOCK
 from inbond.registry.importers.observed import Observed
-from inbond.registry.shards.limits import page_header
 from inbond.registry.shards.records import Message, Record
+from inbond.registry.shards.thrift import struct
 from inbond.schemas.errors import InvalidInput
 from tests.registry.importers.seen import record, reject
 
@@ -158,7 +158,7 @@ def page(data: bytes, size: int, *, unpacked: int, packed: int | None = None, va
 def test_pages_that_declare_too_much_are_refused(run_import: Import) -> None:
     data = plain()
     size = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).total_compressed_size
-    header, length = page_header(memoryview(data)[4:])
+    header, length = struct(data[4:], 0)
     assert length + header[3] == size  # one page is the chunk
     assert len(run_import("columns", page(data, size, unpacked=header[2], packed=header[3]))) == 12_345
     huge = page(data, size, unpacked=2**31 - 1)

@@ -14,11 +14,19 @@ from inbond.registry.shards.blocks import block_root, leaves_of
 from inbond.registry.shards.reader import ShardReader
 from inbond.registry.shards.records import Message, Record
 from inbond.registry.shards.writer import WrittenShard
+from inbond.schemas.columns import NUMERIC_COLUMNS
 from inbond.schemas.errors import VerificationError
 
 ROWS = 77
 I64 = b"\x16"  # head of a 64-bit field that follows the one before it, in Thrift's compact protocol
 NUMBER = I64 + b"\x9a\x01"  # ROWS
+
+AS_WRITTEN = {
+    "use_dictionary": False,
+    "compression": "zstd",
+    "store_schema": False,
+    "write_statistics": list(NUMERIC_COLUMNS),
+}
 
 
 def zigzag(value: int) -> bytes:
@@ -35,7 +43,7 @@ def written(text: str = "a", **settings: Any) -> bytes:
     records = [Record(prompt=prompt, own_turns=(), response=text, refs=()) for _ in range(ROWS)]
     table = arrow.to_table(records, [bytes(32)] * ROWS, random.Random(1).randbytes(16 * ROWS), [None] * ROWS)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **({"use_dictionary": False, "compression": "zstd", "store_schema": False} | settings))
+    pq.write_table(table, sink, **(AS_WRITTEN | settings))
     return sink.getvalue().to_pybytes()
 
 
@@ -73,7 +81,7 @@ def test_row_groups_that_have_other_rows_than_the_file_are_refused(store: Object
 
 def test_more_list_elements_than_bytes_are_refused(store: ObjectStore) -> None:
     data = footer_changed(written(), lambda footer: footer.replace(I64 + zigzag(2 * ROWS), I64 + zigzag(8191)))
-    with pytest.raises(VerificationError, match=r"column prompt\.list\.element\.\w+: expected 77 to .* found 8191"):
+    with pytest.raises(VerificationError, match=r"column prompt\.list\.element\.\w+, row group 0: expected 77 to .* found 8191"):
         read(store, data)
 
 
@@ -115,7 +123,7 @@ def test_pages_that_declare_more_than_the_footer_are_refused(store: ObjectStore,
 
 def test_a_page_that_is_none_is_refused(store: ObjectStore) -> None:
     data = written()
-    with pytest.raises(VerificationError, match="expected a data page at byte 4, found another"):
+    with pytest.raises(VerificationError, match="expected a data page of plain values at byte 4, found another"):
         read(store, data[:4] + b"\x19" + data[5:])
 
 
