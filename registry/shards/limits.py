@@ -159,7 +159,7 @@ _FIRST = (
 )  # fmt: skip
 _SECOND = (
     rb"\x15\x06\x15(" + _VAR + rb")\x15(" + _VAR + rb")(?:\x15" + _VAR + rb"\x4c|\x5c)"  # 8 header
-    + rb"\x15(" + _VAR + rb")\x15(" + _VAR + rb")\x15(" + _VAR + rb")\x15\x00"  # 1 num_values, 2 num_nulls, 3 num_rows, 4 encoding
+    + rb"\x15(" + _VAR + rb")\x15(" + _VAR + rb")\x15(" + _VAR + rb")\x15\x00"  # 1 to 4: values, nulls, rows, encoding
     + rb"\x15(" + _VAR + rb")\x15(" + _VAR + rb")[\x11\x12](?:" + _ENDS + rb")?\x00\x00"  # 5, 6 levels, 7 is_packed
 )  # fmt: skip
 _PAGE = re.compile(rb"(?:" + _FIRST + rb"|" + _SECOND + rb")", re.DOTALL)
