@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from threading import Lock
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from inbond.ledger import merkle
 from inbond.schemas.errors import StoreError, VerificationError
 
 BLOCK = 65_536
 HASH_BYTES = 32
-SHARE = 8
-"""Blocks that one thread hashes: half a megabyte, far above the cost of handing over."""
+SHARE = 16
+"""Blocks that one thread hashes: a megabyte, far above the cost of handing over."""
 
 _PIECE = 64 * BLOCK
 
@@ -73,6 +73,15 @@ class Ranged(Protocol):
 
     def read_at(self, first: int, last: int) -> bytes | memoryview:
         """Bytes [first, last). Raises an InbondError."""
+
+
+class Share(NamedTuple):
+    """Blocks [first, last), for memory that begins at block `base` and is nobody else's."""
+
+    target: memoryview
+    base: int
+    first: int
+    last: int
 
 
 class VerifiedFile(io.RawIOBase):
@@ -132,15 +141,16 @@ class VerifiedFile(io.RawIOBase):
             runs.append((first, last))
         return runs
 
-    def fill(self, target: memoryview, base: int, first: int, last: int) -> None:
-        """Copy blocks [first, last) into `target`, which begins at block `base` and is nobody else's, and check them."""
-        start, end = first * BLOCK, min(last * BLOCK, self._size)
-        into = target[start - base * BLOCK : end - base * BLOCK]
-        if self._descriptor is None:
-            into[:] = self._copy(start, end - start)
-        else:
-            self._read_into(into, start)
-        self._check(target, base, first, last)
+    def fill(self, shares: Iterable["Share"]) -> None:
+        """Copy the blocks of each share into its memory, and check them."""
+        for target, base, first, last in shares:
+            start, end = first * BLOCK, min(last * BLOCK, self._size)
+            into = target[start - base * BLOCK : end - base * BLOCK]
+            if self._descriptor is None:
+                into[:] = self._copy(start, end - start)
+            else:
+                self._read_into(into, start)
+            self._check(target, base, first, last)
 
     def _read_into(self, into: memoryview, offset: int) -> None:
         done = 0

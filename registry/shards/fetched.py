@@ -1,12 +1,13 @@
 """Parts of a file on their way: copied and verified by other threads, while what is there already is decoded."""
 
 import io
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
 import pyarrow as pa
 
-from inbond.registry.shards.blocks import BLOCK, SHARE, VerifiedFile, threads, waiting_threads
+from inbond.registry.shards.blocks import BLOCK, SHARE, Share, VerifiedFile, threads, waiting_threads
 
 
 class Fetched(io.RawIOBase):
@@ -20,15 +21,28 @@ class Fetched(io.RawIOBase):
         super().__init__()
         self._file, self._position = file, 0
         there = file.size() - len(end)
-        self._parts = [(there, file.size(), end)]
-        self._waiting: list[Future[None]] = []
+        runs = [
+            (first * BLOCK, min(last * BLOCK, file.size()))
+            for first, last in file.runs(span for span in spans if span[0] < there)
+        ]
+        data = memoryview(pa.allocate_buffer(sum(stop - start for start, stop in runs))).cast("B")
+        self._starts: list[int] = []
+        self._parts: list[tuple[int, memoryview]] = []  # each with where it ends
+        shares: list[list[Share]] = []
         pool, share = (threads(), SHARE) if file.ranged is None else (waiting_threads(), max(SHARE, file.ranged.piece // BLOCK))
-        for first, last in file.runs(span for span in spans if span[0] < there):
-            start, stop = first * BLOCK, min(last * BLOCK, file.size())
-            view = memoryview(pa.allocate_buffer(stop - start)).cast("B")
-            self._parts.append((start, stop, view))
-            for at in range(first, last, share):
-                self._waiting.append(pool.submit(file.fill, view, first, at, min(at + share, last)))
+        at = 0
+        for start, stop in runs:
+            view = data[at : at + stop - start]
+            at += stop - start
+            self._starts.append(start)
+            self._parts.append((stop, view))
+            first, last = start // BLOCK, -(-stop // BLOCK)
+            shares += ([Share(view, first, block, min(block + share, last))] for block in range(first, last, share))
+        if file.ranged is None:
+            shares = list(_together(shares))
+        self._starts.append(there)
+        self._parts.append((file.size(), end))
+        self._waiting: list[Future[None]] = [pool.submit(file.fill, several) for several in shares]
 
     def ready(self) -> None:
         """Return when all is there and verified. Raises VerificationError, or what the file raises, where it is not."""
@@ -39,9 +53,10 @@ class Fetched(io.RawIOBase):
     def view(self, start: int, end: int) -> memoryview:
         """Verified bytes [start, end) of the file; those that were not asked for are fetched now."""
         self.ready()
-        for first, last, data in self._parts:
-            if first <= start and end <= last:
-                return data[start - first : end - first]
+        number = bisect_right(self._starts, start) - 1
+        if number >= 0 and end <= self._parts[number][0]:
+            first = self._starts[number]
+            return self._parts[number][1][start - first : end - first]
         return self._file.read_at(start, end - start)
 
     def read(self, size: int | None = -1) -> bytes:
@@ -77,5 +92,17 @@ class Fetched(io.RawIOBase):
         """Let go of what is under way; the file stays open."""
         for waiting in self._waiting:
             waiting.cancel()
-        self._waiting, self._parts = [], []
+        self._waiting, self._parts, self._starts = [], [], []
         super().close()
+
+
+def _together(shares: Iterable[list[Share]]) -> Iterator[list[Share]]:
+    """Shares of at least as many blocks as are worth handing over; runs of small columns have few."""
+    several: list[Share] = []
+    for one in shares:
+        several += one
+        if sum(each.last - each.first for each in several) >= SHARE:
+            yield several
+            several = []
+    if several:
+        yield several

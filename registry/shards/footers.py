@@ -94,7 +94,7 @@ _GROUP_END = re.compile(
 )  # 2 total_byte_size, 3 num_rows, 5 file_offset, 6 total_compressed_size, 7 ordinal
 _VERSION = re.compile(rb"\x15[\x02\x04]")  # 1 version
 _ROWS = re.compile(rb"\x16(" + _VAR + rb")\x19")  # 3 num_rows, 4 row_groups
-_WRITER = re.compile(rb"[ -~]{1,200}")
+_WRITER = re.compile(rb"parquet-cpp-arrow version [0-9][ -~]{0,60}")
 
 
 class _Reading:
@@ -117,22 +117,22 @@ class _Reading:
         self._match(_VERSION, "version 1 or 2 of Parquet")
         self._read_schema()
         declared = [self._match(_ROWS, "a number of rows, then row groups")[1]]
-        patterns = [_chunk(leaf.type) for leaf in leaves]
         head = b"\x19" + list_head(len(leaves), STRUCT)  # 1 columns
         groups = self._list(STRUCT)
         codecs, numbers = bytearray(), list[bytes | None]()
+        data, forms = self._data, [(leaf, _chunk(leaf.type).match) for leaf in leaves]
         for group in range(groups):
             self._literal(head, f"{len(leaves)} columns in row group {group}")
-            for leaf, pattern in zip(leaves, patterns, strict=True):
-                found = pattern.match(self._data, self._at)
+            for leaf, match in forms:
+                found = match(data, self._at)
                 if found is None:
                     self._refuse_chunk(group, leaf)
-                path, codec, values, plain, size, start, repeated, defined, *indexes = found.groups()
+                path, codec, repeated, defined = found.group(1, 2, 7, 8)
                 if path != leaf.encoded or (repeated and (repeated[0] not in leaf.repeated or defined[0] not in leaf.defined)):
                     self._refuse_chunk(group, leaf)
                 self._at = found.end()
                 codecs += codec
-                numbers += (values, plain, size, start, *indexes)
+                numbers += found.group(3, 4, 5, 6, 9, 10, 11, 12)
             declared.append(self._match(_GROUP_END, f"the rows of row group {group}")[1])
         pointers = self._read_pointers()
         self._literal(list_head(len(leaves), STRUCT) + b"\x1c\x00\x00" * len(leaves) + b"\x00", "the orders of its columns")
@@ -177,7 +177,7 @@ class _Reading:
                 pointers[key] = value
         self._literal(head, "what wrote it")
         if not _WRITER.fullmatch(writer := self._binary()):
-            raise self._wrong("what wrote it, at most 200 characters", f"{writer[:60]!r}")
+            raise self._wrong("what wrote it, parquet-cpp-arrow and its version", f"{writer[:60]!r}")
         self._literal(b"\x19", "the orders of its columns")
         return pointers
 

@@ -253,7 +253,8 @@ class _Line:
         for chunk in task.chunks:
             chunk.check_pages(fetched.view(chunk.start, chunk.end), parquet.name)
         with parquet.parsing():
-            opened = pq.ParquetFile(pa.PythonFile(fetched, mode="r"), metadata=parquet.metadata)
+            # pre_buffer would copy what is in memory already.
+            opened = pq.ParquetFile(pa.PythonFile(fetched, mode="r"), metadata=parquet.metadata, pre_buffer=False)
             table = opened.read_row_groups(task.groups, columns=names, use_threads=threads).select(names)
         starts = dict(zip(task.groups, accumulate((parquet.rows_of(group) for group in task.groups), initial=0), strict=False))
         if [(piece.group, piece.begin, piece.end) for piece in task.pieces] == [(g, 0, parquet.rows_of(g)) for g in task.groups]:
