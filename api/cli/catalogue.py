@@ -180,16 +180,21 @@ def add_terms(
     session.output.answer({"ref": recorded.ref, "entry": recorded.seq, "name": name, **applies}, lines)
 
 
-@command("list", "inbond terms list", of=terms)
-def list_terms(session: Session) -> None:
-    """List documents of terms and what they apply to."""
+@command("list", "inbond terms list\ninbond terms list --in-force 2026-06-01", of=terms)
+@click.option("--in-force", callback=expect_date, metavar="DATE", help="Only what was in force then.")
+def list_terms(session: Session, in_force: str | None) -> None:
+    """List documents of terms, what they apply to, and when they are in force."""
     from inbond.registry.listing import ListedTerms
 
     with session.open() as registry:
-        found = listed(registry, ListedTerms)
-    rows = [(item.name, item.party, item.models, item.access_paths, item.entry) for item in found]
+        found = listed(registry, ListedTerms, **({"in_force": in_force} if in_force else {}))
+    rows = [
+        (item.name, item.party, item.models, item.access_paths, item.starts, item.ends or "open", item.entry) for item in found
+    ]
     empty = "no terms yet: inbond terms add FILE --teacher TEACHER --effective DATE"
-    session.output.answer({"terms": found}, table(("terms", "party", "models", "path", "entry"), rows, empty=empty))
+    session.output.answer(
+        {"terms": found}, table(("terms", "party", "models", "path", "from", "until", "entry"), rows, empty=empty)
+    )
 
 
 @command("show", "inbond terms show openai-terms\ninbond terms show openai-terms --text", of=terms)

@@ -192,7 +192,7 @@ def delivery(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
 
 
 def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
-    """A release names runs of its student; a verdict that it carries is the gate's, which stands in nobody's way here."""
+    """A release names runs of its student; verdict and obligations that it carries are the gate's, in nobody's way here."""
     body: Release = draft.body
     expect_kind(body.student, "student")
     check_owner(connection, body.student, owner)
@@ -206,9 +206,12 @@ def release(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
     if isinstance(policy, UnsetType) or not isinstance(draft.statement.header.amends, UnsetType):
         return
     shards = shards_of(connection, body.student)
-    found = asking.evaluate(connection, body.student, shards, draft.time, actual=body.actual)[0]
+    found, owed = asking.evaluate(connection, body.student, shards, draft.time, actual=body.actual)
     if policy.evaluated.rules not in gate.KNOWN_RULES or (policy.verdict, policy.decisions) != (found.verdict, found.decisions):
         raise InvalidInput(
             f"release: expected verdict {found.verdict.value} by {found.decisions} under rules {gate.RULES_DIGEST}, "
             f"found {policy.verdict.value} by {policy.decisions} under {policy.evaluated.rules}"
         )
+    facts = list(dict.fromkeys(each.fact for each in owed))
+    if (said := [line["obligation"] for line in lists.lines(body.obligations)]) != facts:
+        raise InvalidInput(f"release: expected the obligations that come with its verdict, of {facts}, found them of {said}")

@@ -90,6 +90,7 @@ def test_documents(both: Both) -> None:
     policy = both.same("terms", "odrl", f"{DEEPSEEK}@2026-04-29")["policy"]
     assert [each["inbond:says"] for each in policy["prohibition"]] == ["no"]
     assert f"{DEEPSEEK}@2026-04-29" in {each["name"] for each in both.same("terms", "review", "--days", "0")["unread"]}
+    assert "2030-01-01" not in {each["starts"] for each in both.same("terms", "list", "--in-force", "2029-12-31")["terms"]}
     assert {each["starts"] for each in both.same("terms", "list")["terms"] if each["name"].startswith(DEEPSEEK)} == {
         "2021-01-01", "2030-01-01",
     }  # fmt: skip

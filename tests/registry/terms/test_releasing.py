@@ -46,6 +46,13 @@ def test_a_verdict_that_the_gate_does_not_give_is_refused(house: House) -> None:
         house.world.refuse(house.world.signed("release", body, "trainer"), InvalidInput, "expected verdict undetermined")
 
 
+def test_obligations_that_do_not_come_with_the_verdict_are_refused(house: House) -> None:
+    ref = house.registry.release("lab/commercial", b"1", facts={"actual": PLAN}).ref
+    body = house.world.changed(ref, obligations=EMPTY_LIST, weights="sha256:" + "2" * 64)
+    wrong = house.world.signed("release", body, "trainer")
+    house.world.refuse(wrong, InvalidInput, "expected the obligations that come with its verdict, of")
+
+
 def test_where_nothing_was_read_nothing_is_said(house: House) -> None:
     actual = house.world.body(house.world.ref("lab/pupil")).release_plan
     found, owed = policy_of(house.registry, house.world.ref("lab/pupil"), actual)
