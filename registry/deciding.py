@@ -6,7 +6,7 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from inbond.registry import gate
+from inbond.registry import refusing
 from inbond.registry.disclosure.router import sections_in
 from inbond.registry.gate import Ruled
 from inbond.registry.listing import ListedDecision
@@ -222,7 +222,7 @@ def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Chec
 
 def refusal(registry: OpenRegistry, ruled: Ruled, student: str) -> PolicyDenied:
     """The refusal as an error that names teacher and document, and the commands that would settle it."""
-    return gate.refusal(ruled, student, registry.called(gate.mentioned(ruled, student)))
+    return refusing.refusal(ruled, student, registry.called(refusing.mentioned(ruled, student)))
 
 
 def keep_text(registry: OpenRegistry, text: str) -> str:

@@ -6,7 +6,7 @@ read is for the engine to say (terms/asking.py); and no row may be withdrawn.
 There is no override. The table of rules is named by digest in every grant, so that a reader knows which rules were asked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -155,52 +155,6 @@ def evaluate_teachers(connection: Connection, student: str, teachers: Iterable[s
         return Ruled(Verdict.UNDETERMINED, (Reason("", None, Verdict.UNDETERMINED, None, "no teacher is on record"),))
     worst = max((reason.verdict for reason in reasons), key=_SEVERITY.index)
     return Ruled(worst, tuple(reasons))
-
-
-def mentioned(ruled: Ruled, student: str) -> set[str]:
-    """The references that a refusal names."""
-    return {student, *(ref for reason in ruled.reasons for ref in (reason.teacher, reason.terms) if ref)}
-
-
-def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDenied:
-    """The refusal as an error that names teacher and document, and the commands that would settle it.
-
-    `called` is what people call what is `mentioned`.
-    """
-    name = called.get(student, student)
-    lines, hints = [], []
-    for reason in ruled.reasons:
-        if reason.verdict is Verdict.PERMITTED:
-            continue
-        if reason.rule in ENGINE_RULES:
-            lines.append(f"{reason.text} ({reason.rule})")
-            hints.append(f"inbond check DATASET --student {name} --terms")
-            if reason.verdict is Verdict.NEEDS_AUTHORISATION and reason.terms is not None:
-                hints += _to_settle(name, called.get(reason.terms, reason.terms))
-            continue
-        if reason.rule == "recall-1":
-            lines.append(reason.text)
-            hints.append(WITHOUT_IT)
-            continue
-        teacher = called.get(reason.teacher, reason.teacher)
-        if reason.terms is None:
-            lines.append(f"{teacher}: {reason.text}")
-            hints.append(f"inbond terms add FILE --teacher {teacher} --effective YYYY-MM-DD")
-        else:
-            terms = called.get(reason.terms, reason.terms)
-            lines.append(f"{teacher} under {terms}: {reason.text}")
-            hints += _to_settle(name, terms)
-    return PolicyDenied(
-        f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
-        hint="\n".join(dict.fromkeys(hints)),
-        verdict=ruled.verdict.value,
-    )
-
-
-def _to_settle(student: str, terms: str) -> list[str]:
-    """The commands by which people settle what is open between a student and a document."""
-    about = f"--student {student} --terms {terms}"
-    return [f"inbond decide ask {about} --grounds TEXT", f"inbond decide rule {about} permit --grounds TEXT"]
 
 
 def applicable_terms(connection: Connection, teacher: str, limit: int = 2**62) -> list[str]:

@@ -22,6 +22,7 @@ from inbond.registry.lists import handed_out, layout_of, sources_of
 from inbond.registry.objects import ObjectStore
 from inbond.registry.place import Place, Recorded
 from inbond.registry.recorder import Recorder, Said
+from inbond.registry.refusing import mentioned, refusal
 from inbond.registry.signers import requested
 from inbond.registry.terms import asking
 from inbond.registry.times import now
@@ -82,7 +83,7 @@ def grant(place: Signing, envelope: Envelope) -> Recorded:
         given = handed_out(reader.connection, request.mode, sources, layout.spans)
         ruled, owed = asking.evaluate(reader.connection, run.student, given, at)
         if ruled.verdict not in asking.OPEN:
-            raise gate.refusal(ruled, run.student, names.names_of(reader.connection, gate.mentioned(ruled, run.student)))
+            raise refusal(ruled, run.student, names.names_of(reader.connection, mentioned(ruled, run.student)))
     parts = place.store.put_lines(part_lines(layout))
     if parts != request.parts:
         raise InvalidInput(

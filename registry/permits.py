@@ -15,6 +15,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate, names
 from inbond.registry import tables as t
 from inbond.registry.lists import handed_out, layout_of, sources_of
+from inbond.registry.refusing import mentioned, refusal
 from inbond.registry.terms import asking
 from inbond.registry.terms.standing import Standing
 from inbond.registry.times import now
@@ -99,7 +100,7 @@ def check_in_force(connection: Connection, permit: Permit, at: str, standing: St
     found = standing.ask(connection, f"{grant.run} {mode}", grant.student, shards, at)
     ruled = gate.refused_by(withdrawn(connection, permit.parts, at), found)
     if ruled.verdict not in asking.OPEN:
-        raise gate.refusal(ruled, grant.student, names.names_of(connection, gate.mentioned(ruled, grant.student)))
+        raise refusal(ruled, grant.student, names.names_of(connection, mentioned(ruled, grant.student)))
 
 
 def _of_grant(connection: Connection, shard: str, under: str) -> Permit:

@@ -1,5 +1,6 @@
 """What the terms on record ask of a student: verdict, obligations, NOTICE, and what they make of its grants."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from inbond.api.cli.output import pairs, table
 
 if TYPE_CHECKING:
     from inbond.registry.terms.answers import Weighed
+    from inbond.registry.terms.question import Obligation
 
 
 @command(
@@ -33,14 +35,12 @@ def obligations(session: Session, name: str, notice: Path | None) -> None:
         weighed = registry.place.terms.weigh(name)
     if notice is not None:
         notice.write_text(weighed.notice, encoding="utf-8")
-    owed = _owed(weighed)
-    rows = [(each["model"], each["document"], each["clause"], each["owes"]) for each in owed]
-    lines = table(("because of", "document", "clause", "owes"), rows, empty="nothing is owed, as far as terms are on record")
-    lines += ["", *(f"clash: {each.text}" for each in weighed.clashes)]
+    owes = owed(weighed.evaluation.obligations, weighed.names)
+    lines = [*owed_lines(owes), "", *(f"clash: {each.text}" for each in weighed.clashes)]
     lines += [*pairs([("texts that go with it", weighed.texts or "none")]), *verdict_lines(weighed)]
     data = {
         "student": weighed.name,
-        "obligations": owed,
+        "obligations": owes,
         "clashes": [each.text for each in weighed.clashes],
         "texts": weighed.texts,
         **terms_data(weighed),
@@ -103,21 +103,28 @@ def verdict_lines(weighed: "Weighed") -> list[str]:
     ]
 
 
-def _owed(weighed: "Weighed") -> list[dict[str, Any]]:
+def owed(obligations: "Sequence[Obligation]", names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Obligations as --json says them."""
     from inbond.registry.terms.obligations import words
 
     return [
         {
             "type": each.type,
-            "model": weighed.names.get(each.model, each.model),
+            "model": names.get(each.model, each.model),
             "document": each.document_name,
             "clause": each.clause,
             "owes": words(each),
             "arguable": each.is_arguable,
-            "via": [weighed.names.get(one, one) for one in each.via],
+            "via": [names.get(one, one) for one in each.via],
         }
-        for each in weighed.evaluation.obligations
+        for each in obligations
     ]
+
+
+def owed_lines(owes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is owed, for people."""
+    rows = [(each["model"], each["document"], each["clause"], each["owes"]) for each in owes]
+    return table(("because of", "document", "clause", "owes"), rows, empty="nothing is owed, as far as terms are on record")
 
 
 COMMANDS: tuple[click.Command, ...] = ()

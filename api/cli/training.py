@@ -26,18 +26,17 @@ OUTCOMES = ("released", "kept", "abandoned", "failed")
 run = noun("run", "Training runs, their state and their end.", "inbond run list")
 
 
-@command("check", "inbond check chat@1 --student acme/mini\ninbond check chat@1 --student acme/mini --terms")
+@command("check", "inbond check chat@1 --student acme/mini")
 @click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
 @click.option("--student", required=True, metavar="STUDENT", help="The student that would learn from them.")
-@click.option("--terms", is_flag=True, help="Show what the readings of terms on record make of it, and leave with 0.")
-def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool) -> None:
-    """Ask whether a student may learn from datasets now.
+def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
+    """Ask whether a student may learn from datasets now, and what it would owe.
 
-    Nothing is recorded. Leaves with 0 if it may, with 5 and the commands that would settle it if not.
+    By clauses that were read, by rulings, and by recalls; nothing is recorded. Leaves with 0 if it may, with 5 and the commands
+    that would settle it if not.
     """
-    if terms:
-        return _by_terms(session, datasets, student)
-    from inbond.registry.gate import refusal
+    from inbond.api.cli.obligations import owed, owed_lines
+    from inbond.registry.refusing import refusal
     from inbond.schemas.statements import Verdict
 
     with session.open() as registry:
@@ -59,25 +58,22 @@ def check(session: Session, datasets: tuple[str, ...], student: str, terms: bool
             for each in ruled.reasons
         ]
         rows = [_row(each, said) for each, said in zip(ruled.reasons, reasons, strict=True)]
-        data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons}
-        lines = [*table(("teacher", "terms", "verdict"), rows, empty="no teachers"), "", f"{_verdict(ruled.verdict.value)}"]
-        session.output.answer(data, [*lines[:-1], f"{lines[-1]} · computed at ledger size {size}"])
+        owes = owed(ruled.obligations, called)
+        data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons, "obligations": owes}
+        lines = table(("about", "terms", "clause", "verdict", "rule"), rows, empty="no teachers")
+        lines += ["", *owed_lines(owes)] if owes else []
+        session.output.answer(data, [*lines, "", f"{_verdict(ruled.verdict.value)} · computed at ledger size {size}"])
         if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
             raise refusal(ruled, ruled.student, called)
 
 
-def _by_terms(session: Session, datasets: tuple[str, ...], student: str) -> None:
-    from inbond.api.cli.obligations import terms_data, verdict_lines
-
-    with session.open() as registry:
-        weighed = registry.place.terms.weigh(student, datasets)
-    session.output.answer(terms_data(weighed), verdict_lines(weighed))
-
-
-def _row(reason: "Reason", said: dict[str, Any]) -> tuple[str, str, str]:
+def _row(reason: "Reason", said: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    """A reason for people: what it is about, the document and its clause, the verdict and the rule."""
     if reason.rule == "recall-1":
-        return short(reason.shard or "more shards"), f"withdrawn: {short(reason.recall or 'by recalls')}", _words(said["verdict"])
-    return said["teacher"], said["terms"] or "none on record", _words(said["verdict"])
+        about, under = short(reason.shard or "more shards"), f"withdrawn: {short(reason.recall or 'by recalls')}"
+    else:
+        about, under = said["teacher"] or "the student", said["terms"] or ""
+    return about, under, reason.clause or "", _words(said["verdict"]), reason.rule
 
 
 @command(
@@ -247,7 +243,7 @@ def _words(verdict: Any) -> str:
 
 
 def _verdict(verdict: str) -> str:
-    return style(_words(verdict), "green" if verdict == "permitted" else "red", bold=True)
+    return style(_words(verdict), "green" if verdict.startswith("permitted") else "red", bold=True)
 
 
 COMMANDS = (check, pull, run)

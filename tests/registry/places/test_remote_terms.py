@@ -104,7 +104,7 @@ def test_students(both: Both) -> None:
     both.run(both.here, "student", "obligations", "lab/commercial", "--notice", both.folder / "NOTICE")
     assert (both.folder / "NOTICE").read_text() == by_there
     assert f"[here the text of {LLAMA}@2024-07-23: " in by_there
-    assert both.same("check", "llama", "--student", "lab/commercial", "--terms")["verdict"] == "permitted_with_obligations"
+    assert both.same("check", "llama", "--student", "lab/commercial")["verdict"] == "permitted_with_obligations"
     assert both.same("check", "llama", "--student", "lab/commercial")["verdict"] == "permitted_with_obligations"
     shut = both.same("check", "llama", "chats", "--student", "lab/commercial", code=5)
     [forbids] = [each for each in shut["reasons"] if each["rule"] == "clause-2"]

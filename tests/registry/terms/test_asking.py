@@ -47,7 +47,7 @@ def test_what_a_clause_forbids_no_authorisation_opens(house: House) -> None:
     ruled(house, "OpenAI Services Agreement")
     with pytest.raises(PolicyDenied, match=r"clause 3.3\(e\) forbids training.*\(clause-2\)") as caught:
         house.registry.pull(data, student="lab/commercial", run="first")
-    assert "--terms" in (caught.value.hint or "")
+    assert "--exception" in (caught.value.hint or "")
     student, trainer = house.world.ref("lab/commercial"), "trainer"
     run, key = house.world.run(student, "by-hand", house.world.ref(data), trainer=trainer)
     granted = house.world.signed("grant", house.world.grant_body(run, key, house.world.parts(data)), "registry")
