@@ -130,17 +130,23 @@ class Distributions:
         if self.draws is not None and int(self.draws.min()) == 0:
             at = int(np.argmin(self.draws))
             raise InvalidInput(f"distributions, field draws, {self._place('draws', at)}: expected a count of at least 1, found 0")
-        owners = np.cumsum(first) - 1
-        keys = np.sort(owners.astype(np.uint64) << np.uint64(32) | self.ids)
-        if (same := np.flatnonzero(keys[1:] == keys[:-1])).size:
-            raise InvalidInput(
-                "distributions, field ids: expected distinct ids within a position, "
-                f"found {int(keys[same[0]]) & 0xFFFFFFFF} twice"
-            )
+        if (twice := self._twice()) is not None:
+            raise InvalidInput(f"distributions, field ids: expected distinct ids within a position, found {twice} twice")
         mass = np.add.reduceat(np.exp(self.logprobs), starts[self.counts > 0])
         if mass.max() > 1 + MASS_TOLERANCE:
             at = int(np.flatnonzero(self.counts)[np.argmax(mass)])
             raise InvalidInput(f"distributions, position {at}: expected entries of mass at most 1, found {mass.max():.6g}")
+
+    def _twice(self) -> int | None:
+        """An id that a position has more than once."""
+        bits = int(self.ids.max()).bit_length()
+        kind = np.uint32 if self.n.bit_length() + bits <= 32 else np.uint64  # the narrower are sorted in half the time
+        owners: NDArray[Any] = np.arange(self.n).astype(kind)
+        keys = np.repeat(owners << kind(bits), self.counts)
+        keys |= self.ids
+        keys.sort()
+        same = np.flatnonzero(keys[1:] == keys[:-1])
+        return int(keys[same[0]]) & ((1 << bits) - 1) if len(same) else None
 
     def _place(self, name: str, at: int) -> str:
         if name == "chosen":

@@ -6,7 +6,9 @@ One row is one record with n positions and m = sum(k) entries. Its streams, each
     ids     token ids of the entries (`token_codes.py`)
     head    log-probability of the first entry of each position that has any, as byte planes of its dtype
     gaps    exact: log-probabilities of the other entries, as byte planes of the dtype
-            compact: u8 steps by which each falls below the one before; 255 says that a u16le of the second part is added
+            compact: by how many steps each falls below the one before. First part: second entries, u8. Second part: third and
+            later ones in half bytes, the first of two in the lower half. Third part: what half bytes of 15 lack, u8. Fourth
+            part: what bytes of 255 in the first part lack, then those in the third, u16le
             drawn entries: their log-probabilities as byte planes, then two byte planes of how often each was drawn
     tail    exact: float32 planes, NaN for not known; compact: u8 c for exp(-c / 16), 254 for none, 255 for not known
     chosen  u8: i + 1 where the position's own token is its entry i, of that log-probability and of rank i + 1; 0 where neither
@@ -14,9 +16,9 @@ One row is one record with n positions and m = sum(k) entries. Its streams, each
     tokens  only where ids are of a table: the ids of the n positions' own tokens, as four planes of u32
 
 Level *exact* gives back every bit of its dtype (float32, or float16 for log-probabilities that float16 holds). Level *compact*
-keeps `head` as float16 and the others in steps of 0.05 nats below it as it was stored, so that errors do not add up: no entry is
-off by more than half a step (0.025 nats), tail mass by no more than 3.2 %. That is checked against what was encoded, before
-anything is written. Log-probabilities are in nats, bytes little-endian.
+keeps `head` as float16 of few bits and the others in steps of 1/16 nats below it as it was stored, so that errors do not add up:
+no entry is off by more than half a step (1/32 nats), tail mass by no more than 3.2 %. That is checked against what was encoded,
+before anything is written. Log-probabilities are in nats, bytes little-endian.
 """
 
 import math
@@ -34,6 +36,7 @@ from inbond.registry.shards.stream_codes import (
     STEP,
     TAIL_STEPS,
     Cut,
+    compact_heads,
     decode_chosen,
     decode_counts,
     decode_planes,
@@ -57,6 +60,7 @@ FREE_POSITIONS, POSITIONS_A_BYTE = 1_024, 16
 """A record has at most so many positions, and so many for each byte of its blobs: bytes bound the memory that they can claim."""
 
 BOUND = STEP / 2 + 1e-6
+DRAWN_BOUND = 0.032
 TAIL_BOUND = math.expm1(0.5 / TAIL_STEPS) + 1e-6
 
 
@@ -125,7 +129,7 @@ class LogitsCodec:
         if self.level is Level.EXACT:
             parameters["dtype"] = self.dtype
         else:
-            parameters |= {"step": "0.05", "bound": "0.025", "tail_bound": "0.032"}
+            parameters |= {"step": "0.0625", "bound": "0.03125", "tail_bound": "0.032"}
         if self.rank_map is not None:
             parameters["rank_map"] = self.rank_map
         return Codec(
@@ -181,11 +185,13 @@ class LogitsCodec:
             raise InvalidInput(f"log-probabilities: expected at most 65535 entries a position, found {int(records.counts.max())}")
         cut = Cut(records)
         compact = self.level is Level.COMPACT
+        given = records.logprobs[cut.first]
+        heads: NDArray[Any] = compact_heads(given) if compact else self._stored(given, self._kind)
         streams = Streams(
             k=encode_counts(records.counts, cut.positions),
-            ids=encode_ids(records.ids, cut.entries, ranks),
-            head=encode_planes(self._stored(records.logprobs[cut.first], "<f2" if compact else self._kind), cut.heads),
-            gaps=self._encode_gaps(records, cut),
+            ids=encode_ids(records.ids, cut.entries, records.positions, ranks),
+            head=encode_planes(heads, cut.heads),
+            gaps=self._encode_gaps(records, cut, heads),
             tail=encode_tail(records.tail, cut.positions) if compact else encode_planes(records.tail, cut.positions),
             chosen=encode_chosen(records, tokens, cut),
             tokens=encode_planes(tokens, cut.positions) if self.ids == "table" else [b""] * len(records),
@@ -238,7 +244,7 @@ class LogitsCodec:
         compact = self.level is Level.COMPACT
         head = decode_planes(blobs.head, heads, "<f2" if compact else self._kind, "head").astype(np.float32, copy=False)
         if compact and self.selection is not Selection.DRAWS:
-            return decode_steps(blobs.gaps, others, head, counts[has_any], first), None
+            return decode_steps(blobs.gaps, entries, head, counts[has_any], first), None
         is_other = np.ones(int(entries[-1]), dtype=bool)
         is_other[first] = False
         logprobs: NDArray[np.float32] = np.empty(len(is_other), dtype=np.float32)
@@ -267,8 +273,10 @@ class LogitsCodec:
             )
         return stored
 
-    def _encode_gaps(self, records: Ragged, cut: "Cut") -> list[bytes]:
-        rest = records.logprobs[~cut.is_first]
+    def _encode_gaps(self, records: Ragged, cut: Cut, heads: NDArray[Any]) -> list[bytes]:
+        if self.level is Level.COMPACT and records.draws is None:
+            return encode_steps(records, cut, heads.astype(np.float32))
+        rest = records.logprobs[cut.is_other()]
         if records.draws is not None:
             if int(records.draws.max(initial=0)) > 0xFFFF:
                 raise InvalidInput(f"draws: expected at most 65535 of one id, found {int(records.draws.max())}")
@@ -278,9 +286,7 @@ class LogitsCodec:
                 join([*(bytes(plane[a:b]) for plane in values), *(bytes(plane[c:d]) for plane in counted)])
                 for a, b, c, d in zip(cut.others[:-1], cut.others[1:], cut.entries[:-1], cut.entries[1:], strict=True)
             ]
-        if self.level is Level.EXACT:
-            return encode_planes(self._stored(rest, self._kind), cut.others)
-        return encode_steps(records, cut)
+        return encode_planes(self._stored(rest, self._kind), cut.others)
 
     def _decode_draws(
         self, blobs: list[bytes], others: NDArray[np.int64], entries: NDArray[np.int64]
@@ -288,8 +294,9 @@ class LogitsCodec:
         kind = self._kind if self.level is Level.EXACT else "<f2"
         width = np.dtype(kind).itemsize
         found: list[list[bytes]] = [[] for _ in range(width + 2)]
-        for record, (blob, few, many) in enumerate(zip(blobs, np.diff(others).tolist(), np.diff(entries).tolist(), strict=True)):
-            with naming("gaps", record):
+        with naming("gaps") as at:
+            lengths = zip(blobs, np.diff(others).tolist(), np.diff(entries).tolist(), strict=True)
+            for at.record, (blob, few, many) in enumerate(lengths):
                 parts = Parts(blob, width + 2)
                 for number in range(width + 2):
                     found[number].append(parts.take(number, few if number < width else many))
@@ -297,12 +304,12 @@ class LogitsCodec:
         return from_planes(joined[:width], kind), from_planes(joined[width:], "<u2").astype(np.uint32)
 
     def _check_bound(self, given: Ragged, logprobs: NDArray[np.float32], tail: NDArray[np.float32]) -> None:
-        bound = BOUND if given.draws is None else 0.032  # drawn entries are float16, which is that fine down to -64
+        bound = BOUND if given.draws is None else DRAWN_BOUND  # drawn entries are float16, which is that fine down to -64
         over = np.abs(given.logprobs - logprobs) + given.logprobs * np.float32(2e-7) - np.float32(bound)  # float32 rounds too
         if len(over) and float(over.max()) > 0:
             at = int(np.argmax(over))
             raise InvalidInput(
-                f"log-probabilities: expected entries that level compact keeps to {bound:.3f} nats, found "
+                f"log-probabilities: expected entries that level compact keeps to {bound:.5f} nats, found "
                 f"{given.logprobs[at]:.7g}, which comes back as {logprobs[at]:.7g}",
                 hint="keep them exactly: --logits exact",
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from inbond.registry.shards.distributions import Distributions
 from inbond.schemas.errors import InvalidInput
 
 _AT_ONCE = 8_192
+_TABLED = 256  # width of rectangles up to which a table of all rows of a mask is small
 
 _NO_IDS: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
 
@@ -73,21 +75,17 @@ class Ragged:
         """
         if k is not None and k < 1:
             raise InvalidInput(f"log-probabilities: expected a width of at least 1, found {k}")
-        width = max(int(self.counts.max(initial=0)), 1) if k is None else k
-        n = len(self.counts)
-        ids = np.zeros((n, width), dtype=np.uint32)
-        logprobs = np.full((n, width), -np.inf, dtype=np.float32)
-        places: NDArray[Any] = np.arange(width)
-        counts: NDArray[Any] = np.minimum(self.counts, width)
-        if width < 256:  # narrow numbers: they are compared `width` times a position
-            places, counts = places.astype(np.uint8), counts.astype(np.uint8)
-        mask: NDArray[np.bool_] = places < counts[:, None]
+        most = int(self.counts.max(initial=0))
+        width = max(most, 1) if k is None else k
         flat_ids, flat_logprobs = self.ids, self.logprobs
-        if int(self.counts.max(initial=0)) > width:
+        if most > width:
             starts = np.repeat(edges(self.counts)[:-1], self.counts)
             kept = np.arange(len(flat_ids)) - starts < width
             flat_ids, flat_logprobs = flat_ids[kept], flat_logprobs[kept]
+        mask = _first_places(self.counts, width)
+        ids = np.zeros(mask.shape, dtype=np.uint32)
         ids[mask] = flat_ids
+        logprobs = np.full(mask.shape, -np.inf, dtype=np.float32)
         logprobs[mask] = flat_logprobs
         return Dense(ids, logprobs, mask, self.tail, self.chosen, self.rank, self.position_edges)
 
@@ -107,6 +105,20 @@ class Dense:
     chosen: NDArray[np.float32]
     rank: NDArray[np.uint32]
     offsets: NDArray[np.int64]
+
+
+def _first_places(counts: NDArray[np.uint32], width: int) -> NDArray[np.bool_]:
+    """Mask, bool [N, width]: row t begins with counts[t] times True."""
+    if width > _TABLED:
+        return np.arange(width, dtype=np.uint32) < counts[:, None]
+    found: NDArray[np.bool_] = np.take(_rows(width), np.minimum(counts, np.uint32(width)), axis=0)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _rows(width: int) -> NDArray[np.bool_]:
+    """All rows of a mask, bool [width + 1, width]: row c begins with c times True."""
+    return np.tri(width + 1, width, -1, dtype=bool)
 
 
 def ragged(records: Sequence[Distributions | None], *, draws: bool = False) -> Ragged:

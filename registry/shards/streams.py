@@ -6,9 +6,9 @@ Bit i of the flags says that part i is a zstd frame. How long a part is when unp
 what it read before, so a blob cannot make it allocate more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from struct import Struct as Packing
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ MAX_PARTS = 8
 
 _LEAST = 32  # bytes below which a frame's own bytes are not worth trying
 
-_length = Packing("<I")
+_fronts = [Packing(f"<xB{max(number - 1, 0)}I") for number in range(MAX_PARTS + 1)]
 _zstd = pa.Codec("zstd", compression_level=1)
 
 
@@ -37,7 +37,7 @@ def join(parts: Sequence[bytes], packed: Sequence[bool] | None = None) -> bytes:
         if len(smaller) < len(part):
             stored[number] = smaller
             flags |= 1 << number
-    return b"".join((bytes((len(parts), flags)), *(_length.pack(len(part)) for part in stored[:-1]), *stored))
+    return b"".join((bytes((len(parts),)), _fronts[len(parts)].pack(flags, *map(len, stored[:-1]))[1:], *stored))
 
 
 class Parts:
@@ -50,26 +50,21 @@ class Parts:
         if not blob:
             self._flags, self._stored = 0, [b""] * counts[0]
             return
-        number, front = blob[0], 2 + 4 * (blob[0] - 1)
-        if number not in counts or len(blob) < max(front, 2):
+        number, front = blob[0], 4 * blob[0] - 2
+        if number not in counts or len(blob) < front:
             raise InvalidInput(f"expected {' or '.join(map(str, counts))} parts, found {number} in {len(blob)} bytes")
-        self._flags = blob[1]
+        self._flags, *lengths = _fronts[number].unpack_from(blob)
         self._stored = []
         at = front
-        for part in range(number - 1):
-            end = at + _length.unpack_from(blob, 2 + 4 * part)[0]
-            self._stored.append(blob[at:end])
-            at = end
+        for length in lengths:
+            self._stored.append(blob[at : at + length])
+            at += length
         if at > len(blob) or self._flags >> number:
             raise InvalidInput(f"expected {number} parts in {len(blob)} bytes, found {at} bytes in all but the last")
         self._stored.append(blob[at:])
 
     def __len__(self) -> int:
         return len(self._stored)
-
-    def stored(self, number: int) -> int:
-        """Bytes of a part as it is stored."""
-        return len(self._stored[number])
 
     def take(self, number: int, length: int) -> bytes:
         """A part, which must be `length` bytes long when unpacked."""
@@ -85,19 +80,19 @@ class Parts:
 
 
 class naming:  # noqa: N801  # a context manager that reads as a word
-    """Says which stream, and which record, an InvalidInput is about."""
+    """Says which stream, and which record, an InvalidInput is about: the one whose number is in `record`."""
 
-    __slots__ = ("_record", "_stream")
+    __slots__ = ("_stream", "record")
 
-    def __init__(self, stream: str, record: int) -> None:
-        self._stream, self._record = stream, record
+    def __init__(self, stream: str) -> None:
+        self._stream, self.record = stream, 0
 
-    def __enter__(self) -> None:
-        return
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, InvalidInput):
-            raise InvalidInput(f"stream {self._stream}: {error.message}", record=self._record) from None
+            raise InvalidInput(f"stream {self._stream}: {error.message}", record=self.record) from None
 
 
 def planes(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -113,8 +108,3 @@ def from_planes(found: Sequence[bytes], kind: str) -> NDArray[Any]:
     for number, plane in enumerate(found):
         stacked[:, number] = np.frombuffer(plane, dtype=np.uint8)
     return stacked.view(kind).reshape(length).astype(np.dtype(kind).newbyteorder("="), copy=False)
-
-
-def numbers(found: Iterable[bytes], kind: str) -> NDArray[Any]:
-    """Values of the little-endian dtype `kind`, joined."""
-    return np.frombuffer(b"".join(found), dtype=kind).astype(np.dtype(kind).newbyteorder("="), copy=False)

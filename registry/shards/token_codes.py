@@ -1,11 +1,16 @@
-"""Token ids as the bit length of their frequency rank (a byte, which zstd packs) and the bits below it.
+"""Token ids as bytes: their highest bits, which zstd packs, and those below, which it cannot.
 
-With x = rank + 1 and b = bit length of x - 1 (so 2^b <= x < 2^(b+1)), the symbol of an id is b * 4 + the two bits below the
-leading one (zeros behind the last bit), and its mantissa the b - 2 bits below those. Symbols are uint8, one an entry;
-mantissas follow each other without gaps, lowest bit first, padded to a byte at the end of a record.
+A record whose highest rank has b bits splits its ranks at bit w = max(0, b - 8). Four parts of a blob, in the order of the
+entries:
 
-The rank of an id is the id itself, or its place in a `RankMap`: ids in falling frequency. Common ids then have short codes,
-whatever their numbers: with Zipf's law that costs about as many bits as the entropy of ids drawn one by one.
+    w        one byte
+    high     rank >> w, a byte for each entry
+    low      rank % 256, a byte for each entry; only where w is 8 or more
+    bits     planes of one bit an entry, each padded to a byte with zeros, of bits w - w % 8 and upwards of the rank; the first
+             entry is the lowest bit
+
+So most of the entropy of the common ids is packed, the others cost their bits, and everything lies at bytes: decoding looks at no
+entry for itself. The rank of an id is the id itself, or its place in a `RankMap`: ids in falling frequency.
 """
 
 import base64
@@ -16,15 +21,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from inbond.registry.shards.ragged import edges
 from inbond.registry.shards.streams import Parts, join, naming
 from inbond.schemas.errors import InvalidInput
 
-MAX_VOCABULARY = 1 << 24
+MAX_VOCABULARY = 1 << 22
 
-_FREE = 7  # ids whose mantissa has no bits: a position's ids are distinct, so it has at most so many of them
-_MAX_BITS = 24
-_PAIRED = 16  # bits of which two fit into 64 behind any of 31
+_MOST_BITS = 14  # below the highest eight of a rank
+_FREE_ENTRIES, _ENTRIES_A_POSITION, _ENTRIES_A_BYTE = 65_536, 8, 8
 _zstd = pa.Codec("zstd", compression_level=19)
 
 
@@ -80,121 +83,80 @@ def worthwhile_map(ids: NDArray[np.uint32], vocabulary: int) -> RankMap | None:
     return found if _cost(found.ranks[ids]) + len(found.data()) < _cost(ids) else None
 
 
-def encode_ids(ids: NDArray[np.uint32], entries: NDArray[np.int64], ranks: RankMap | None) -> list[bytes]:
-    """Blobs of records whose ids are [entries[r], entries[r + 1]) of `ids`."""
-    x = (ids if ranks is None else np.take(ranks.ranks, ids)) + np.uint32(1)
-    symbols, widths = _symbols(x)
-    mantissas = x & ((np.uint32(1) << widths) - np.uint32(1))
-    raw = symbols.tobytes()
+def encode_ids(
+    ids: NDArray[np.uint32], entries: NDArray[np.int64], positions: NDArray[np.int64], ranks: RankMap | None
+) -> list[bytes]:
+    """Blobs of records whose ids are [entries[r], entries[r + 1]) of `ids`; `positions` are those of each record."""
+    found = ids if ranks is None else np.take(ranks.ranks, ids)
     return [
-        join((raw[first:end], _packed(mantissas[first:end], widths[first:end])), (True, False))
-        for first, end in zip(entries[:-1].tolist(), entries[1:].tolist(), strict=True)
+        _encoded(found[first:end], n)
+        for n, first, end in zip(positions.tolist(), entries[:-1].tolist(), entries[1:].tolist(), strict=True)
     ]
 
 
 def decode_ids(
     blobs: Sequence[bytes], entries: NDArray[np.int64], positions: NDArray[np.int64], vocabulary: int, ranks: RankMap | None
 ) -> NDArray[np.uint32]:
-    """uint32 [entries[-1]]: the inverse of `encode_ids`; `positions` are those of each record.
+    """uint32 [entries[-1]]: the inverse of `encode_ids`.
 
-    Raises InvalidInput, whose `record` says which, before more is allocated than the bytes of a blob can hold.
+    Raises InvalidInput, whose `record` says which, before more is allocated than the bytes of a blob may claim.
     """
-    found = []
-    for record, (blob, length, n) in enumerate(zip(blobs, np.diff(entries).tolist(), positions.tolist(), strict=True)):
-        with naming("ids", record):
-            parts = Parts(blob, 2)
-        if length > _FREE * n + 8 * parts.stored(1):
-            raise InvalidInput(
-                f"stream ids: expected at most {_FREE * n + 8 * parts.stored(1)} ids in {len(blob)} bytes, found {length}",
-                record=record,
-            )
-        found.append((parts, length))
-    symbols = np.frombuffer(_part(found, 0, [length for _, length in found]), dtype=np.uint8)
-    lengths = symbols >> np.uint8(2)
-    if len(lengths) and int(lengths.max()) > _MAX_BITS:
-        raise InvalidInput(f"stream ids: expected ids of at most {_MAX_BITS} bits, found {int(lengths.max())}")
-    widths = np.maximum(lengths, 2) - np.uint8(2)
-    ends, bytes_at = _bit_ends(widths, entries)
-    packed = _part(found, 1, np.diff(bytes_at).tolist())
-    # x from its leading bits, and below them its mantissa.
-    x = (symbols & np.uint8(3) | np.uint8(4)).astype(np.uint32)
-    x <<= lengths
-    x >>= np.uint32(2)
-    x |= _bits_before(packed, ends, widths)
-    x -= np.uint32(1)
-    if len(x) and int(x.max()) >= vocabulary:
-        at = int(np.argmax(x))
+    found: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+    with naming("ids") as at:
+        for at.record, (blob, length, n) in enumerate(zip(blobs, np.diff(entries).tolist(), positions.tolist(), strict=True)):
+            if length > (most := _most(n, blob)):
+                raise InvalidInput(f"expected at most {most} ids in {len(blob)} bytes, found {length}")
+        found = np.empty(int(entries[-1]), dtype=np.uint32)
+        edges_ = zip(blobs, entries[:-1].tolist(), entries[1:].tolist(), strict=True)
+        for at.record, (blob, first, end) in enumerate(edges_):
+            if end > first:
+                _decode(Parts(blob, 4), found[first:end])
+            elif blob:
+                raise InvalidInput(f"expected no bytes for no ids, found {len(blob)}")
+    if len(found) and int(found.max()) >= vocabulary:
+        wrong = int(np.argmax(found))
         raise InvalidInput(
-            f"stream ids: expected token ids below {vocabulary}, found rank {int(x[at])}",
-            record=int(np.searchsorted(entries, at, side="right")) - 1,
+            f"stream ids: expected token ids below {vocabulary}, found rank {int(found[wrong])}",
+            record=int(np.searchsorted(entries, wrong, side="right")) - 1,
         )
-    return x if ranks is None else np.take(ranks.ids, x)
+    return found if ranks is None else np.take(ranks.ids, found)
 
 
-def _part(found: Sequence[tuple[Parts, int]], number: int, sizes: Sequence[int]) -> bytes:
-    """One part of all records, joined."""
-    taken = []
-    for record, ((parts, _), size) in enumerate(zip(found, sizes, strict=True)):
-        with naming("ids", record):
-            taken.append(parts.take(number, size))
-    return b"".join(taken)
+def _most(positions: int, blob: bytes) -> int:
+    """How many ids a blob may claim, and so how much memory."""
+    return _FREE_ENTRIES + _ENTRIES_A_POSITION * positions + _ENTRIES_A_BYTE * len(blob)
 
 
-def _symbols(x: NDArray[np.uint32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Symbol of each x, which is below 2^24 or equal to it, and how many bits its mantissa has."""
-    # A float32 holds such a number exactly: an exponent, and the bits below the leading one from the highest on.
-    bits = x.astype(np.float32).view(np.uint32) >> np.uint32(21)
-    bits -= np.uint32(127 << 2)
-    symbols = bits.astype(np.uint8)
-    return symbols, np.maximum(symbols >> np.uint8(2), 2) - np.uint8(2)
-
-
-def _bit_ends(widths: NDArray[np.uint8], entries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """At which bit each mantissa ends (int64 [entries]), records beginning at bytes; and those bytes (int64 [R + 1])."""
-    ends = np.cumsum(widths, dtype=np.int64)
-    total = np.concatenate([np.zeros(1, dtype=np.int64), ends])[entries]
-    bytes_at = edges((np.diff(total) + 7) >> 3)
-    for first, end, shift in zip(
-        entries[:-1].tolist(), entries[1:].tolist(), (8 * bytes_at[:-1] - total[:-1]).tolist(), strict=True
-    ):
-        ends[first:end] += shift
-    return ends, bytes_at
-
-
-def _packed(mantissas: NDArray[np.uint32], widths: NDArray[np.uint8]) -> bytes:
-    """The `widths` bits of each mantissa of a record behind those of the one before."""
-    if not len(mantissas):
+def _encoded(ranks: NDArray[np.uint32], positions: int) -> bytes:
+    """The blob of a record."""
+    if not len(ranks):
         return b""
-    bits = mantissas.astype(np.uint64)
-    if int(widths.max()) <= _PAIRED:  # two by two, so that half as many are left
-        if len(bits) & 1:
-            bits, widths = np.append(bits, np.uint64(0)), np.append(widths, np.uint8(0))
-        bits = bits[::2] | bits[1::2] << widths[::2]
-        widths = widths[::2] + widths[1::2]
-    ends = np.cumsum(widths, dtype=np.int64)
-    starts = ends - widths
-    bits <<= starts.astype(np.uint8) & np.uint8(31)
-    starts >>= 5
-    # Those that begin in one 32-bit word follow each other: together they have at most 64 bits, none of them twice.
-    firsts = np.concatenate([np.zeros(1, dtype=np.int64), np.flatnonzero(starts[1:] != starts[:-1]) + 1])
-    size = (int(ends[-1]) + 7) >> 3
-    words: NDArray[np.uint64] = np.zeros((size >> 2) + 2, dtype=np.uint64)
-    words[starts[firsts]] = np.bitwise_or.reduceat(bits, firsts)
-    words[1:] |= words[:-1] >> np.uint64(32)
-    return words.astype("<u4").tobytes()[:size]
+    width = max(0, int(ranks.max()).bit_length() - 8)
+    high = (ranks >> np.uint32(width)).astype(np.uint8).tobytes()
+    low = ranks.astype(np.uint8).tobytes() if width >= 8 else b""
+    planes = [np.packbits((ranks >> np.uint32(bit)).astype(np.uint8) & 1, bitorder="little") for bit in range(width & 8, width)]
+    parts = bytes((width,)), high, low, b"".join(plane.tobytes() for plane in planes)
+    blob = join(parts, (False, True, False, True))
+    # Positions that repeat each other may be packed into less than a reader accepts: they stay as they are.
+    return blob if len(ranks) <= _most(positions, blob) else join(parts, (False,) * 4)
 
 
-def _bits_before(packed: bytes, ends: NDArray[np.int64], widths: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """The mantissas: of each the `widths` bits before the bit where it ends."""
-    padded = b"\0\0\0" + packed + b"\0"
-    # A word ends with every byte: a mantissa has at most 22 bits and ends within the last 8 of its word.
-    words: NDArray[np.uint32] = np.ndarray((len(padded) - 3,), dtype="<u4", buffer=padded, strides=(1,))
-    found = np.take(words, ends >> 3).astype(np.uint32, copy=False)
-    found >>= (ends.astype(np.uint8) & np.uint8(7)) + np.uint8(24) - widths
-    masks = np.left_shift(np.uint32(1), widths)
-    masks -= np.uint32(1)
-    found &= masks
-    return found
+def _decode(parts: Parts, found: NDArray[np.uint32]) -> None:
+    """The inverse of `_encoded`, into `found`."""
+    n = len(found)
+    width = parts.take(0, 1)[0]
+    if width > _MOST_BITS:
+        raise InvalidInput(f"expected at most {_MOST_BITS} bits below the highest, found {width}")
+    high: NDArray[np.uint8] = np.frombuffer(parts.take(1, n), dtype=np.uint8)
+    low, bits = parts.take(2, n if width >= 8 else 0), parts.take(3, (width & 7) * (size := (n + 7) // 8))
+    np.left_shift(high, np.uint32(width), out=found, dtype=np.uint32)
+    for plane in range(width & 7):
+        packed = np.frombuffer(bits, dtype=np.uint8, count=size, offset=plane * size)
+        one = np.unpackbits(packed, count=n, bitorder="little").astype(np.uint32)
+        one <<= np.uint32((width & 8) + plane)
+        found |= one
+    if low:
+        found |= np.frombuffer(low, dtype=np.uint8)
 
 
 def _lengths_in_order(vocabulary: int) -> NDArray[np.uint8]:
@@ -204,7 +166,7 @@ def _lengths_in_order(vocabulary: int) -> NDArray[np.uint8]:
 
 def _cost(ranks: NDArray[np.uint32]) -> float:
     """About how many bytes the codes of these ranks take."""
-    symbols, widths = _symbols(ranks + np.uint32(1))
-    counts = np.bincount(symbols)
+    lengths = np.frexp((ranks + np.uint32(1)).astype(np.float32))[1] - 1
+    counts = np.bincount(lengths)
     counts = counts[counts > 0]
-    return float(widths.sum(dtype=np.int64) - (counts * np.log2(counts / len(ranks))).sum()) / 8
+    return float(lengths.sum(dtype=np.int64) - (counts * np.log2(counts / len(ranks))).sum()) / 8

@@ -33,7 +33,12 @@ def test_ids_come_back(vocabulary: int, lengths: list[int], seed: int) -> None:
     at = edges(np.array(lengths))
     positions = np.full(len(lengths), 40)
     for ranks in (None, RankMap.trained(ids, vocabulary) if vocabulary <= 1000 else None):
-        assert np.array_equal(decode_ids(encode_ids(ids, at, ranks), at, positions, vocabulary, ranks), ids)
+        assert np.array_equal(decode_ids(encode_ids(ids, at, positions, ranks), at, positions, vocabulary, ranks), ids)
+
+
+def test_ids_of_positions_that_repeat_each_other_come_back() -> None:
+    ids, at, n = np.tile(np.arange(100, dtype=np.uint32), 2_000), np.array([0, 200_000]), np.array([2_000])
+    assert np.array_equal(decode_ids(encode_ids(ids, at, n, None), at, n, 100, None), ids)
 
 
 def test_a_map_is_kept_where_it_pays() -> None:
@@ -71,15 +76,16 @@ def test_a_map_that_is_none_is_refused() -> None:
 
 
 def test_ids_that_a_blob_cannot_hold_are_refused() -> None:
-    ids, at = np.arange(8, dtype=np.uint32), np.array([0, 8])
-    blobs = encode_ids(ids, at, None)
-    with pytest.raises(InvalidInput, match=r"expected at most \d+ ids in \d+ bytes, found 500"):
-        decode_ids(blobs, np.array([0, 500]), np.array([10]), 1000, None)
+    ids, at, n = np.arange(8, dtype=np.uint32), np.array([0, 8]), np.array([8])
+    blobs = encode_ids(ids, at, n, None)
+    with pytest.raises(InvalidInput, match=r"stream ids: expected at most \d+ ids in \d+ bytes, found 70000"):
+        decode_ids(blobs, np.array([0, 70_000]), np.array([10]), 1000, None)
     with pytest.raises(InvalidInput, match="expected token ids below 7, found rank 7"):
-        decode_ids(blobs, at, np.array([8]), 7, None)
-    high = join((bytes([25 << 2]), b"\0\0\0"), (False, False))
-    with pytest.raises(InvalidInput, match="at most 24 bits, found 25"):
-        decode_ids([high], np.array([0, 1]), np.array([1]), 1000, None)
+        decode_ids(blobs, at, n, 7, None)
+    with pytest.raises(InvalidInput, match="at most 14 bits below the highest, found 15"):
+        decode_ids([join((b"\x0f", b"\0", b"\0", bytes(7)))], np.array([0, 1]), np.array([1]), 1000, None)
+    with pytest.raises(InvalidInput, match=f"no bytes for no ids, found {len(blobs[0])}"):
+        decode_ids(blobs, np.array([0, 0]), n, 1000, None)
 
 
 @given(st.lists(st.binary(max_size=80) | st.integers(33, 4000).map(bytes), min_size=1, max_size=8))
