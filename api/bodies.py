@@ -19,7 +19,7 @@ from inbond.api.tokens import Principal
 from inbond.registry.objects import ObjectStore, bare
 from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InvalidInput, VerificationError
-from inbond.schemas.scalars import Ref, Time
+from inbond.schemas.scalars import ObjectList, Ref, Time
 from inbond.schemas.statements import Extent, ReleasePlan
 
 SLOWEST: Final = 16 * 1024
@@ -61,6 +61,13 @@ class Releasing(msgspec.Struct, forbid_unknown_fields=True):
 
     student: Ref
     actual: ReleasePlan
+    at: Time
+
+
+class Publishing(msgspec.Struct, forbid_unknown_fields=True):
+    """The parts of a dataset version, a list in the store, and the time of which terms are asked."""
+
+    parts: ObjectList
     at: Time
 
 

@@ -10,7 +10,7 @@ from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
 from inbond import __version__
-from inbond.api.bodies import Batch, Delivering, Releasing
+from inbond.api.bodies import Batch, Delivering, Publishing, Releasing
 from inbond.schemas.entry import Envelope
 
 SECURITY: Final = "token"
@@ -64,7 +64,7 @@ def document(app: Litestar) -> dict[str, Any]:
 
 def _bodies() -> dict[str, Any]:
     """What is posted, as msgspec reads it: other members than those are refused, which Litestar does not say."""
-    posted = [Envelope, Batch, Delivering, Releasing]
+    posted = [Envelope, Batch, Delivering, Publishing, Releasing]
     _, found = msgspec.json.schema_components(posted, ref_template="#/components/schemas/{name}")
     return dict(found)
 

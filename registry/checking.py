@@ -19,7 +19,8 @@ from inbond.registry.mentions import named_objects
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.policies import policy_text
 from inbond.registry.reading import any_reader, open_shard, statement_of
-from inbond.registry.versions import parts_of, shards_in
+from inbond.registry.training.layout import shards_in
+from inbond.registry.versions import parts_of
 from inbond.schemas import statement
 from inbond.schemas.errors import InbondError, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.statements import Shard

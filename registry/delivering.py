@@ -30,7 +30,8 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.reading import statement_of
 from inbond.registry.times import now
 from inbond.registry.training import runs
-from inbond.registry.versions import parts_of, shards_in
+from inbond.registry.training.layout import shards_in
+from inbond.registry.versions import parts_of
 from inbond.registry.withdrawn import withdrawn
 from inbond.schemas.errors import Conflict, InvalidInput, VerificationError
 from inbond.schemas.statement import Statement

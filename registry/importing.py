@@ -298,7 +298,8 @@ class _Import:
         result.records, result.empty = self.tally.records, self.tally.empty_responses
         result.rejected, result.duplicate_ids = dict(self.tally.rejected), self.tally.duplicate_ids
         result.not_known = self.said.not_known
-        found = extend_dataset(self.registry, self.dataset, parts, last)
+        self._record(last)
+        found = extend_dataset(self.registry, self.dataset, parts)
         result.dataset, result.name, result.unchanged = found.ref, found.name, not found.is_new and not written
         return result
 

@@ -20,6 +20,7 @@ from inbond.registry.terms.answers import (
     Checked,
     Difference,
     Odrl,
+    Published,
     Review,
     TermsEvaluation,
     TermsImpact,
@@ -160,6 +161,9 @@ class TermsDesk(Protocol):
 
     def release(self, student: str, actual: ReleasePlan, at: str) -> Checked:
         """What the gate says of a student that is released as `actual` has it."""
+
+    def dataset(self, parts: ObjectList, at: str) -> Published:
+        """What terms say of the parts of a dataset version, a list in the store, whoever learns from them."""
 
 
 class Place(Protocol):

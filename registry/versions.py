@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from inbond.registry.listing import ListedDataset, ListedRecall
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Said
+from inbond.registry.terms.publishing import policy_of
 from inbond.registry.times import now
-from inbond.registry.training.layout import merged
+from inbond.registry.training.layout import merged, shards_in
 from inbond.schemas import canonical
 from inbond.schemas.canonical import MAX_INTEGER
 from inbond.schemas.declared import Reason, unknown
@@ -49,23 +50,19 @@ class Added:
         return PartLine(shard=self.shard, rows=((0, self.rows),), split=SPLIT, count=self.rows, logits=self.logits or UNSET)
 
 
-def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[Added], first: Sequence[Said] = ()) -> Version:
+def extend_dataset(registry: OpenRegistry, name: str, shards: Sequence[Added]) -> Version:
     """Put a version of `name` on record that has the newest version's parts and then `shards`.
 
-    Withdrawn rows are left out. Where the newest version has all of `shards` already, it is returned as it is. `first` are
-    statements that go on record with it, before it. When another process takes the version's name in between, the next one
-    is tried.
+    Withdrawn rows are left out. Where the newest version has all of `shards` already, it is returned as it is. When another
+    process takes the version's name in between, the next one is tried.
     """
     label, _, wanted = name.partition("@")
     for attempt in range(_ATTEMPTS):
         body, found = _next_version(registry, label, wanted, shards)
-        said = list(first if attempt == 0 else ())
         if body is None:
-            registry.recorder.record_all(said)
             return found
-        said.append(Said("dataset", body, [registry.keys.role(Role.PRODUCER)]))
         try:
-            recorded = registry.recorder.record_all(said)[-1]
+            recorded = registry.record("dataset", body, Role.PRODUCER)
         except Conflict as error:
             if wanted or attempt + 1 == _ATTEMPTS or not error.message.startswith("dataset "):
                 raise
@@ -91,11 +88,6 @@ def parts_of(registry: OpenRegistry, dataset: str) -> list[PartLine]:
         raise InvalidInput(f"expected a dataset version, found {dataset}")
     lines = registry.place.lines(body.parts, dataset)
     return [canonical.convert(line, PartLine, what=f"parts of {dataset}") for line in lines]
-
-
-def shards_in(parts: Iterable[PartLine]) -> list[str]:
-    """Every shard that parts name, in their order: of text, and of the log-probabilities that go along with it."""
-    return list(dict.fromkeys(ref for part in parts for ref in (part.shard, *(part.logits or ()))))
 
 
 def trim_dataset(registry: OpenRegistry, name: str) -> Version:
@@ -153,17 +145,18 @@ def _next_version(registry: OpenRegistry, label: str, wanted: str, shards: Seque
 
 
 def _body(registry: OpenRegistry, label: str, wanted: str, every: Sequence[ListedDataset], lines: Sequence[PartLine]) -> Dataset:
-    """A version of `label` with the parts `lines`, after `every` version there is."""
+    """A version of `label` with the parts `lines`, after `every` version there is, and what terms say of them."""
     splits: dict[str, int] = {}
     for line in lines:
         splits[line.split] = splits.get(line.split, 0) + line.count
     taken = {item.version for item in every}
     previous: str | UnsetType = UNSET if not every else every[-1].ref
+    parts = registry.place.objects.put_lines(lines)
     return Dataset(
-        policy=unknown(Reason.NOT_YET),
+        policy=policy_of(registry, parts),
         name=label,
         version=wanted or next(str(n) for n in count(len(every) + 1) if str(n) not in taken),
-        parts=registry.place.objects.put_lines(lines),
+        parts=parts,
         counts=DatasetCounts(
             shards=len({line.shard for line in lines}),
             rows=sum(splits.values()),

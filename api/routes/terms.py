@@ -13,7 +13,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from inbond.api.auth import MEMBER
-from inbond.api.bodies import Releasing
+from inbond.api.bodies import Publishing, Releasing
 from inbond.api.routes.declared import HEX_32, REF, AsOf, Id, Moment, SomeRef, each, told
 from inbond.api.served import Served, answer
 from inbond.api.tokens import Principal
@@ -22,6 +22,7 @@ from inbond.registry.terms.answers import (
     Checked,
     Difference,
     Odrl,
+    Published,
     Review,
     TermsEvaluation,
     TermsImpact,
@@ -120,6 +121,14 @@ def release(
     return answer(served.whole(who, served.place.terms.release(start, data.actual, data.at)))
 
 
+@post("/v1/policy/dataset", status_code=200, sync_to_thread=True, **told("check_dataset", MEMBER, tags=("gate",), body=True))
+def publish(
+    served: NamedDependency[Served], who: NamedDependency[Principal | None], data: JSONBody[Publishing]
+) -> Response[Published]:
+    """What terms say of the parts of a dataset version whoever learns from them: what a dataset statement carries."""
+    return answer(served.whole(who, served.place.terms.dataset(data.parts, data.at)))
+
+
 @get("/v1/students/{id:str}/obligations", sync_to_thread=True, **told("get_obligations", MEMBER, tags=("gate",)))
 def obligations(
     served: NamedDependency[Served],
@@ -152,5 +161,5 @@ def _seen(served: Served, who: Principal | None, kind: str, ref: str) -> str:
 
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (
-    timeline, difference, odrl, impact, review, check, release, obligations, evaluation,
+    timeline, difference, odrl, impact, review, check, release, publish, obligations, evaluation,
 )  # fmt: skip

@@ -6,10 +6,13 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, select
 
 from inbond.ledger.rules import Draft
+from inbond.registry import gate
 from inbond.registry import tables as t
 from inbond.registry.admission.expectations import check_owner, expect_kind, expect_known_kind
 from inbond.registry.current import newest
 from inbond.registry.lists import Lists
+from inbond.registry.terms import asking
+from inbond.registry.training.layout import shards_in
 from inbond.schemas.errors import Conflict, InvalidInput
 from inbond.schemas.statements import (
     Dataset,
@@ -153,9 +156,25 @@ def dataset(connection: Connection, draft: Draft, owner: str, lists: Lists) -> N
     )
     if (other := connection.execute(taken).scalar_one_or_none()) is not None:
         raise Conflict(f"dataset {body.name}@{body.version} is on record as {other}: expected a new version")
+    _check_policy(connection, draft, shards_in(parts))
     if not isinstance(body.previous, UnsetType):
         expect_kind(body.previous, "dataset")
         check_owner(connection, body.previous, owner)
+
+
+def _check_policy(connection: Connection, draft: Draft, shards: Sequence[str]) -> None:
+    """A verdict that a version carries is what terms say of its shards, as of the entries and at the time that it names."""
+    policy = draft.body.policy.known
+    if isinstance(policy, UnsetType):
+        return
+    size = int(policy.evaluated.facts_size)
+    if policy.evaluated.rules not in gate.KNOWN_RULES or size > draft.seq:
+        told = f"found {policy.evaluated.rules} over {size}"
+        raise InvalidInput(f"dataset policy: expected rules {gate.RULES_DIGEST} over at most {draft.seq} entries, {told}")
+    found = asking.answer_of_any(connection, shards, policy.evaluated.at, size)
+    if found is None or (policy.verdict, policy.decisions) != (found.verdict, ()):
+        said = "none, as nobody has read terms that apply" if found is None else f"verdict {found.verdict.value} by no decision"
+        raise InvalidInput(f"dataset policy: expected {said}, found {policy.verdict.value} by {policy.decisions}")
 
 
 def _check_logits(connection: Connection, parts: Sequence[PartLine]) -> None:

@@ -12,6 +12,7 @@ from inbond.registry.terms.answers import (
     Checked,
     Difference,
     Odrl,
+    Published,
     Review,
     TermsEvaluation,
     TermsImpact,
@@ -20,8 +21,11 @@ from inbond.registry.terms.answers import (
 )
 from inbond.registry.terms.gathering import shards_of
 from inbond.registry.times import expect_time, now
+from inbond.registry.training.layout import shards_in
+from inbond.schemas import canonical
 from inbond.schemas.errors import InvalidInput
-from inbond.schemas.statements import ReleasePlan
+from inbond.schemas.scalars import ObjectList
+from inbond.schemas.statements import PartLine, ReleasePlan
 
 MOST_DAYS = 36_500
 
@@ -91,6 +95,13 @@ class FolderTerms:
         with self._folder.reading_at(None) as reader:
             who = resolve(reader.connection, student, "student")
             return asking.checked(reader, who, shards_of(reader.connection, who), _time(at), actual)
+
+    def dataset(self, parts: ObjectList, at: str) -> Published:
+        """What terms say of the parts of a dataset version, a list in the store, whoever learns from them."""
+        lines = self._folder.store.read_lines(parts.digest, parts.root, int(parts.count))
+        named = [canonical.convert(line, PartLine, what=f"parts {parts.digest}") for line in lines]
+        with self._folder.reading_at(None) as reader:
+            return asking.published(reader, parts.digest, shards_in(named), _time(at))
 
 
 def _time(at: str | None) -> str:

@@ -11,6 +11,7 @@ from inbond.registry.terms.answers import (
     Checked,
     Difference,
     Odrl,
+    Published,
     Review,
     TermsEvaluation,
     TermsImpact,
@@ -18,6 +19,7 @@ from inbond.registry.terms.answers import (
     Weighed,
 )
 from inbond.schemas.errors import VerificationError
+from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import split_ref
 from inbond.schemas.statements import ReleasePlan
 
@@ -75,6 +77,11 @@ class ServerTerms:
         start = self._answers.ref(student, "student")
         body = msgspec.json.encode({"student": start, "actual": actual, "at": at})
         return self._answers.posted(start, "student", "/v1/policy/release", body, Checked)
+
+    def dataset(self, parts: ObjectList, at: str) -> Published:
+        """What terms say of the parts of a dataset version, a list in the store, whoever learns from them."""
+        body = msgspec.json.encode({"parts": parts, "at": at})
+        return self._answers.posted(parts.digest, "parts", "/v1/policy/dataset", body, Published)
 
 
 def _given(**params: str | None) -> Params:

@@ -6,7 +6,7 @@ Each answer says the tree size that it is about, and in `names` what people call
 from dataclasses import dataclass
 from typing import Any
 
-from inbond.registry.gate import Ruled
+from inbond.registry.gate import Reason, Ruled
 from inbond.registry.terms.obligations import Clash
 from inbond.registry.terms.question import Evaluation, Obligation
 from inbond.schemas.statements import GrantMode, Verdict
@@ -19,6 +19,18 @@ class Checked(Ruled):
     student: str
     rules: str
     obligations: tuple[Obligation, ...]
+    names: dict[str, str]
+    tree_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What terms say of a list of `parts` (its digest) whoever learns from them; `verdict` is None where none were read."""
+
+    parts: str
+    verdict: Verdict | None
+    reasons: tuple[Reason, ...]
+    rules: str
     names: dict[str, str]
     tree_size: int
 

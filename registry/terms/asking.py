@@ -18,7 +18,7 @@ from inbond.registry.current import EVER
 from inbond.registry.gate import Ruled
 from inbond.registry.mentions import references
 from inbond.registry.names import names_of
-from inbond.registry.terms.answers import Checked
+from inbond.registry.terms.answers import Checked, Published
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.engine import in_force_for
 from inbond.registry.terms.gathering import question_of, question_of_any
@@ -138,6 +138,14 @@ def checked(reader: LedgerReader, student: str, parts: Iterable[Part], at: str, 
     ruled, owed = evaluate(reader.connection, student, parts, at, actual=actual)
     called = names_of(reader.connection, {student, *references([ruled.reasons, owed])})
     return Checked(ruled.verdict, ruled.reasons, student, gate.RULES_DIGEST, owed, called, reader.size)
+
+
+def published(reader: LedgerReader, parts: str, shards: Iterable[str], at: str) -> Published:
+    """What terms say of a list of parts whoever learns from them, as an answer by itself, as of all entries."""
+    ruled = answer_of_any(reader.connection, shards, at)
+    reasons = () if ruled is None else ruled.reasons
+    called = names_of(reader.connection, references(reasons))
+    return Published(parts, None if ruled is None else ruled.verdict, reasons, gate.RULES_DIGEST, called, reader.size)
 
 
 def lines(obligations: Iterable[Obligation]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from inbond.registry.given import chunks
 from inbond.registry.names import names_of
 from inbond.registry.terms.answers import Changed, Review, TermsImpact, Unread
 from inbond.registry.terms.engine import evaluate
-from inbond.registry.terms.gathering import Gathering, shards_in
+from inbond.registry.terms.gathering import Gathering, shards_of_sources
 from inbond.registry.terms.known import Document, documents
 from inbond.registry.terms.moments import is_before
 from inbond.registry.terms.question import Evaluation, Question, Use
@@ -147,7 +147,7 @@ class _Answers:
     def _of(self, thing: _Resting) -> _Answer | None:
         learner = self._learners[thing.student]
         if thing.sources not in self._uses:
-            self._uses[thing.sources] = self._gathering.uses(shards_in(self._connection, thing.sources))
+            self._uses[thing.sources] = self._gathering.uses(shards_of_sources(self._connection, thing.sources))
         after = self._gathering.question(learner, self._uses[thing.sources], self._used, thing.actual)
         rulings = tuple(replace(each, decision="") for each in after.rulings)  # no verdict hangs on what a ruling is called
         bases = tuple((each.model, each.base_family, tuple(one.ref for one in each.documents)) for each in after.bases)

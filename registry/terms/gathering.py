@@ -59,7 +59,7 @@ def shards_of(connection: Connection, student: str, size: int | None = None) -> 
     return sorted(set(connection.execute(query.distinct()).scalars()))
 
 
-def shards_in(connection: Connection, sources: Iterable[tuple[str, str]]) -> list[str]:
+def shards_of_sources(connection: Connection, sources: Iterable[tuple[str, str]]) -> list[str]:
     """The shards in splits of datasets."""
     p, found = t.dataset_parts.c, set[str]()
     for dataset, split in sources:

@@ -70,3 +70,8 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             out.append((first, last))
     return out
+
+
+def shards_in(parts: Iterable[PartLine]) -> list[str]:
+    """Every shard that parts name, in their order: of text, and of the log-probabilities that go along with it."""
+    return list(dict.fromkeys(ref for part in parts for ref in (part.shard, *(part.logits or ()))))

@@ -89,6 +89,9 @@ def sample(server: Server, method: str, path: str) -> Sample:
         student = world.ref("lab/pupil", "student")
         plan = json.loads(canonical.bytes_of(world.body(student).release_plan))
         options["json"] = {"student": student, "actual": plan, "at": "2026-11-20"}
+    elif method == "POST" and path == "/v1/policy/dataset":
+        parts = world.body(world.ref("chat", "dataset")).parts
+        options["json"] = {"parts": json.loads(canonical.bytes_of(parts)), "at": "2026-11-20"}
     elif method == "POST" and path == "/v1/batches":
         options["json"] = {"statements": [_nonsense()]}
     elif method == "POST":

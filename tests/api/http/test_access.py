@@ -45,6 +45,7 @@ EXPECTED: dict[tuple[str, str], set[str] | None] = {
     ("GET", "/v1/students/{id}/terms-evaluation"): MEMBERS,
     ("GET", "/v1/policy/check"): MEMBERS,
     ("POST", "/v1/policy/release"): MEMBERS,
+    ("POST", "/v1/policy/dataset"): MEMBERS,
     ("GET", "/v1/terms/{id}/timeline"): MEMBERS,
     ("GET", "/v1/terms/{id}/diff/{other}"): MEMBERS,
     ("GET", "/v1/terms/{id}/odrl"): MEMBERS,

@@ -51,7 +51,8 @@ def test_a_correction_of_a_reading_reaches_the_pulls_that_rest_on_it(connect: Co
             registry.declare(fact.ref, {"grade": "P"}, correct=True)
         accept(registry, bound.terms, accepted="2021-01-01")
         file = messages(client.machine / f"{name}.jsonl", name, 30)
-        registry.import_files("messages", [file], teacher=f"{name}/chat@1", dataset=name, facts=MADE, max_rows=12)
+        done = registry.import_files("messages", [file], teacher=f"{name}/chat@1", dataset=name, facts=MADE, max_rows=12)
+        assert registry.place.statement(done.dataset).body.policy.known.verdict is Verdict.PERMITTED
         pulls.append((registry.pull(name, student="lab/taught", run=name, segment=10), bound))
     (one, bound), (two, _) = pulls
     segments, others = one.segments(), two.segments()

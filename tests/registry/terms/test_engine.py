@@ -93,6 +93,13 @@ def test_reasons_name_document_clause_fact_and_rule() -> None:
     assert "OpenAI Services Agreement@2026-01-01, clause 3.3(e)" in shut.text
 
 
+def test_a_clause_about_others_models_does_not_reach_the_providers_own() -> None:
+    terms = document("zai-api-2026-04-14")
+    found = evaluate(asked(use(terms), plan=plan(owner=terms.party)))
+    assert [each.rule for each in found.reasons] == ["own-1", "clause-5"]  # it does not forbid, and nothing permits
+    assert rules(evaluate(asked(use(terms), plan=plan(owner=VENDOR)))) == {"clause-3"}
+
+
 ANYBODY = [
     (DEEPSEEK, YES, set()), ("llama-3", OPEN, {"clause-2", "limit-2"}), (OPENAI, OPEN, {"clause-2"}),
     ("openai-terms-of-use-2026-01-01", NO, {"clause-2", "compete-1"}), (SERVICES, OPEN, {"compete-1"}),
