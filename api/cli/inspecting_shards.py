@@ -6,6 +6,7 @@ those of the bytes that a statement names by their SHA-256 (*proved*), or of byt
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,19 +43,30 @@ def looked_at(path: Path, digest: str, registry: "Registry | None") -> ShardFile
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from inbond.registry.importers import Input
+    from inbond.registry.importers.table_limits import check_footer
+
+    ref, body = _recorded(registry, digest)
     try:
+        if body is None:  # it may be anybody's
+            with Input(path).open_file() as file:
+                check_footer(file)
         footer = pq.read_metadata(path)
         names, columns = footer.schema.to_arrow_schema().names, _columns(footer)
+    except InbondError as error:
+        return ShardFile("a damaged Parquet file", {"damage": error.message})
     except (pa.ArrowException, OSError, ValueError, MemoryError, KeyError, IndexError) as error:
         return ShardFile("a damaged Parquet file", {"damage": _first_line(error)})
     kind = _kind(names)
     pointers = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in (footer.metadata or {}).items()}
-    ours = {key: _short(value, 400) for key, value in sorted(pointers.items()) if key.startswith("inbond.")}
+    ours = {key: value for key, value in sorted(pointers.items()) if key.startswith("inbond.")}
     found = ShardFile(_what(kind, ours), {"rows": footer.num_rows, "row_groups": footer.num_row_groups, "claimed": ours})
-    ref, body = _recorded(registry, digest)
     if registry is not None and ref is not None and body is not None:
         _show_lineage(found, registry, ref, body)
-    found.section("what the file says of itself", "claimed", pairs(ours.items(), whole=True))
+    said = {key: _short(value) for key, value in ours.items()}
+    if body is not None and body.codec and _claimed_codec(footer) == body.codec:
+        said["inbond.codec"] = "as the statement says"
+    found.section("what the file says of itself", "claimed", pairs(said.items(), whole=True))
     found.data["columns"] = columns
     rows = [
         (each["name"], each["type"], each["compression"], each["bytes"], each["plain_bytes"], each["share"]) for each in columns
@@ -127,9 +139,9 @@ def _codec_items(codec: "Codec | None") -> list[tuple[str, object]]:
     """How log-probabilities are written, and what they mean."""
     if codec is None:
         return []
-    settings = ", ".join(f"{name} {value}" for name, value in sorted(codec.parameters.items()))
     return [
-        ("codec", f"{codec.id} {codec.version}: {settings}"),
+        ("codec", f"{codec.id} {codec.version}"),
+        *((name.replace("_", " "), value) for name, value in sorted(codec.parameters.items())),
         ("vocabulary", codec.vocabulary),
         ("tokenizer", codec.tokenizer),
         ("log-probabilities", codec.logprob_kind.value),
@@ -228,25 +240,26 @@ def _logits(
         return [], ["nothing says how they are written: neither a statement nor the file itself"]
     with LogitsReader(path.open("rb"), **_measured(path, footer, digest), codec=LogitsCodec.of(codec)) as reader:
         positions = int(np.sum(reader.read(["n_pos"]).column("n_pos").to_numpy()))
-        first = next((each for each in reader.distributions() if each is not None), None)
+        some = ((row, each, at) for row, each in enumerate(reader.distributions()) if each is not None for at in range(each.n))
+        first = list(islice(some, SHOWN))
     data["positions"] = positions
     if positions:
         data["bytes_per_token"] = round(path.stat().st_size / positions, 2)
-    if first is None:
+    if not first:
         return [], ["no log-probabilities"]
     shown, rows = [], []
-    ends = np.cumsum(first.counts)
-    for at in range(min(SHOWN, first.n)):
-        entries = slice(int(ends[at] - first.counts[at]), int(ends[at]))
+    for row, of, at in first:
+        position, count, said = of.first_pos + at, int(of.counts[at]), _known(of, at)
+        start = int(np.sum(of.counts[:at]))
+        entries = slice(start, start + min(SHOWN, count))
         best = [
             {"id": int(id), "logprob": round(float(value), 4)}
-            for id, value in zip(first.ids[entries][:SHOWN], first.logprobs[entries][:SHOWN], strict=True)
+            for id, value in zip(of.ids[entries], of.logprobs[entries], strict=True)
         ]
-        position, count, said = first.first_pos + at, int(first.counts[at]), _known(first, at)
-        shown.append({"position": position, "entries": count, "best": best, **said})
+        shown.append({"row": row, "position": position, "entries": count, "best": best, **said})
         listed = "  ".join(f"{each['id']}:{each['logprob']}" for each in best)
-        rows.append((position, count, listed, said.get("chosen"), said.get("rank"), said.get("tail")))
-    heads = ("position", "entries", "id:nats, most likely first", "chosen", "rank", "tail")
+        rows.append((row, position, count, listed, said.get("chosen"), said.get("rank"), said.get("tail")))
+    heads = ("row", "position", "entries", "id:nats, most likely first", "chosen", "rank", "tail")
     size = f"{plural(positions, 'position')}, {data['bytes_per_token']} bytes a token"
     return shown, [size, *table(heads, rows, empty="no positions")]
 

@@ -33,8 +33,8 @@ def table_elements(file: InputFile, columns: tuple[str, ...] | None, *, as_rows:
         leaves = _leaves(source, columns, file.name)
     number = 0
     for group in range(metadata.num_row_groups):
-        described = metadata.row_group(group)
-        rows = table_limits.batch_rows(described, leaves, file)
+        with _parsing(file.name):
+            rows = table_limits.batch_rows(metadata.row_group(group), leaves, file)
         batches = source.iter_batches(
             batch_size=rows, row_groups=[group], columns=None if columns is None else list(columns), use_threads=False
         )

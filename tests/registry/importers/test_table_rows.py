@@ -208,6 +208,12 @@ def test_text_that_is_no_utf8_is_refused(run_import: Import) -> None:
     assert "expected a Parquet file that can be read" in refusal(run_import, data.replace(b"abcdefgh", b"abc\xff\xfefgh"))
 
 
+def test_a_column_whose_chunk_has_a_name_that_is_no_utf8_is_refused(run_import: Import) -> None:
+    data = parquet([{"prompt": "p", "response": "r"}], store_schema=False)
+    at = data.rindex(b"prompt")  # in the footer, of the column's chunk; the schema stands before
+    assert "expected a Parquet file that can be read" in refusal(run_import, data[:at] + b"\xaf" + data[at + 1 :])
+
+
 def test_a_footer_that_ends_its_parser_ends_nobody_else(run_import: Import) -> None:
     """A codec that Parquet does not have makes pyarrow abort: no exception, no process."""
     sound = plain(20)
