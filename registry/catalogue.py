@@ -2,7 +2,9 @@
 
 import glob
 import hashlib
+import secrets
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from inbond.registry.facts import fill
 from inbond.registry.listing import ListedRun
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
+from inbond.registry.recorder import Said
 from inbond.registry.terms.releasing import policy_of
 from inbond.registry.terms.timelines import expect_no_overlap
 from inbond.registry.times import now
@@ -49,6 +52,12 @@ def add_teacher(registry: OpenRegistry, spec: str, facts: Mapping[str, Any], cre
 
     A teacher differs from another by its access path as well: the same name may stand for several.
     """
+    return _add_teacher(registry, spec, facts, create, same_as, secrets.token_hex(16))
+
+
+def _add_teacher(
+    registry: OpenRegistry, spec: str, facts: Mapping[str, Any], create: bool, same_as: str | None, id: str
+) -> Recorded:
     party_name, model, version = split_teacher(spec)
     party = _party(registry, party_name, create)
     student: str | UnsetType = UNSET if same_as is None else registry.resolve(same_as, "student")
@@ -59,7 +68,24 @@ def add_teacher(registry: OpenRegistry, spec: str, facts: Mapping[str, Any], cre
         "same_as_student": student,
     }
     body = fill(Teacher, facts, fixed=fixed, where="teacher", resolve=_resolver(registry))
-    return registry.record("teacher", body, Role.PRODUCER)
+    return registry.recorder.record(Said("teacher", body, [registry.keys.role(Role.PRODUCER)], id=id))
+
+
+def teacher_of_import(registry: OpenRegistry, spec: str, facts: Mapping[str, Any]) -> str:
+    """The teacher called `spec`, put on record with its party where it is missing. Said by several at once, it is said once."""
+    try:
+        return registry.resolve(spec, "teacher")
+    except NotFound:
+        pass
+    try:
+        return _add_teacher(registry, spec, facts, True, None, _id_of(registry, "teacher", spec)).ref
+    except Conflict:  # somebody says it at the same time
+        return registry.resolve(spec, "teacher")
+
+
+def _id_of(registry: OpenRegistry, kind: str, name: str) -> str:
+    """The header id under which a thing that is missing is made, the same whoever makes it."""
+    return sha256(f"inbond-missing-{kind}-v1\n{registry.origin}\n{name}".encode()).hexdigest()[:32]
 
 
 def split_teacher(spec: str) -> tuple[str, str, str]:
@@ -208,7 +234,12 @@ def _party(registry: OpenRegistry, name: str, create: bool) -> str:
             f"no party is called {name!r}, and to put one on record is compliance's: expected its key here, found none",
             hint=f"where compliance's key is: inbond party add {name}\nthen repeat this command",
         )
-    return add_party(registry, name, {}).ref
+    body = fill(Party, {}, fixed={"aliases": (name,)}, where="party", resolve=_resolver(registry))
+    said = Said("party", body, [registry.keys.role(Role.COMPLIANCE)], id=_id_of(registry, "party", name))
+    try:
+        return registry.recorder.record(said).ref
+    except Conflict:  # somebody says it at the same time
+        return registry.resolve(name, "party")
 
 
 def _resolver(registry: OpenRegistry) -> Any:

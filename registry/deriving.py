@@ -150,7 +150,8 @@ def _fraction(text: str | Fraction, what: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
     if not 0 < found <= 1:
-        raise InvalidInput(f"{what}: expected a fraction above 0 and up to 1, such as 0.1 or 10%, found {text!r}")
+        hint = "give --split once for each split" if what.startswith("split") else None
+        raise InvalidInput(f"{what}: expected a fraction above 0 and up to 1, such as 0.1 or 10%, found {text!r}", hint=hint)
     return found
 
 

@@ -130,7 +130,7 @@ class _Import:
             if not create:
                 raise catalogue.no_teacher(spec) from None
             catalogue.split_teacher(spec)
-            self.make_teacher = lambda: catalogue.add_teacher(self.registry, spec, facts, True, None).ref
+            self.make_teacher = lambda: catalogue.teacher_of_import(self.registry, spec, facts)
 
     def read_inputs(self, files: Sequence[str | Path]) -> None:
         """Hash every input once; what is parsed later is compared with this pass."""

@@ -10,7 +10,7 @@ from inbond.api.cli.progress import progress
 
 @command(
     "derive",
-    """inbond dataset derive chat@1 chat-long --where "LENGTH(response) > 200 AND finish_reason = 'stop'"
+    """inbond dataset derive chat@1 chat-long --where "finish_reason = 'stop'"
     inbond dataset derive chat@1 chat-tenth --dedup --sample 10% --seed 7
     inbond dataset derive chat@1 chat-split --split train=0.9 --split test=0.1""",
     of=dataset,

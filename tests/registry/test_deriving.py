@@ -223,7 +223,7 @@ def test_no_more_is_read_than_is_asked_for_and_nothing_unverified(world: World, 
         ({"sample": "many"}, "expected a fraction above 0"),
         ({"sample": Fraction(1, 3)}, "expected a fraction that is a decimal number"),
         ({"split": {"train": "0.5", "test": "0.4"}}, "expected fractions that sum to 1, found 0.9"),
-        ({"split": {"train": "1/0"}}, "split train: expected a fraction"),
+        ({"split": {"train": "0.9,test=0.1"}}, "split train: expected a fraction"),
         ({"split": {"not a name": "1"}}, "expected names of letters, .*, found 'not a name'"),
     ],
 )

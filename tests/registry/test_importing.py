@@ -6,12 +6,15 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inbond.registry import catalogue
 from inbond.registry.importers import Rejected
+from inbond.registry.importing import ImportResult
 from inbond.registry.reading import open_shard
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import Conflict, InvalidInput, NotFound
@@ -324,6 +327,36 @@ def test_an_import_killed_at_any_moment_goes_on_without_duplicates(
             world.check()
         world.registry.close()
     assert killed >= moments // 3
+
+
+def test_the_same_import_twice_at_once_holds_nothing_twice(world: World, tmp_path: Path) -> None:
+    file, registry = messages(tmp_path / "some.jsonl", "some", 20), world.registry
+    asked: dict[str, Any] = {"teacher": "newcomer/model@1", "dataset": "some", "create": True}
+    made: list[ImportResult] = []
+
+    def meanwhile(what: str, done: int, total: int) -> None:
+        if what == "reading" and not made:
+            made.append(ImportResult("", ""))
+            made[0] = registry.import_files("messages", [file], **asked)
+
+    with pytest.raises(Conflict, match=r"shard 0 of import .* is on record as shard:") as refused:
+        registry.import_files("messages", [file], **asked, progress=meanwhile)
+    assert refused.value.hint == (
+        "another process imports the same files: repeat the command when it has ended, nothing will be doubled"
+    )
+    again = registry.import_files("messages", [file], **asked)
+    assert (again.unchanged, again.dataset, again.shards) == (True, made[0].dataset, made[0].shards)
+    assert versions(world, "some") == ["1"]
+    assert sum(row["name"] == "newcomer/model@1" for row in world.rows()["things"]) == 1
+    world.check()
+
+
+def test_a_teacher_and_a_party_that_several_make_at_once_are_made_once(world: World) -> None:
+    registry, spec = world.registry, "newcomer/model@1"
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: catalogue.teacher_of_import(registry, spec, {}), range(8)))
+    assert found == {world.ref(spec)}
+    world.check()
 
 
 @pytest.mark.parametrize("datasets", [("left", "right"), ("both", "both")], ids=["two datasets", "one dataset"])
