@@ -45,6 +45,7 @@ _KINDS = {"entry": _ALTERNATIVE, "next": _NEXT, "open": _OPEN, "none": _NONE}
 
 _text = msgspec.json.Decoder(str)
 _numbers = msgspec.json.Decoder(list[int] | None)
+_values = msgspec.json.Decoder(list[float])
 
 
 class _Layouts:
@@ -145,7 +146,7 @@ def _array(layouts: _Layouts, first: bytes, steps: list[Any], last: int, numbers
     leaves_token = (kinds == _OPEN) | (kinds == _NONE) | (kinds == _END_WITHOUT)
     if not np.array_equal(is_token, leaves_token):
         raise _OtherLayout
-    values = np.array(list(map(float, numbers)))
+    values = np.array(_values.decode(b"".join((b"[", b",".join(numbers), b"]"))))
     counts = np.diff(np.append(np.flatnonzero(is_token), len(kinds))) - 1
     return token_logprobs(
         Texts(tokens[is_token], layouts.tokens),

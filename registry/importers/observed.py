@@ -86,12 +86,13 @@ def token_logprobs(
         else:
             alternatives = list(compress(alternatives, there.tolist()))  # type: ignore[assignment]
         of_entries = of_entries[there]
+    as_given = isinstance(chosen, np.ndarray)  # arrays of a long text stay arrays
     return TokenLogprobs(
         tokens=tokens,
-        chosen=[None if value != value else value for value in of_tokens.tolist()],
-        counts=np.asarray(counts).tolist(),
+        chosen=of_tokens if as_given else [None if value != value else value for value in of_tokens.tolist()],
+        counts=counts if as_given else np.asarray(counts).tolist(),
         alternatives=alternatives,
-        logprobs=of_entries.tolist(),
+        logprobs=of_entries if as_given else of_entries.tolist(),
         ranks=ranks,
         before=before,
         after=after,
