@@ -1,20 +1,18 @@
-"""The speed of log-probabilities on one core: encoding, decoding, verified reading, and streaming through `datasets`.
+"""The speed of log-probabilities on one core: encoding, decoding and verified reading.
 
     python bench/logits_speed.py [--records 240] [--length 850] [--rounds 5]
 
 Ways take turns; each line gives the median round, by processor time, which is the steadier figure on a machine that others
 use. The entries are those of the synthetic teacher (nucleus of 0.99). Wanted: at
 least 1,000,000 tokens/s from blobs to rectangles of 64 entries, at least 700,000 encoded; a verified read with rectangles no
-slower than 1 / 0.85 of the same read without verification; through Hugging Face's streaming reader at least 3 times
-the rate of flat lists and 10 times that of nested ones, all handing out numpy arrays: flat lists with the same entries, which the
-reader must still tell apart by position, or with 64 entries for each, which are rectangles as ours are.
+slower than 1 / 0.85 of the same read without verification. How a trainer gets them through Hugging Face's `datasets` is
+`logits_streaming.py`.
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -48,8 +46,7 @@ def main() -> None:
     flat = ragged(records)
     console = Console(width=120)
     with tempfile.TemporaryDirectory(prefix="inbond-bench-") as name:
-        folder = Path(name)
-        store = FolderStore(folder / "objects")
+        store = FolderStore(Path(name) / "objects")
         written = write(store, records, codec_of(Level.COMPACT, VOCABULARY))
         path = store.path(written.digest)
         codec = LogitsCodec.of(written.codec)
@@ -88,10 +85,6 @@ def main() -> None:
             "checks of what is to be encoded": check,
             "encode, bounds checked": encode,
         }
-        if find_spec("datasets") is None:
-            console.print("streaming through datasets: not measured, needs datasets (pip install inbond\\[bench])")
-        else:
-            ways |= streaming(flat, folder, path, codec, ranks)
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(given.rounds + 1):
             for way, run in ways.items():
@@ -111,9 +104,6 @@ def main() -> None:
         return median(b / a for a, b in zip(times[one], times[other], strict=True))
 
     console.print(f"verified / unverified: {ratio('read, verified, to rectangles', 'read, unverified, to rectangles'):.2f}")
-    if "streaming, inbond" in times:
-        for other in ("flat lists", "flat lists of 64 each", "nested lists"):
-            console.print(f"streaming, inbond / {other}: {ratio('streaming, inbond', f'streaming, {other}'):.1f}")
     console.print(f"load {os.getloadavg()[0]:.1f}")
 
 
@@ -126,59 +116,6 @@ def stored_map(path: Path, codec: LogitsCodec) -> RankMap | None:
 def decoded(codec: LogitsCodec, ranks: RankMap | None, table: pa.Table) -> Ragged:
     positions, first_pos = (table.column(name).to_numpy().astype(np.int64) for name in ("n_pos", "first_pos"))
     return codec.decode([table.column(name).to_pylist() for name in STREAMS], positions, first_pos, ranks)[0]
-
-
-def streaming(
-    flat: Ragged, folder: Path, ours: Path, codec: LogitsCodec, ranks: RankMap | None
-) -> dict[str, Callable[[], object]]:
-    """Ways through `datasets`, each giving numpy arrays of every record."""
-    from datasets import load_dataset
-    from datasets.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    starts = edges(flat.counts)
-    at = starts[flat.position_edges]
-
-    def lists(offsets: np.ndarray, inner: pa.Array) -> pa.Array:
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner)
-
-    counts = lists(flat.position_edges, pa.array(flat.counts.astype(np.int32)))
-    flat_path, wide_path, nested_path = (folder / f"{name}.parquet" for name in ("flat", "wide", "nested"))
-
-    def written(path: Path, columns: dict[str, pa.Array]) -> None:
-        pq.write_table(pa.table(columns), path, row_group_size=256)
-
-    ids, logprobs = pa.array(flat.ids.astype(np.int32)), pa.array(flat.logprobs)
-    written(flat_path, {"ids": lists(at, ids), "logprobs": lists(at, logprobs), "counts": counts})
-    dense = flat.dense(_WIDTH)
-    rectangles = (pa.array(dense.ids.astype(np.int32).reshape(-1)), pa.array(dense.logprobs.reshape(-1)))
-    whole = _WIDTH * flat.position_edges
-    written(wide_path, {name: lists(whole, values) for name, values in zip(("ids", "logprobs"), rectangles, strict=True)})
-    nested = [lists(starts, pa.array(values)) for values in (flat.ids.astype(np.int64), flat.logprobs.astype(np.float64))]
-    written(
-        nested_path, {name: lists(flat.position_edges, inner) for name, inner in zip(("ids", "logprobs"), nested, strict=True)}
-    )
-
-    def opened_stream(path: Path) -> object:
-        return load_dataset("parquet", data_files=str(path), split="train", streaming=True, cache_dir=str(folder / "cache"))
-
-    def listed(path: Path) -> None:
-        for _ in opened_stream(path).with_format("numpy"):  # type: ignore[attr-defined]
-            pass
-
-    def blobs() -> None:
-        for table in opened_stream(ours).with_format("arrow").iter(batch_size=_AT_ONCE):  # type: ignore[attr-defined]
-            decoded(codec, ranks, table).dense(_WIDTH)
-
-    named = folder / "ours.parquet"  # `datasets` wants to see the suffix
-    named.symlink_to(ours)
-    ours = named
-    return {
-        "streaming, inbond": blobs,
-        "streaming, flat lists": lambda: listed(flat_path),
-        "streaming, flat lists of 64 each": lambda: listed(wide_path),
-        "streaming, nested lists": lambda: listed(nested_path),
-    }
 
 
 if __name__ == "__main__":
