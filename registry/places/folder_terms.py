@@ -88,7 +88,7 @@ class FolderTerms:
         """Each grant of a student: the verdict that it carries, and what the gate says now."""
         with self._folder.reading_at(size) as reader:
             who = resolve(reader.connection, student, "student", size=size)
-            return evaluating.evaluation_of(reader, self._folder.store, who, _time(at), size)
+            return evaluating.evaluation_of(reader, who, _time(at), size)
 
     def release(self, student: str, actual: ReleasePlan, at: str) -> Checked:
         """What the gate says of a student that is released as `actual` has it."""

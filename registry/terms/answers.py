@@ -136,7 +136,7 @@ class Weighed:
 class Reevaluated:
     """A grant: the verdict that it carries, as of `facts_size` entries, and what the gate would say now.
 
-    `rules` are those that shut the gate now and did not when the grant was given.
+    `rules` are those that shut the gate now; when the grant was given none did.
     """
 
     grant: str

@@ -1,8 +1,5 @@
 """The grants of a student evaluated again: the verdict that each carries, and what the gate would say now."""
 
-from collections.abc import Iterable
-from typing import Any
-
 from sqlalchemy import select
 
 from inbond.ledger.reader import LedgerReader
@@ -11,14 +8,13 @@ from inbond.registry.current import EVER
 from inbond.registry.gate import Ruled
 from inbond.registry.lists import handed_out, layout_of, sources_of
 from inbond.registry.names import names_of
-from inbond.registry.objects import ObjectStore
 from inbond.registry.terms import asking
 from inbond.registry.terms.answers import Reevaluated, TermsEvaluation
 from inbond.schemas import canonical
-from inbond.schemas.statements import Grant, GrantMode, Verdict
+from inbond.schemas.statements import Grant, GrantMode
 
 
-def evaluation_of(reader: LedgerReader, store: ObjectStore, student: str, at: str, size: int | None = None) -> TermsEvaluation:
+def evaluation_of(reader: LedgerReader, student: str, at: str, size: int | None = None) -> TermsEvaluation:
     """Each grant of `student` in the first `size` entries: its verdict then, and as these entries say it, used at `at`."""
     g, c = t.grants.c, t.things.c
     query = select(g.ref, g.run, g.mode, c.body).join(t.things, c.ref == g.ref)
@@ -30,9 +26,7 @@ def evaluation_of(reader: LedgerReader, store: ObjectStore, student: str, at: st
         if (row.run, row.mode) not in asked:
             asked[row.run, row.mode] = _ruled(reader, student, row.run, body.mode, at, size)
         now = asked[row.run, row.mode]
-        lines = store.read_lines(body.reasons.digest, body.reasons.root, int(body.reasons.count))
-        then = _shutting((line["rule"], line["verdict"]) for line in lines)
-        rules = tuple(sorted(_shutting((each.rule, each.verdict.value) for each in now.reasons) - then))
+        rules = tuple(sorted({each.rule for each in now.reasons if each.verdict not in asking.OPEN}))
         found.append(Reevaluated(row.ref, row.run, body.mode, int(body.evaluated.facts_size), body.verdict, now.verdict, rules))
     names = names_of(reader.connection, [student, *(each.run for each in found)], size)
     return TermsEvaluation(student, tuple(found), names, reader.size if size is None else size)
@@ -43,8 +37,3 @@ def _ruled(reader: LedgerReader, student: str, run: str, mode: GrantMode, at: st
     sources = sources_of(connection, run)
     parts = handed_out(connection, mode, sources, layout_of(connection, sources).spans)
     return asking.evaluate(connection, student, parts, at, size)[0]
-
-
-def _shutting(reasons: Iterable[tuple[Any, str]]) -> set[str]:
-    """The rules of the reasons that shut the gate."""
-    return {rule for rule, verdict in reasons if verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS)}

@@ -147,6 +147,29 @@ def test_versions_form_a_timeline(world: World, terms: str) -> None:
     assert list(diff.text[2:]) == ["@@ -1 +1 @@", "-You may, if asked.", "+You may not."]
 
 
+def test_what_was_read_otherwise_is_named_clause_by_clause(world: World, terms: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = world.registry
+    later = registry.add_terms(b"You may, if asked.\n", party="acme", title="acme-terms", effective="2026-06-01").ref
+    one, same, other = (
+        add_fact(registry, of, {**GIVEN, **given}).ref
+        for of, given in ((terms, {}), (terms, {"clause": "9"}), (later, {"permits_training": "silent", "read_on": "2026-11-01"}))
+    )
+    add_fact(registry, later, {**GIVEN, "clause": "9", "reader": "somebody else"})
+    alone = add_fact(registry, later, {**GIVEN, "clause": "10"}).ref
+    found = registry.place.terms.difference(terms, later)
+    assert [(each.clause, each.before, each.after) for each in found.facts] == [
+        (GIVEN["clause"], one, other), ("10", None, alone),
+    ]  # fmt: skip
+    assert [(each.field, each.after) for each in found.facts[0].fields] == [("permits_training", "silent")]
+    assert found.facts[1].fields == ()
+    assert same not in str(found.facts)
+    known = registry.place.terms.difference(terms, later, registry.thing(other).entry)
+    assert [(each.clause, each.after) for each in known.facts] == [(GIVEN["clause"], None), ("9", None)]
+    monkeypatch.setattr("inbond.registry.terms.timelines.MAX_COMPARED", 5)
+    with pytest.raises(InvalidInput, match="acme-terms@2026-01-01: expected a text of at most 5 bytes to compare, found 19"):
+        registry.place.terms.difference(terms, later)
+
+
 def test_versions_that_are_in_force_at_once_are_refused(world: World) -> None:
     registry = world.registry
     for effective, until in (("2026-01-01", None), ("2025-06-01", "2026-02-01")):
