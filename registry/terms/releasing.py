@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inbond.registry.terms.engine import RULES
 from inbond.registry.times import now
 from inbond.schemas.declared import Declared, Reason, known, unknown
+from inbond.schemas.errors import NotPermitted
 from inbond.schemas.scalars import EMPTY_LIST, ObjectList
 from inbond.schemas.statements import Evaluated, ObligationMetLine, Policy, ReleasePlan
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 def policy_of(registry: "OpenRegistry", student: str, actual: ReleasePlan) -> tuple[Declared[Policy], ObjectList]:
     """The verdict on a release of `student` as `actual` says, and its obligations; not known where no document was read.
 
-    The registry computes both, in a folder and on a server, and asks again before the release may stand.
+    The registry computes both, in a folder and on a server, and asks again before the release may stand. Withheld where a
+    server does not give them, as they rest on statements that are not for whoever releases.
     """
     at = now()
-    found = registry.place.terms.release(student, actual, at)
+    try:
+        found = registry.place.terms.release(student, actual, at)
+    except NotPermitted:  # it rests on what is not for whoever releases: given away it is all the same
+        return unknown(Reason.WITHHELD), EMPTY_LIST
     if not any(reason.rule in RULES for reason in found.reasons):
         return unknown(), EMPTY_LIST
     objects = registry.place.objects

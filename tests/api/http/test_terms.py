@@ -141,6 +141,12 @@ def test_an_answer_is_given_whole_or_not_at_all(server: Server) -> None:
         assert server.get("/v1/policy/check", who, params=params).status_code == status
         assert server.get(f"{server.path(inner)}/obligations", who).status_code == status
         assert server.ask("POST", "/v1/policy/release", who, json=asked).status_code == status
+    chat = msgspec.structs.replace(world.body(server.ref("chat", "dataset")), version="inner")
+    data = world.put("dataset", chat, "producer", visibility=Visibility.INTERNAL)
+    pupil = server.ref("lab/pupil", "student")
+    for who, status in (("trainer", 200), ("vendor-trainer", 403)):
+        assert server.get("/v1/policy/check", who, params={"student": pupil, "dataset": data}).status_code == status
+        assert server.get(f"{server.path(pupil)}/obligations", who, params={"dataset": data}).status_code == status
 
 
 def test_documents_to_read_again_are_those_that_may_be_seen(server: Server) -> None:

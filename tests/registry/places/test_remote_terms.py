@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from inbond.api.cli.main import cli
 from inbond.registry.listing import ListedFact, ListedRelease
-from inbond.schemas.statements import Verdict
+from inbond.schemas.declared import Reason, unknown
+from inbond.schemas.statements import Verdict, Visibility
 from tests.api.cli.shell import Done
 from tests.api.http.serving import served
+from tests.registry.terms.facts import condition, reading
 from tests.registry.terms.test_gathering import PLAN, House
 from tests.registry.world import World
 
@@ -25,12 +27,13 @@ ACTUAL = '[actual]\nname = "mini"\ndistributed = true\nhosted = false\ncommercia
 
 @dataclass
 class Both:
-    """A registry in its folder, and the same through a server; commands leave their files in `folder`."""
+    """A registry in its folder, and through a server; commands leave files in `folder`; `vendor` is another party's token."""
 
     world: World
     here: dict[str, str]
     there: dict[str, str]
     folder: Path
+    vendor: str
 
     def run(self, where: dict[str, str], *line: object, code: int = 0) -> Done:
         unset: dict[str, str | None] = {name: None for name in os.environ if name.startswith("INBOND_")}
@@ -72,7 +75,7 @@ def both(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
                 "INBOND_POLICY": str(world.folder / "policy.txt"),
                 "INBOND_KEYS": str(world.folder / "keys"),
             }
-            yield Both(world, here, there, folder)
+            yield Both(world, here, there, folder, server.tokens["vendor-trainer"])
         registry.close()
 
 
@@ -147,6 +150,24 @@ def test_what_is_put_on_record_through_a_server_carries_its_verdict(both: Both) 
     add = ("terms", "add", both.folder / "text", "--party", "deepseek", "--title", DEEPSEEK, "--version", "b")
     assert "in force at once" in both.run(there, *add, "--effective", "2030-01-01", code=8).err
     assert world.size() == size
+    world.check()
+
+
+def test_a_release_stands_where_its_verdict_is_withheld(both: Both) -> None:
+    """The weights of another party's student, whose licence has a reading that is not for that party."""
+    world, keys = both.world, both.folder / "vendor-keys"
+    keys.mkdir(mode=0o700)
+    shutil.copy2(world.folder / "keys" / "vendor-trainer.key", keys / "trainer.key")
+    base = world.initialised(world.ref("meta/llama-3.1-8b@1"))
+    world.student("vendor/own", key="vendor-trainer", initialised_from=(base,))
+    hidden = reading(world.ref(LLAMA), clause="99", conditions=(condition("label_ai_generated"),))
+    world.put("terms_fact", hidden, "compliance", visibility=Visibility.INTERNAL)
+    there = both.there | {"INBOND_TOKEN": both.vendor, "INBOND_KEYS": str(keys)}
+    assert "this answer rests on" in both.run(there, "student", "obligations", "vendor/own", code=4).err
+    (both.folder / "own").write_bytes(b"own")
+    both.run(there, "student", "release", "vendor/own", both.folder / "own")
+    policy = world.body(list(world.registry.every(ListedRelease))[-1].ref).policy
+    assert policy == unknown(Reason.WITHHELD)
     world.check()
 
 
