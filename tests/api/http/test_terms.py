@@ -92,7 +92,9 @@ def test_an_answer_that_has_not_changed_is_not_sent_again(server: Server, rest: 
         ("lab-terms", "terms-impact", {"at": "2026-01-01 00:00"}, 400),
         ("lab/grandpupil", "obligations", {"dataset": f"dataset:{NONE}"}, 404),
         ("lab/grandpupil", "obligations", {"dataset": f"student:{NONE}"}, 400),
+        ("lab-terms", "terms-impact", {"at": "2026-02-30"}, 400),
         ("lab/grandpupil", "obligations", {"at": "tomorrow"}, 400),
+        ("lab/grandpupil", "obligations", {"at": "2026-02-30"}, 400),
         ("lab/grandpupil", "terms-evaluation", {"as_of": 0}, 400),
     ],
 )  # fmt: skip
