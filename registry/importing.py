@@ -282,14 +282,22 @@ class _Import:
             self.registry.recorder.record_all(said)
 
     def _input_list(self, first: int, rows: int) -> ObjectList:
-        """Which inputs the records [first, first + rows) of the import came from, as a list in the store."""
+        """Which inputs the records [first, first + rows) of the import came from, as a list in the store.
+
+        For a format that joins, also those before them that hold no record, with no rows: requests, of which prompts come.
+        """
         last = first + rows
         ends = [*self._starts[1:], 2**62]
-        lines = []
+        lines: list[InputLine] = []
+        waiting: list[InputLine] = []
         for source, start, end in zip(self.inputs, self._starts, ends, strict=False):
-            rows = min(end, last) - max(start, first)
-            if rows > 0:
-                lines.append(InputLine(digest=f"sha256:{source.digest.removeprefix('sha256:')}", rows=rows, retained=False))
+            rows = max(0, min(end, last) - max(start, first))
+            line = InputLine(digest=f"sha256:{source.digest.removeprefix('sha256:')}", rows=rows, retained=False)
+            if rows:
+                lines += [*waiting, line]
+                waiting.clear()
+            elif start == end and self.format.joins:
+                waiting.append(line)
         return self.registry.place.objects.put_lines(lines)
 
     def _finish(self, parts: list[Added], written: int, last: list[Said]) -> ImportResult:

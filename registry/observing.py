@@ -20,8 +20,7 @@ from inbond.registry.importers.vocabulary import Tokenizer, TokenTable, Vocabula
 from inbond.registry.shards.distributions import Selection
 from inbond.registry.shards.logits import Level, LogitsCodec
 from inbond.registry.shards.logits_writer import LogitsWriter, WrittenLogits
-from inbond.registry.shards.records import Identified, Record, content_ids
-from inbond.registry.shards.writer import text_size
+from inbond.registry.shards.records import Identified, Record, content_ids, text_size
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import LogprobKind, Signal, Truncation, TruncationMethod

@@ -259,7 +259,7 @@ class Place(Protocol):
         """The shards of an import that are on record, by ordinal."""
 
     def doubled(self, dataset: str, teacher: str, inputs: Sequence[str]) -> list[str]:
-        """The shards in a dataset version that came from any of these input digests and this teacher."""
+        """The shards in a dataset version that have records of any of these input digests and this teacher."""
 
     def run(self, run: str) -> RunState:
         """A run by reference."""

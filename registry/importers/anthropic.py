@@ -114,4 +114,5 @@ ANTHROPIC = Importer(
     converter=_converter,
     options=(KIND,),
     remembers=True,
+    joins=True,
 )

@@ -133,7 +133,7 @@ class Importer:
 
     `logprobs` says whether its records may come with log-probabilities, as `Observed`. `remembers` says whether a converter has
     to see all records in order to know what one of them is; of others several may be made, each for some of the records, and
-    `finish` is for those that remember.
+    `finish` is for those that remember. `joins` says that a record is also made of inputs that hold none themselves.
     """
 
     name: str
@@ -144,6 +144,7 @@ class Importer:
     options: tuple[Option, ...] = ()
     logprobs: bool = False
     remembers: bool = False
+    joins: bool = False
 
     def check_options(self, options: Mapping[str, str]) -> dict[str, str]:
         """The options that say something, sorted.

@@ -11,10 +11,9 @@ most significant bit first. With `delta_encoding` all but the first are differen
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from inbond.registry.importers.base import Importer, Option, RowConverter
@@ -24,6 +23,9 @@ from inbond.registry.importers.fields import Fault
 from inbond.registry.importers.observed import Observed, token_logprobs, with_logprobs
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _IDS, _VALUES, _INDICES = "input_ids", "compressed_logprobs", "bytepacked_indices"
 
@@ -42,7 +44,7 @@ class DistillkitConverter(RowConverter):
         self._compression = read_compression(options["config"])
         self._texts = TokenTexts(options["tokenizer"]) if "tokenizer" in options else None
 
-    def convert_row(self, batch: pa.RecordBatch, place: int) -> Sequence[Record | Observed]:
+    def convert_row(self, batch: "pa.RecordBatch", place: int) -> Sequence[Record | Observed]:
         """Raises Fault for bytes that do not have the form of the configuration."""
         ids = _list(batch, place, _IDS)
         if len(ids) and (int(ids.min()) < 0 or int(ids.max()) >= 2**32):
@@ -65,9 +67,9 @@ class DistillkitConverter(RowConverter):
         return [with_logprobs(record, None, scored)]
 
 
-def _list(batch: pa.RecordBatch, place: int, name: str) -> NDArray[np.int64]:
+def _list(batch: "pa.RecordBatch", place: int, name: str) -> NDArray[np.int64]:
     scalar = batch.column(name)[place]
-    if not scalar.is_valid or not pa.types.is_integer(getattr(scalar.type, "value_type", pa.null())):
+    if not scalar.is_valid or not _is_of_integers(scalar.type):
         raise Fault("wrong-type", name, "a list of integers", str(scalar.type) if scalar.is_valid else "null")
     values = scalar.values
     if values.null_count:
@@ -76,11 +78,10 @@ def _list(batch: pa.RecordBatch, place: int, name: str) -> NDArray[np.int64]:
     return found
 
 
-def _matrix(batch: pa.RecordBatch, place: int, name: str, width: int) -> NDArray[np.uint8]:
+def _matrix(batch: "pa.RecordBatch", place: int, name: str, width: int) -> NDArray[np.uint8]:
     """A list of lists of bytes, each of `width`."""
     scalar = batch.column(name)[place]
-    inner = getattr(scalar.type, "value_type", pa.null())
-    if not scalar.is_valid or not pa.types.is_integer(getattr(inner, "value_type", pa.null())):
+    if not scalar.is_valid or not _is_of_integers(getattr(scalar.type, "value_type", None)):
         raise Fault("wrong-type", name, "a list of lists of bytes", str(scalar.type) if scalar.is_valid else "null")
     rows = scalar.values
     flat = rows.flatten()
@@ -92,6 +93,12 @@ def _matrix(batch: pa.RecordBatch, place: int, name: str, width: int) -> NDArray
     if len(values) and (int(values.min()) < 0 or int(values.max()) > 255):
         raise Fault("wrong-value", name, "bytes", "other numbers")
     return values.astype(np.uint8).reshape(len(rows), width)
+
+
+def _is_of_integers(kind: Any) -> bool:
+    import pyarrow as pa  # thirty megabytes, which no other format needs
+
+    return bool(pa.types.is_integer(getattr(kind, "value_type", pa.null())))
 
 
 DISTILLKIT = Importer(

@@ -16,8 +16,7 @@ from inbond.registry.importers.base import Rejected, StopImport
 from inbond.registry.importers.observed import Observed, TokenLogprobs
 from inbond.registry.importers.parts import Part
 from inbond.registry.importers.texts import Texts
-from inbond.registry.shards.records import Record, content_ids
-from inbond.registry.shards.writer import text_size
+from inbond.registry.shards.records import Record, content_ids, text_size
 
 FRAME_SIZE = 256 << 10
 

@@ -88,4 +88,5 @@ OPENAI_BATCH = Importer(
     options=(KIND,),
     logprobs=True,
     remembers=True,
+    joins=True,
 )

@@ -26,9 +26,9 @@ from inbond.registry.importers.worker import read_message, write_message
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InbondError
 
-WAITING = 16 << 20
+WAITING = 4 << 20
 MUCH = 48 << 20  # bytes of input from which on processes of their own are worth their start
-_MOST = 4  # what one process can write keeps no more of them at work
+_MOST = 3  # what one process can write keeps no more of them at work
 
 _BEGIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from inbond.registry.importers.worker import main; main()"
 

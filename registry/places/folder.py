@@ -233,7 +233,7 @@ class FolderPlace:
             return {row.ordinal: ImportedShard(row.ref, row.rows) for row in rows}
 
     def doubled(self, dataset: str, teacher: str, inputs: Sequence[str]) -> list[str]:
-        """The shards in a dataset version that came from any of these input digests and this teacher."""
+        """The shards in a dataset version that have records of any of these input digests and this teacher."""
         i, e, p = t.shard_inputs.c, t.edges.c, t.dataset_parts.c
         found: set[str] = set()
         with self.reading() as reader:
@@ -242,7 +242,7 @@ class FolderPlace:
                 query = (
                     select(i.shard)
                     .join(t.edges, e.src == i.shard)
-                    .where(i.digest.in_(chunk), e.dst == teacher, e.relation.like("model:%"), held)
+                    .where(i.digest.in_(chunk), i.rows > 0, e.dst == teacher, e.relation.like("model:%"), held)
                 )
                 found.update(reader.connection.execute(query.distinct()).scalars())
         return sorted(found)

@@ -225,7 +225,7 @@ class ServerPlace:
         return found
 
     def doubled(self, dataset: str, teacher: str, inputs: Sequence[str]) -> list[str]:
-        """The shards in a dataset version that came from any of these input digests and this teacher, by the server's word."""
+        """The shards in a dataset version with records of any of these input digests and this teacher, by the server's word."""
         path, found = f"{path_of(dataset, 'dataset')}/doubled", set[str]()
         for at in range(0, len(inputs), AT_ONCE):
             params = [("teacher", teacher), *(("input", digest) for digest in inputs[at : at + AT_ONCE])]

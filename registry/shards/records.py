@@ -72,6 +72,17 @@ class Identified(NamedTuple):
     ids: tuple[bytes, bytes | None]
 
 
+def text_size(record: Record) -> int:
+    """Characters in a record's large fields: cheap to count, and within a factor of the bytes they take."""
+    size = len(record.response)
+    for text in (record.reasoning, record.extra, record.label):
+        if text is not None:
+            size += len(text)
+    for message in record.prompt or ():
+        size += len(message.content)
+    return size if record.input_ids is None else size + 4 * len(record.input_ids)
+
+
 def record_id(record: Record) -> bytes:
     """The 32-byte content id: equal for equal content, whatever else is known about the record."""
     return content_ids(record)[0]

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
 from inbond.registry.shards import arrow
-from inbond.registry.shards.records import SALT_BYTES, Identified, Record, content_ids, others_digest, record_leaf
+from inbond.registry.shards.records import SALT_BYTES, Identified, Record, content_ids, others_digest, record_leaf, text_size
 from inbond.registry.shards.sealing import SummingSink, seal
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
@@ -32,7 +32,7 @@ R = TypeVar("R")
 _Ids = tuple[bytes, bytes | None]
 
 ROW_GROUP_ROWS = 4_096
-ROW_GROUP_TEXT = 16 << 20  # long records end a row group early, so that memory stays bounded
+ROW_GROUP_TEXT = 8 << 20  # long records end a row group early, so that memory stays bounded: a dozen times as much
 MAX_ROWS = 65_536
 MAX_TEXT = 256 << 20
 METADATA_PREFIX = "inbond."
@@ -124,17 +124,6 @@ class ShardBatcher(Generic[R]):
             # Taken before it is yielded: a caller who stops early must not be given this record twice.
             self._ahead = next(self._stream, None)
             yield record
-
-
-def text_size(record: Record) -> int:
-    """Characters in a record's large fields: cheap to count, and within a factor of the bytes they take."""
-    size = len(record.response)
-    for text in (record.reasoning, record.extra, record.label):
-        if text is not None:
-            size += len(text)
-    for message in record.prompt or ():
-        size += len(message.content)
-    return size if record.input_ids is None else size + 4 * len(record.input_ids)
 
 
 class _Writing:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,35 @@ def answers(world: World, dataset: str) -> list[str]:
 
 def versions(world: World, name: str) -> list[str]:
     return [row["version"] for row in world.rows()["datasets"] if row["name"] == name]
+
+
+def test_the_requests_of_a_batch_are_among_the_inputs_and_may_serve_again(world: World, tmp_path: Path) -> None:
+    asked = tmp_path / "requests.jsonl"
+    asked.write_text("".join(
+        json.dumps({"custom_id": str(n), "body": {"model": "m", "messages": [{"role": "user", "content": "?"}]}}) + "\n"
+        for n in range(6)
+    ))  # fmt: skip
+    paths = []
+    for name, numbers in (("none", range(0)), ("one", range(3)), ("two", range(3, 6))):
+        paths.append(tmp_path / f"{name}.jsonl")
+        bodies = [{"choices": [{"index": 0, "message": {"role": "assistant", "content": str(n)}}]} for n in numbers]
+        lines = [
+            {"custom_id": str(n), "response": {"status_code": 200, "body": body}} for n, body in zip(numbers, bodies, strict=True)
+        ]
+        paths[-1].write_text("".join(json.dumps(line) + "\n" for line in lines) or '{"custom_id": "5", "error": "late"}')
+    none, one, two = paths
+    options: dict[str, Any] = {"teacher": TEACHER, "dataset": "batch"}
+    found = world.registry.import_files("openai-batch", [asked, none, one], max_rows=2, **options)
+    digests = [f"sha256:{sha256(path.read_bytes()).hexdigest()}" for path in (asked, none, one)]
+    for ref, rows in zip(found.shards, (2, 1), strict=True):
+        named = world.body(ref).inputs
+        lines = world.registry.store.read_lines(named.digest, named.root, named.count)
+        assert [(line["digest"], line["rows"]) for line in lines] == list(zip(digests, (0, 0, rows), strict=True))
+    more = world.registry.import_files("openai-batch", [asked, two], append=True, **options)
+    assert (more.name, more.records) == ("batch@2", 3)
+    with pytest.raises(Conflict, match="holds records of the same file already"):
+        world.registry.import_files("openai-batch", [asked, one], append=True, **options)
+    world.check()
 
 
 def test_an_import_has_the_records_of_its_files_in_order(world: World, tmp_path: Path) -> None:

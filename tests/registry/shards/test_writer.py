@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from inbond.ledger import merkle
 from inbond.registry.shards.blocks import block_hashes, block_root, join_hashes
-from inbond.registry.shards.records import Record, leaf_data
-from inbond.registry.shards.writer import ROW_GROUP_TEXT, ShardBatcher, text_size, write_shard
+from inbond.registry.shards.records import Record, leaf_data, text_size
+from inbond.registry.shards.writer import ROW_GROUP_TEXT, ShardBatcher, write_shard
 from inbond.registry.stores.folder import FolderStore
 from inbond.schemas.columns import NUMERIC_COLUMNS, SCHEMA_ID, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
