@@ -86,13 +86,16 @@ def token_logprobs(
         else:
             alternatives = list(compress(alternatives, there.tolist()))  # type: ignore[assignment]
         of_entries = of_entries[there]
-    as_given = isinstance(chosen, np.ndarray)  # arrays of a long text stay arrays
+    numbers: tuple[Any, Any, Any] = (of_tokens, counts, of_entries)
+    if not isinstance(chosen, np.ndarray):  # arrays of a long text stay arrays
+        chosen = [None if value != value else value for value in of_tokens.tolist()]
+        numbers = (chosen, np.asarray(counts).tolist(), of_entries.tolist())
     return TokenLogprobs(
         tokens=tokens,
-        chosen=of_tokens if as_given else [None if value != value else value for value in of_tokens.tolist()],
-        counts=counts if as_given else np.asarray(counts).tolist(),
+        chosen=numbers[0],
+        counts=numbers[1],
         alternatives=alternatives,
-        logprobs=of_entries if as_given else of_entries.tolist(),
+        logprobs=numbers[2],
         ranks=ranks,
         before=before,
         after=after,
