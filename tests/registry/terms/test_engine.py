@@ -30,6 +30,7 @@ from tests.registry.terms.cases import (
     ruling,
     use,
 )  # fmt: skip
+from tests.registry.terms.facts import condition
 
 YES, OWES, ASK, OPEN, NO = (
     Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS, Verdict.NEEDS_AUTHORISATION, Verdict.UNDETERMINED, Verdict.PROHIBITED,
@@ -98,6 +99,35 @@ def test_a_clause_about_others_models_does_not_reach_the_providers_own() -> None
     found = evaluate(asked(use(terms), plan=plan(owner=terms.party)))
     assert [each.rule for each in found.reasons] == ["own-1", "clause-5"]  # it does not forbid, and nothing permits
     assert rules(evaluate(asked(use(terms), plan=plan(owner=VENDOR)))) == {"clause-3"}
+
+
+LIMITS = [
+    (plan(), NO, ()), (plan(distributed=False, hosted=True), NO, ()), (INSIDE, OWES, ()),
+    (plan(distributed=None), OPEN, ("distributed", "hosted")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("planned", "verdict", "missing"), LIMITS)
+def test_what_may_not_be_given_to_others(planned: Plan, verdict: Verdict, missing: tuple[str, ...]) -> None:
+    found = evaluate(asked(use(document(DEEPSEEK, conditions=(condition("non_distribution"),))), plan=planned))
+    assert (found.verdict, found.missing) == (verdict, missing)
+    assert ("limit-1" in rules(found)) is (verdict is not OWES)
+
+
+@pytest.mark.parametrize("kind", ["prior_authorisation", "order_form"])
+def test_a_condition_of_consent_needs_an_authorisation(kind: str) -> None:
+    terms = document(DEEPSEEK, conditions=(condition(kind),))
+    found = evaluate(asked(use(terms)))
+    assert (found.verdict, rules(found), found.obligations) == (ASK, {"clause-3"}, ())
+    assert evaluate(asked(use(terms), rulings=(ruling(terms),))).verdict is YES
+
+
+def test_a_limit_of_the_weights_is_none_of_who_saw_outputs_alone() -> None:
+    limit = (condition("mau_threshold", mau=1, attaches="weights"),)
+    assert evaluate(asked(use(document(DEEPSEEK, conditions=limit)))).verdict is YES
+    derived = document(DEEPSEEK, conditions=limit, student_is_derivative=Derivative.YES)
+    for question in (asked(use(derived)), asked(use(DEEPSEEK), bases=(base(document("phi-4-mit", conditions=limit)),))):
+        assert (evaluate(question).verdict, rules(evaluate(question))) == (ASK, {"limit-2"})
 
 
 ANYBODY = [
