@@ -256,3 +256,18 @@ def test_what_is_no_distribution_is_refused(name: str) -> None:
         found = replace(found, **change)
     with pytest.raises(InvalidInput, match=text):
         found.check(1000)
+
+
+@pytest.mark.parametrize("width", [1, 4, 256, 300, None])
+def test_rectangles_hold_the_first_entries_of_each_position(width: int | None) -> None:
+    given = ragged([drawn(seed) for seed in range(4)])
+    assert given.counts.max() == 300
+    dense = given.dense(width)
+    ends = np.cumsum(given.counts.astype(int))
+    for row, (end, count) in enumerate(zip(ends, given.counts.astype(int), strict=True)):
+        kept = min(count, dense.ids.shape[1])
+        for name, nothing in (("ids", 0), ("logprobs", -np.inf), ("mask", False)):
+            found = getattr(dense, name)[row]
+            flat = np.ones(count, bool) if name == "mask" else getattr(given, name)[end - count : end]
+            assert np.array_equal(found[:kept], flat[:kept]), (row, name)
+            assert (found[kept:] == nothing).all(), (row, name)
