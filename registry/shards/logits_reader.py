@@ -20,7 +20,7 @@ from inbond.registry.shards import arrow
 from inbond.registry.shards.distributions import Distributions
 from inbond.registry.shards.logits import LogitsCodec
 from inbond.registry.shards.logits_rows import ids_digest, values_digest
-from inbond.registry.shards.parquet import VerifiedParquet
+from inbond.registry.shards.parquet import Rows, VerifiedParquet, ranges
 from inbond.registry.shards.ragged import Dense, Ragged, spans, together
 from inbond.registry.shards.records import record_leaf
 from inbond.registry.shards.token_codes import RankMap
@@ -75,29 +75,29 @@ class LogitsReader:
             self.close()
             raise
 
-    def read(self, columns: Sequence[str] | None = None, rows: Sequence[range] | None = None) -> pa.Table:
+    def read(self, columns: Sequence[str] | None = None, rows: Rows = None) -> pa.Table:
         """The named columns (all by default) of the given rows (all by default), blobs as they are stored."""
-        return self._parquet.read(columns, rows)
+        return self._parquet.read(columns, ranges(rows))
 
-    def batches(self, columns: Sequence[str] | None = None, rows: Sequence[range] | None = None) -> Iterator[pa.Table]:
+    def batches(self, columns: Sequence[str] | None = None, rows: Rows = None) -> Iterator[pa.Table]:
         """As `read`, piece by piece, in bounded memory."""
-        return self._parquet.batches(columns, rows)
+        return self._parquet.batches(columns, ranges(rows))
 
-    def ragged(self, rows: Sequence[range] | None = None) -> Ragged:
+    def ragged(self, rows: Rows = None) -> Ragged:
         """The distributions of the given rows, end to end."""
-        return together([found for found, _ in self._decoded(rows)], draws=self.codec.selection.value == "draws")
+        return together([found for found, _ in self._decoded(ranges(rows))], draws=self.codec.selection.value == "draws")
 
-    def dense(self, rows: Sequence[range] | None = None, k: int | None = None) -> Dense:
+    def dense(self, rows: Rows = None, k: int | None = None) -> Dense:
         """The same as rectangles of `k` entries a position; see `Ragged.dense`."""
         return self.ragged(rows).dense(k)
 
-    def distributions(self, rows: Sequence[range] | None = None) -> Iterator[Distributions | None]:
+    def distributions(self, rows: Rows = None) -> Iterator[Distributions | None]:
         """The distributions of the given rows one by one, None where a row has none, in bounded memory.
 
         `input_ids` is empty, since the text shard has them, unless ids are of a table: then those of the positions stand there,
         after as many zeros as there are positions before.
         """
-        for found, tokens in self._decoded(rows):
+        for found, tokens in self._decoded(ranges(rows)):
             at = found.position_edges
             for row in range(len(found)):
                 own = tokens[at[row] : at[row + 1]] if len(tokens) else tokens

@@ -22,6 +22,9 @@ from inbond.registry.shards import blocks, footers, limits
 from inbond.registry.shards.fetched import Fetched
 from inbond.schemas.errors import InvalidInput, VerificationError
 
+Rows = range | Sequence[range] | None
+"""Half-open row ranges; None is all of them."""
+
 _MAGIC = b"PAR1"
 _TAIL = len(_MAGIC) + 4
 _AT_ONCE = 2 << 20  # bytes of row groups that are decoded together: less is not worth a task
@@ -260,6 +263,11 @@ class _Line:
         if [(piece.group, piece.begin, piece.end) for piece in task.pieces] == [(g, 0, parquet.rows_of(g)) for g in task.groups]:
             return [table]
         return [table.slice(starts[piece.group] + piece.begin, piece.end - piece.begin) for piece in task.pieces]
+
+
+def ranges(rows: Rows) -> Sequence[range] | None:
+    """One range as several."""
+    return [rows] if isinstance(rows, range) else rows
 
 
 def _hashed(file: BinaryIO) -> bytes:

@@ -17,6 +17,7 @@ from inbond.registry.evidence import Evidence, Given, receipt_of, receipts_of
 from inbond.registry.objects import bare
 from inbond.registry.places.environment import pin_of, policy_of
 from inbond.registry.shards.opening import reader_of
+from inbond.registry.shards.parquet import Rows, ranges
 from inbond.registry.shards.records import Record
 from inbond.registry.shards.sources import Source, opened
 from inbond.schemas import statements
@@ -26,9 +27,6 @@ from inbond.schemas.statements import ShardKind
 
 if TYPE_CHECKING:
     import polars as pl
-
-Rows = range | Sequence[range] | None
-"""Half-open row ranges; None is all of them."""
 
 
 class Shard:
@@ -92,7 +90,7 @@ class Shard:
 
     def to_arrow(self, columns: Sequence[str] | None = None, rows: Rows = None) -> pa.Table:
         """The named columns (all by default) of the given rows (all by default), in the order given."""
-        found: pa.Table = self._reader.read(columns, _ranges(rows))
+        found: pa.Table = self._reader.read(columns, ranges(rows))
         return found
 
     def to_polars(self, columns: Sequence[str] | None = None, rows: Rows = None) -> "pl.DataFrame":
@@ -107,7 +105,7 @@ class Shard:
         """The records of a text shard's rows, one by one, in bounded memory."""
         if self.body.kind is not ShardKind.TEXT:
             raise InvalidInput(f"{self.ref}: expected a text shard, found one of {self.kind}", hint="logits() reads it")
-        found: Iterator[Record] = self._reader.records(_ranges(rows))
+        found: Iterator[Record] = self._reader.records(ranges(rows))
         return found
 
     def logits(self) -> Any:
@@ -129,7 +127,3 @@ class Shard:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _ranges(rows: Rows) -> Sequence[range] | None:
-    return [rows] if isinstance(rows, range) else rows

@@ -4,9 +4,11 @@ import random
 import shutil
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inbond.registry import Registry, Shard, backing, housekeeping
@@ -16,8 +18,10 @@ from inbond.registry.shards.writer import ROW_GROUP_ROWS, write_shard
 from inbond.registry.stores import bucket
 from inbond.registry.stores.bucket import BucketStore
 from inbond.schemas.errors import StoreError, VerificationError
+from inbond.schemas.statements import GrantMode
 from tests import s3
 from tests.api.http.serving import served
+from tests.registry.scored import Scored
 from tests.registry.world import World, messages
 
 
@@ -102,6 +106,83 @@ def test_a_shard_is_read_from_a_bucket_by_its_url(away: World, tmp_path: Path) -
     with Shard.open(source, **given) as shard:
         assert isinstance(shard._reader, ShardReader)
         assert len(list(shard.records())) == 12
+
+
+@pytest.fixture(scope="module")
+def logits(away: World) -> tuple[Scored, str]:
+    """A text with what a teacher said of it, and the reference of the latter's shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        s3.use(patch)
+        scored = Scored(away, "scored-away")
+        ref = scored.logits()
+        scored.dataset(ref)
+    return scored, ref
+
+
+def proofs(world: World, ref: str) -> dict[str, Any]:
+    """What `Shard.open` wants beside the source."""
+    place = world.registry.place
+    return {
+        "receipt": place.receipt(world.registry.thing(ref).entry).to_bytes(),
+        "keys": [place.receipt(entry).to_bytes() for entry in range(int(place.head().size))],
+        "policy": world.registry.policy_text,
+        "genesis": world.registry.home.genesis.hex(),
+    }
+
+
+def key_of(world: World, ref: str) -> str:
+    """The name of a shard's file in the bucket."""
+    digest = world.body(ref).file.removeprefix("sha256:")
+    return f"sha256/{digest[:2]}/{digest}"
+
+
+@contextmanager
+def flipped(world: World, ref: str) -> Iterator[None]:
+    """A bit of a shard's file in the bucket is another."""
+    store, name = bucket.Bucket(bucket.split_url(world.registry.store.address)), key_of(world, ref)
+    data = store.read(name)
+    assert data is not None
+    store.put(name, data[:100] + bytes([data[100] ^ 1]) + data[101:], replace=True)
+    try:
+        yield
+    finally:
+        store.put(name, data, replace=True)
+
+
+def check_logits(shard: Shard, scored: Scored) -> None:
+    """The reader gives what the teacher said, of all rows and of some."""
+    found = shard.logits().ragged()
+    expected = [each for each in scored.found if each is not None]
+    assert np.array_equal(found.ids, np.concatenate([each.ids for each in expected]))
+    assert np.array_equal(found.logprobs, np.concatenate([each.logprobs for each in expected]))
+    first = scored.found[4]
+    assert first is not None
+    dense = shard.logits().dense(range(4, 5))
+    assert len(dense.ids) == first.n
+    assert np.array_equal(dense.ids[0, : first.counts[0]], first.ids[: first.counts[0]])
+    shard.check_records()
+
+
+def test_log_probabilities_are_read_from_a_bucket_by_their_url(away: World, logits: tuple[Scored, str]) -> None:
+    scored, ref = logits
+    url = f"{away.registry.store.address}/{key_of(away, ref)}"
+    with Shard.open(url, **proofs(away, ref)) as shard:
+        check_logits(shard, scored)
+    with flipped(away, ref), pytest.raises(VerificationError, match=f"{ref}: block 0, bytes 0 to .*: expected leaf hash"):
+        Shard.open(url, **proofs(away, ref))
+
+
+def test_log_probabilities_are_read_from_our_server(away: World, logits: tuple[Scored, str]) -> None:
+    scored, ref = logits
+    run, key = away.run(away.ref("lab/pupil"), "logits-by-http", away.ref(scored.name, "dataset"))
+    grant = away.grant(run, key, [(scored.text, 0, len(scored.records))], mode=GrantMode.EXPORT)
+    with served(away) as server:
+        url = f"{server.url}{server.path(ref)}/content?grant={grant}"
+        given = {"token": server.tokens["trainer"], **proofs(away, ref)}
+        with Shard.open(url, **given) as shard:
+            check_logits(shard, scored)
+        with flipped(away, ref), pytest.raises(VerificationError, match=f"{ref}: block 0, bytes 0 to .*: expected leaf hash"):
+            Shard.open(url, **given)
 
 
 def test_everything_can_be_done_with_objects_in_a_bucket(away: World, tmp_path: Path) -> None:
