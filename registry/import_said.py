@@ -12,6 +12,7 @@ from inbond.registry.importers import Importer
 from inbond.registry.observing import Kept
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.recorder import Said
+from inbond.registry.shards.describing import ENGINE_KEY, engine_told
 from inbond.registry.shards.logits_writer import WrittenLogits
 from inbond.registry.shards.writer import WrittenShard
 from inbond.schemas.columns import LOGITS_SCHEMA_ID, SCHEMA_ID
@@ -50,6 +51,10 @@ class ImportSaid:
     def identity(self) -> dict[str, Any]:
         """The declared facts, as part of an import's identity."""
         return {name: msgspec.to_builtins(value) for name, value in self._facts.items()}
+
+    def engine(self) -> dict[str, str]:
+        """What answered, for the metadata of files of log-probabilities."""
+        return {ENGINE_KEY: engine_told(self._facts["generator"])}
 
     def text(self, told: Told, shard: WrittenShard, rejected: Mapping[str, int]) -> Said:
         """A text shard, written from all records but those `rejected`, by reason, since the shard before."""

@@ -218,7 +218,9 @@ class _Import:
         for ordinal, part in enumerate(ShardBatcher(size_of, self.max_rows).split(self.tally.over(stream, self.on_reject))):
             missing = [signal for signal, there in beside.items() if ordinal not in there]
             first = sum(each.rows for each in parts)
-            with Beside(self.registry.place.objects, self.meaning, missing, self._pointers(), first) as logits:
+            with Beside(
+                self.registry.place.objects, self.meaning, missing, self._pointers() | self.said.engine(), first
+            ) as logits:
                 records = logits.over(part)
                 if ordinal in found:
                     ref, rows = found[ordinal].ref, found[ordinal].rows

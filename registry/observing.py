@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inbond.registry.importers.observed import Observed, TokenLogprobs
 from inbond.registry.importers.vocabulary import Tokenizer, TokenTable, Vocabulary, observed
+from inbond.registry.shards.describing import SIGNAL_KEY, signal_told
 from inbond.registry.shards.distributions import Selection
 from inbond.registry.shards.logits import Level, LogitsCodec
 from inbond.registry.shards.logits_writer import LogitsWriter, WrittenLogits
@@ -184,7 +185,9 @@ class _Stream:
         found = vocabulary.distributions(given)
         if self._writer is None or self._codec is None:
             self._vocabulary, self._codec = vocabulary, self._codec_of(given, vocabulary)
-            self._writer = LogitsWriter(self._store, self._codec, metadata={**self._metadata, "inbond.signal": self.signal.value})
+            self._writer = LogitsWriter(
+                self._store, self._codec, metadata={**self._metadata, SIGNAL_KEY: signal_told(self.signal)}
+            )
             for earlier in self._before:
                 self._writer.add(earlier, None)
             self._before.clear()

@@ -132,12 +132,15 @@ def _show_lineage(found: ShardFile, registry: "Registry", ref: str, body: "Shard
     items = [
         (name.replace("_", " "), lineage[name]) for name in ("shard", "entry", "importer", "signal", "text_shard", "datasets")
     ]
-    found.section("lineage", "recorded", pairs([*said, *items, *_codec_items(body.codec or None)], whole=True))
+    found.section("lineage", "recorded", pairs([*said, *items, *_codec_items(body)], whole=True))
 
 
-def _codec_items(codec: "Codec | None") -> list[tuple[str, object]]:
-    """How log-probabilities are written, and what they mean."""
-    if codec is None:
+def _codec_items(body: "Shard") -> list[tuple[str, object]]:
+    """How log-probabilities are written, what they mean, and what gave them."""
+    from inbond.registry.shards.describing import engine_told
+
+    codec = body.codec
+    if not codec:
         return []
     return [
         ("codec", f"{codec.id} {codec.version}"),
@@ -146,7 +149,17 @@ def _codec_items(codec: "Codec | None") -> list[tuple[str, object]]:
         ("tokenizer", codec.tokenizer),
         ("log-probabilities", codec.logprob_kind.value),
         ("temperature", codec.temperature.value_or("not known")),
+        ("truncated", _truncated(codec)),
+        ("engine", engine_told(body.generator)),
     ]
+
+
+def _truncated(codec: "Codec") -> str:
+    """How the source had cut distributions."""
+    cut = codec.truncation.known
+    if not cut:
+        return "not known"
+    return ", ".join([cut.method.value, *(f"{name} {value}" for name, value in sorted(cut.parameters.items()))])
 
 
 def _columns(footer: "pq.FileMetaData") -> list[dict[str, Any]]:

@@ -38,8 +38,9 @@ _RANK_MAP = b"inbond.rank_map"
 class LogitsReader:
     """A logits shard, opened by what its statement says; `codec` is that of the statement (`LogitsCodec.of`).
 
-    The other arguments are those of `ShardReader`. May be used from several threads. Raises NotFound, and VerificationError for
-    bytes that are not those of the statement, or that are but do not hold log-probabilities of `rows` rows in this codec.
+    The other arguments are those of `ShardReader`; `pointers` is what the file says of itself (describing.py). May be used from
+    several threads. Raises NotFound, and VerificationError for bytes that are not those of the statement, or that are but do not
+    hold log-probabilities of `rows` rows in this codec.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class LogitsReader:
             leaf_hashes=leaf_hashes,
         )
         self.name, self.digest, self.rows = self._parquet.name, self._parquet.digest, rows
+        self.pointers = self._parquet.pointers
         try:
             with self._parquet.parsing():
                 self._ranks = self._rank_map()
@@ -188,7 +190,7 @@ class LogitsReader:
     def _rank_map(self) -> RankMap | None:
         if self.codec.rank_map is None:
             return None
-        stored = self._parquet.pointers.get(_RANK_MAP)
+        stored = self.pointers.get(_RANK_MAP)
         if stored is None:
             raise InvalidInput("expected the rank map that the codec names in the file's metadata, found none")
         return RankMap.read(stored.decode("ascii", "replace"), self.codec.vocabulary, self.codec.rank_map)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from inbond.ledger import merkle
+from inbond.registry.shards.describing import CODEC_KEY, codec_told
 from inbond.registry.shards.distributions import Distributions
 from inbond.registry.shards.logits import STREAMS, LogitsCodec
 from inbond.registry.shards.logits_rows import NO_IDS, ids_digest, values_digest
@@ -105,7 +106,7 @@ class LogitsWriter:
         assert self._writer is not None
         assert self._stream is not None
         described = replace(final, rank_map=self._ranks.digest if self._ranks else None).described()
-        pointers = {**self._pointers, "inbond.codec": msgspec.json.encode(described, order="deterministic").decode()}
+        pointers = {**self._pointers, CODEC_KEY: codec_told(described)}
         if self._ranks:
             pointers[RANK_MAP_KEY] = self._ranks.data()
         self._writer.add_key_value_metadata(pointers)

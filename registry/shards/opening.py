@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from msgspec import UnsetType
 
+from inbond.registry.shards.describing import check_told
 from inbond.registry.shards.logits import LogitsCodec
 from inbond.registry.shards.logits_reader import LogitsReader
 from inbond.registry.shards.reader import ShardReader
@@ -18,7 +19,7 @@ def reader_of(
 ) -> ShardReader | LogitsReader:
     """The verifying reader of the shard that `body` describes; see `ShardReader` for the rest.
 
-    A file is closed where opening it fails, too.
+    What a logits shard's file says of itself must be what `body` says. A file is closed where opening it fails, too.
     """
     said: dict[str, Any] = {
         "digest": body.file,
@@ -37,4 +38,10 @@ def reader_of(
         if hasattr(source, "close"):
             source.close()
         raise
-    return LogitsReader(source, codec=codec, **said)
+    reader = LogitsReader(source, codec=codec, **said)
+    try:
+        check_told(reader.pointers, body, name)
+    except BaseException:
+        reader.close()
+        raise
+    return reader

@@ -1,20 +1,27 @@
 """Log-probabilities of imported records: shards of their own, beside the text, once and again."""
 
+import io
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from inbond.registry.importers.vocabulary import TokenTable
 from inbond.registry.observing import Keeping
 from inbond.registry.reading import logits_reader, open_shard
 from inbond.registry.recorder import Recorder
+from inbond.registry.shards.describing import check_told, codec_told
 from inbond.registry.shards.logits import Level
-from inbond.schemas.errors import InvalidInput, StoreError
-from inbond.schemas.statements import LogprobKind
+from inbond.registry.shards.opening import reader_of
+from inbond.schemas.declared import known, unknown
+from inbond.schemas.errors import InvalidInput, StoreError, VerificationError
+from inbond.schemas.statements import LogprobKind, Signal
 from tests.registry.world import World
 
 TOKENIZER = "sha256:" + "7" * 64
@@ -202,3 +209,33 @@ def test_what_does_not_belong_together_is_refused(world: World, tmp_path: Path) 
     checked = world.registry.verify(wrong)
     assert checked.verdict == "differs"
     assert "row 0: expected record" in checked.problems[0]
+
+
+def test_a_file_says_what_answered_as_its_statement_does(world: World, tmp_path: Path) -> None:
+    facts = {"generator": {"tool": "vllm", "system_fingerprint": "vllm-0.11.0-1a2b3c4d"}}
+    ref = take(world, "vllm", of_ids(tmp_path / "a.jsonl", 3), keeping=IDS, facts=facts).shards[1]
+    body, data = world.body(ref), world.registry.store.get(world.body(ref).file)
+    with logits_reader(world.registry.place, ref, body) as reader:
+        assert reader.pointers[b"inbond.engine_fingerprint"] == b'{"known":"vllm-0.11.0-1a2b3c4d"}'
+        assert {b"inbond.codec", b"inbond.signal", b"inbond.origin"} < reader.pointers.keys()
+    generator = body.generator.known
+    assert generator is not UNSET
+    other = replace(generator, system_fingerprint=known("vllm-0.11.1-5e6f7a8b"))
+    changes = (
+        ({"generator": known(other)}, 'expected inbond.engine_fingerprint {"known":"vllm-0.11.1-5e6f7a8b"} in the file'),
+        ({"generator": unknown()}, 'expected inbond.engine_fingerprint {"unknown":"not_declared"} in the file'),
+        ({"signal": Signal.SCORED}, "expected inbond.signal scored in the file's metadata, as the statement says, found gen"),
+        ({"codec": replace(body.codec, logprob_kind=LogprobKind.PROCESSED)}, "expected inbond.codec "),
+        ({"codec": replace(body.codec, temperature=unknown())}, "expected inbond.codec "),
+    )
+    reader_of(io.BytesIO(data), body, ref).close()
+    for change, text in changes:
+        with pytest.raises(VerificationError, match=f"{ref}: {re.escape(text)}"):
+            reader_of(io.BytesIO(data), replace(body, **change), ref)
+    pointers = {b"inbond.codec": codec_told(body.codec).encode(), b"inbond.engine_fingerprint": b'{"unknown":"not_declared"}'}
+    check_told(pointers, body, ref)  # known by now
+    for wrong in ({b"inbond.engine_fingerprint": b"vllm"}, {b"inbond.codec": b"{}"}):
+        with pytest.raises(VerificationError, match="as the statement says, found"):
+            check_told(pointers | wrong, body, ref)
+    with pytest.raises(VerificationError, match="as the statement says, found none"):
+        check_told({}, body, ref)

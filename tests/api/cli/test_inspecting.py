@@ -110,6 +110,8 @@ def test_of_log_probabilities_positions_are_shown(world: World, tmp_path: Path, 
         assert line in shown
     assert "inbond.codec  as the statement says" in shown
     assert max(map(len, shown.splitlines()[1:])) <= 100
+    assert "truncated          not known" in shown
+    assert 'engine             {"unknown":"not_declared"}' in shown
     assert f"{found['positions']} positions, {found['bytes_per_token']} bytes a token" in shown
     assert "records (proved: from the bytes that the statement names)" in shown
     monkeypatch.chdir(tmp_path)
