@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier, get_ident
 from typing import Any
 
 import pytest
@@ -381,11 +382,25 @@ def test_the_same_import_twice_at_once_holds_nothing_twice(world: World, tmp_pat
     world.check()
 
 
-def test_a_teacher_and_a_party_that_several_make_at_once_are_made_once(world: World) -> None:
-    registry, spec = world.registry, "newcomer/model@1"
+def test_a_teacher_and_a_party_that_several_make_at_once_are_made_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, spec, together = world.registry, "newcomer/model@1", Barrier(4, timeout=20)
+    resolve, missed = registry.resolve, set[tuple[int, str]]()
+
+    def resolved(name: str, *kinds: str, **options: Any) -> str:
+        try:
+            return resolve(name, *kinds, **options)
+        except NotFound:
+            if (get_ident(), name) not in missed:  # everybody misses it before anybody makes it
+                missed.add((get_ident(), name))
+                together.wait()
+            raise
+
+    monkeypatch.setattr(registry, "resolve", resolved)
     with ThreadPoolExecutor(4) as pool:
-        found = set(pool.map(lambda _: catalogue.teacher_of_import(registry, spec, {}), range(8)))
+        found = set(pool.map(lambda _: catalogue.teacher_of_import(registry, spec, {}), range(4)))
     assert found == {world.ref(spec)}
+    assert [row["name"] for row in world.rows()["things"] if row["kind"] == "party"].count("newcomer") == 1
+    assert catalogue.teacher_of_import(registry, "acme/base@1", {}) == world.ref("acme/base@1")
     world.check()
 
 
