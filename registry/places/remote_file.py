@@ -6,12 +6,12 @@ while the one before is used. Few cells are kept, so memory is bounded whatever 
 anew with every request: one that ended in between is an error at the next.
 """
 
-import io
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 
+from inbond.registry.shards.positioned import PositionedFile
 from inbond.schemas.errors import InvalidInput
 
 CELL = 1 << 20
@@ -26,7 +26,7 @@ Fetch = Callable[[int, int, Callable[[], bool]], bytes]
 """Gives bytes [first, last) of the file, or gives up when told that they are unwanted; raises an InbondError."""
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(PositionedFile):
     """A read-only, seekable file of `size` bytes, of which `fetch` gives any piece. Raises what `fetch` raises.
 
     Reads take turns, but for `read_at`; `fetch` is called from several threads. `ended` is called when the file is closed.
@@ -36,8 +36,8 @@ class RemoteFile(io.RawIOBase):
     gap = 128 << 10
 
     def __init__(self, fetch: Fetch, size: int, ended: Callable[[], object] = bool) -> None:
-        super().__init__()
-        self._fetch, self._size, self._position, self._ended = fetch, size, 0, ended
+        super().__init__(size)
+        self._fetch, self._ended = fetch, ended
         self._cells: dict[int, tuple[Future[bytes], int]] = {}  # what will bring a cell, and which of its cells it is
         self._process = os.getpid()
         self._lock = Lock()
@@ -49,52 +49,6 @@ class RemoteFile(io.RawIOBase):
         last = min(last, self._size)
         return self._fetch(first, last, lambda: self.closed) if first < last else b""
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Bytes at the present position, as many as were asked for unless the file ends before."""
-        with self._lock:
-            rest = max(self._size - self._position, 0)
-            wanted = rest if size is None or size < 0 else min(size, rest)
-            first, last = self._position, self._position + wanted
-            parts, end = [], -(-last // CELL)
-            for number in range(first // CELL, end):
-                start = number * CELL
-                parts.append(self._cell(number, end)[max(first - start, 0) : last - start])
-            self._position = last
-            return b"".join(parts)
-
-    def readinto(self, buffer: object) -> int:
-        """Fill `buffer`, unless the file ends before."""
-        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self.read(len(target))
-        target[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Everything from the present position on."""
-        return self.read()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the position, as `io.IOBase.seek`."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(base + offset, 0)
-        return self._position
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return self._position
-
-    def size(self) -> int:
-        """The size in bytes."""
-        return self._size
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
     def close(self) -> None:
         """Let go of what is kept, and of what is under way, whose connections are then free again."""
         was_open = not self.closed
@@ -104,6 +58,14 @@ class RemoteFile(io.RawIOBase):
         self._cells.clear()
         if was_open:
             self._ended()
+
+    def _take(self, first: int, last: int) -> bytes:
+        with self._lock:
+            parts, end = [], -(-last // CELL)
+            for number in range(first // CELL, end):
+                start = number * CELL
+                parts.append(self._cell(number, end)[max(first - start, 0) : last - start])
+            return b"".join(parts)
 
     def _cell(self, number: int, end: int) -> memoryview:
         """The bytes of a cell, for a reader who wants those before `end` too, and more where it came from the one before."""

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from inbond.ledger import merkle
+from inbond.registry.shards.positioned import PositionedFile
 from inbond.schemas.errors import StoreError, VerificationError
 
 BLOCK = 65_536
@@ -84,7 +85,7 @@ class Share(NamedTuple):
     last: int
 
 
-class VerifiedFile(io.RawIOBase):
+class VerifiedFile(PositionedFile):
     """A read-only, seekable file whose every byte was checked against `root` before it was handed out.
 
     `raw` is the unverified file (it is closed with this one), `size` and `root` come from a signed statement, `hashes`
@@ -93,9 +94,8 @@ class VerifiedFile(io.RawIOBase):
     """
 
     def __init__(self, raw: BinaryIO, *, size: int, hashes: Sequence[bytes], root: bytes, name: str) -> None:
-        super().__init__()
-        self._raw, self._size, self._name = raw, size, name
-        self._position = 0
+        super().__init__(size)
+        self._raw, self._name = raw, name
         self._lock = Lock()
         try:
             self._descriptor: int | None = raw.fileno()
@@ -200,51 +200,12 @@ class VerifiedFile(io.RawIOBase):
     def _short(self, offset: int, length: int, found: int) -> VerificationError:
         return VerificationError(f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + found}")
 
-    # What io.RawIOBase and pyarrow.PythonFile ask of a file.
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Verified bytes at the present position."""
-        return bytes(self.read_buffer(size))
-
     def read_buffer(self, size: int | None = -1) -> memoryview:
         """As `read`, without a second copy; what pyarrow calls where a file has it."""
-        rest = max(self._size - self._position, 0)
-        data = self.read_at(self._position, rest if size is None or size < 0 else size)
-        self._position += len(data)
-        return data
+        return memoryview(self._read_on(size))
 
-    def readinto(self, buffer: object) -> int:
-        """Fill `buffer` with verified bytes."""
-        target = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self.read_buffer(len(target))
-        target[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Everything from the present position on."""
-        return self.read()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the position, as `io.IOBase.seek`."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(base + offset, 0)
-        return self._position
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return self._position
-
-    def size(self) -> int:
-        """The signed size in bytes."""
-        return self._size
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
+    def _take(self, first: int, last: int) -> memoryview:
+        return self.read_at(first, last - first)
 
     def close(self) -> None:
         """Close this file and the raw one."""

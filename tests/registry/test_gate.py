@@ -29,10 +29,13 @@ class Rulings:
         with self.world.registry.reading() as reader:
             return asking.evaluate(reader.connection, self.student, self.shards, at or now(), size)[0]
 
-    def rule(self, *subjects: str, asked: dict[str, Any] | None = None, **changes: Any) -> str:
+    def rule(
+        self, *subjects: str, asked: dict[str, Any] | None = None, evidence: tuple[s.Evidence, ...] = (), **changes: Any
+    ) -> str:
         subjects = subjects or (self.student, self.terms)
         ask = self.world.put("decision", ask_body(*subjects, **(asked or {})), "trainer")
-        return self.world.put("decision", rule_body(ask, *subjects, **(asked or {}), **changes), "compliance")
+        body = rule_body(ask, *subjects, **(asked or {}), **changes)
+        return self.world.put("decision", body, "compliance", evidence=evidence)
 
 
 @pytest.fixture
@@ -72,8 +75,9 @@ def test_what_does_not_open_the_gate(case: Rulings) -> None:
     other, more = case.world.student(f"{case.student} other"), case.world.ref("vendor", "party")
     case.rule(other, case.terms)
     case.rule(case.student, case.world.ref("acme/base@1"))
+    letter = s.Evidence(digest=f"sha256:{case.world.registry.store.put_bytes(b'their letter')}", media="text/plain", stored=True)
     for question in (s.Question.SAME_MODEL, s.Question.EXCEPTION, s.Question.OTHER):
-        case.rule(asked={"question": question})
+        case.rule(asked={"question": question}, evidence=(letter,))
     case.rule(from_=NEVER)
     case.rule(until=known(LONG_AGO))
     assert case.ask().verdict is Verdict.NEEDS_AUTHORISATION

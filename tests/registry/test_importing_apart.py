@@ -140,7 +140,8 @@ def test_an_import_whose_process_was_killed_goes_on_where_it_was(
 
 
 ENDING = """
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes away from what runs in the background
 from inbond.registry.importers import workers
 from inbond.registry.registry import Registry
 workers.WAITING = 1

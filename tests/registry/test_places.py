@@ -451,7 +451,7 @@ class _Elsewhere:
     """A place that answers as a folder does and is none: what verbs need beyond a `Place` fails."""
 
     def __init__(self, place: Any) -> None:
-        for name in ("address", "origin", "genesis", "operator", "policy_text", "objects"):
+        for name in ("address", "origin", "genesis", "operator", "policy_text", "objects", "terms"):
             setattr(self, name, getattr(place, name))
         for name in (
             "head", "append", "statement", "receipt", "key", "find", "things", "page", "object", "lines", "shard_file",

@@ -2,8 +2,9 @@
 
 import random
 import re
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -90,29 +91,63 @@ def where(table: Table, row: dict[str, Any]) -> tuple[str, list[Any]]:
     return " AND ".join(f'"{key}" = ?' for key in keys), [row[key] for key in keys]
 
 
+@pytest.fixture(scope="module")
+def beside(lived_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, World]]:
+    """Two worlds alike; whoever alters the second mends it."""
+    worlds = []
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("whole", "lived"):
+            folder = shutil.copytree(lived_template, tmp_path_factory.mktemp("beside") / name)
+            environment.setenv("INBOND_STATE", str(folder / "state"))
+            worlds.append(World(folder / "registry"))
+    yield worlds[0], worlds[1]
+    for world in worlds:
+        world.registry.close()
+
+
 @pytest.mark.parametrize("table", t.TABLES, ids=lambda table: table.name)
-def test_an_altered_row_is_named(make_world: Callable[..., World], lived_template: Path, table: Table) -> None:
-    """Each column is changed alone and compared with the entries' own rows; then an audit and `verify` meet a lost row."""
-    whole, world = make_world("whole", lived_template), make_world("lived", lived_template)
+def test_an_altered_row_is_named(beside: tuple[World, World], table: Table) -> None:
+    """Each column is changed alone and compared with the entries' own rows; then a row is lost."""
+    whole, world = beside
     chance = random.Random(table.name)
     for column in table.columns:
         row = chance.choice(world.rows(table)[table.name])
         value = other(column, row[column.name], chance)
         condition, key = where(table, row)
         altered(world, f'UPDATE "{table.name}" SET "{column.name}" = ? WHERE {condition}', value, *key)
-        with whole.registry.reading() as expected, world.registry.reading() as found, pytest.raises(VerificationError) as caught:
-            compare_table(table, found.connection, expected.connection, world.folder)
         words = "missing|no entry" if column.primary_key else f"column {column.name}: expected"
-        assert re.search(f"table {table.name}: row .*({words})", caught.value.message)
+        assert re.search(f"row .*({words})", differs(beside, table))
         condition, key = where(table, row | {column.name: value})
         altered(world, f'UPDATE "{table.name}" SET "{column.name}" = ? WHERE {condition}', row[column.name], *key)
-    assert world.rows() == whole.rows()
-    condition, key = where(table, chance.choice(world.rows(table)[table.name]))
+    row = chance.choice(world.rows(table)[table.name])
+    condition, key = where(table, row)
+    altered(world, f'DELETE FROM "{table.name}" WHERE {condition}', *key)
+    assert re.search("row .* is missing", differs(beside, table))
+    names = ", ".join(f'"{name}"' for name in row)
+    altered(world, f'INSERT INTO "{table.name}" ({names}) VALUES ({", ".join("?" * len(row))})', *row.values())
+    assert world.rows(table) == whole.rows(table)
+
+
+def differs(beside: tuple[World, World], table: Table) -> str:
+    """How the second world's table is said to differ from the first's."""
+    whole, world = beside
+    with whole.registry.reading() as expected, world.registry.reading() as found, pytest.raises(VerificationError) as caught:
+        compare_table(table, found.connection, expected.connection, world.folder)
+    assert f"table {table.name}: " in caught.value.message
+    return caught.value.message
+
+
+@pytest.mark.parametrize("table", [t.TABLES[0], t.exposures, t.TABLES[-1]], ids=lambda table: table.name)
+def test_a_lost_row_is_found_by_verify_and_comes_back(
+    make_world: Callable[..., World], lived_template: Path, table: Table
+) -> None:
+    """Of the tables that are compared first and last, and of one between."""
+    world = make_world("lived", lived_template)
+    before = world.rows()
+    condition, key = where(table, random.Random(1).choice(before[table.name]))
     altered(world, f'DELETE FROM "{table.name}" WHERE {condition}', *key)
     checked = world.registry.verify()
     assert checked.verdict == "differs"
-    assert any(f"table {table.name}: row" in problem and "is missing" in problem for problem in checked.problems), (
-        checked.problems
-    )
+    assert any(f"table {table.name}: row" in each and "is missing" in each for each in checked.problems), checked.problems
     world.registry.rebuild()
-    assert world.rows() == whole.rows()
+    assert world.rows() == before
