@@ -136,7 +136,12 @@ def compare(path: Path, url: str, content: str, grant: str, bearer: str, endpoin
     httpx.put(f"{endpoint}/bench").raise_for_status()
     bucket = Bucket(split_url("s3://bench/shards"))
     bucket.put("shard", path.read_bytes(), replace=True)
-    there = pyarrow.fs.S3FileSystem(endpoint_override=endpoint.removeprefix("http://"), scheme="http", region="us-east-1")
+    there = pyarrow.fs.S3FileSystem(
+        endpoint_override=endpoint.removeprefix("http://"),
+        scheme="http",
+        region="us-east-1",
+        request_timeout=60,  # the server is one process of Python, which answers its many requests in turn
+    )
     in_bucket = bucket.open("shard")
     over_http = Counting(lambda first, last, unwanted: transport.piece(content, params, (first, last), size, tag, unwanted))
     from_s3 = Counting(lambda first, last, _: in_bucket.read_at(first, last))  # type: ignore[attr-defined]
