@@ -54,6 +54,22 @@ def test_the_shared_files_are_imported_whole(shared_data: Path, tmp_path: Path, 
             assert list(zip(texts, distributions.logprobs.tolist(), strict=True)) == pairs
             assert distributions.chosen.tolist() == [np.float32(position["logprob"])]
 
+        compared = shared_data / "chat-logprobs" / "candidates.jsonl"
+        layout = {"prompt": "instruction", "answers": "candidates", "response": "output", "model_column": "generator"}
+        for model in ("gpt4_1106_preview", "claude-2.1"):
+            found = registry.import_files(
+                "columns",
+                [compared],
+                teacher=f"makers/{model}@1",
+                dataset=f"by {model}",
+                create=True,
+                options={**layout, "model": model},
+            )
+            with open_shard(registry.place, found.shards[0]) as shard:
+                answers = [record.response for record in shard.records()]
+            rows = map(json.loads, compared.read_bytes().splitlines())
+            assert answers == [each["output"] for row in rows for each in row["candidates"] if each["generator"] == model]
+
         checked = registry.verify()
         assert (checked.verdict, checked.problems, checked.unchecked) == ("proved", [], [])
-        assert checked.shards == 15
+        assert checked.shards == 17

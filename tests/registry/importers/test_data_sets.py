@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from inbond.registry.importers import Rejected
@@ -216,6 +217,38 @@ def test_columns_may_hold_turns(run_import: Import) -> None:
         response="Hello!",
         extra='{"prompt":[{"name":"Ada"}]}',
     )
+
+
+ANSWERS = {"prompt": "q", "answers": "tried", "response": "said", "model_column": "by"}
+
+
+def test_each_answer_of_a_row_becomes_a_record(run_import: Import) -> None:
+    tried = [{"by": "m", "said": "Seven.", "score": 1}, {"by": "other", "said": "Nine."}, {"by": "m", "said": "Two."}]
+    rows = [{"q": "Name a prime.", "tried": tried, "id": 1}]
+    asked = Record(prompt=(Message("user", "Name a prime."),), own_turns=(), response="Seven.", served_model="m")
+    assert run_import("columns", rows, **ANSWERS, model="m") == [
+        msgspec.structs.replace(asked, extra='{"id":1,"tried":{"score":1}}'),
+        msgspec.structs.replace(asked, response="Two.", extra='{"id":1}', sample=2),
+    ]
+    turns = {"q": "Hi", "tried": [{"by": "m", "said": [{"role": "assistant", "content": "Hello!", "name": "Ada"}]}]}
+    (found,) = run_import("columns", [turns], **ANSWERS)
+    assert (found.response, found.extra) == ("Hello!", '{"tried":{"said":[{"name":"Ada"}]}}')
+    with pytest.raises(InvalidInput, match="expected 'm' as in the records before, found 'other'"):
+        run_import("columns", rows, **ANSWERS)
+
+
+@pytest.mark.parametrize(
+    ("tried", "field", "reason"),
+    [
+        (None, "tried", "wrong-type"),
+        ({"by": "m", "said": "x"}, "tried", "wrong-type"),
+        ([7], "tried[0]", "wrong-type"),
+        ([{"by": "m"}], "tried[0].said", "missing-field"),
+        ([{"said": "x"}], "tried[0].by", "missing-field"),
+    ],
+)
+def test_answers_are_objects_with_their_columns(run_import: Import, tried: object, field: str, reason: str) -> None:
+    assert reject(run_import("columns", [{"q": "x", "tried": tried}], **ANSWERS)[0]) == (field, reason)
 
 
 @pytest.mark.parametrize(
