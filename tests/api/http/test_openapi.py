@@ -49,7 +49,7 @@ def test_every_operation_does_what_the_document_says(server: Server, api: BaseSc
     known = {"Authorization": f"Bearer {server.tokens[sorted(roles)[0] if roles else 'auditor']}"}
     for mode in MODES:
 
-        @settings(FEW, max_examples=2 if ALIKE.fullmatch(path) else 4)
+        @settings(FEW, max_examples=2 if ALIKE.fullmatch(path) else 3)
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
             for headers in (known, {}):

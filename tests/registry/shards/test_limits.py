@@ -73,6 +73,12 @@ def test_more_rows_than_bytes_are_refused(store: ObjectStore) -> None:
         read(store, data, huge)
 
 
+def test_a_footer_of_other_rows_than_were_signed_is_refused(store: ObjectStore) -> None:
+    data = footer_changed(written(), lambda footer: footer.replace(NUMBER, I64 + zigzag(78), 1))
+    with pytest.raises(VerificationError, match="shard s: expected 77 rows, found 78 in its footer"):
+        read(store, data)
+
+
 def test_row_groups_that_have_other_rows_than_the_file_are_refused(store: ObjectStore) -> None:
     data = footer_changed(written(), lambda footer: footer[::-1].replace(NUMBER[::-1], (I64 + zigzag(78))[::-1], 1)[::-1])
     with pytest.raises(VerificationError, match="shard s: expected row groups of 77 rows in all, found 78"):

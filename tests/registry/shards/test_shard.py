@@ -126,6 +126,13 @@ def test_a_statement_without_its_entry_or_of_something_else_is_refused(bundle: B
         bundle.open(receipt=bundle.folder / "receipts" / f"{entry}.tlog-proof")
 
 
+def test_only_the_statement_of_a_shard_makes_one(bundle: Bundle) -> None:
+    file = io.BytesIO(b"PAR1")
+    with pytest.raises(VerificationError, match="expected the statement of a shard, found one of a teacher"):
+        Shard(bundle.world.registry.place.statement(bundle.world.ref("acme/base@1")), file, None)
+    assert file.closed
+
+
 def test_a_receipt_that_proves_another_entry_is_refused(bundle: Bundle) -> None:
     proof = receipts.parse(bundle.given["receipt"].read_bytes())
     altered = (proof.extra or b"").replace(b'"time":"20', b'"time":"19')
