@@ -1,8 +1,8 @@
 """Whether what a grant rests on still permits it: the gate is asked again when what it asks about changed, and not otherwise.
 
 Asked for every segment and every read of a shard, this must not evaluate all clauses each time. An answer that opened the
-gate is kept until something that the gate asks about goes on record (a document, a reading, an acceptance, a decision, a
-correction of anything), or until a moment passes at which the same entries say something else, such as the end of a ruling.
+gate is kept until something that the gate asks about goes on record (a document, a reading, an acceptance, a decision, a run,
+a correction of anything), or until a moment passes at which the same entries say something else, such as the end of a ruling.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,8 +16,12 @@ from inbond.registry.gate import Ruled
 from inbond.registry.terms import asking
 from inbond.registry.terms.moments import start_of
 
-KINDS = ("terms", "terms_fact", "acceptance", "decision", "operator")
-"""The kinds of statements each of which may change an answer; of others, those that correct one."""
+KINDS = ("terms", "terms_fact", "acceptance", "decision", "operator", "run")
+"""The kinds of statements each of which may change an answer; of others, those that correct one.
+
+A run is among them as its student may be a teacher here, whose own teachers are then more. Whoever asks later, such as an
+audit that begins in the middle, must come to the same answer.
+"""
 
 _KEPT = 4096
 _T = t.things.c

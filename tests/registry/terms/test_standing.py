@@ -13,7 +13,7 @@ from inbond.registry.times import now
 from inbond.schemas.declared import known
 from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.statements import Verdict
-from tests.registry.terms.test_gathering import House
+from tests.registry.terms.test_gathering import MADE, PLAN, House
 from tests.registry.world import World, messages
 
 DEEPSEEK, MISTRAL = "deepseek-open-platform-2026-04-29", "mistral-commercial-2026-09-25"
@@ -55,6 +55,25 @@ def test_a_correction_stops_a_running_pull_at_its_next_segment_and_no_other(hous
         next(first)
     assert len(list(second)) == 2
     house.world.check()
+
+
+def test_what_a_teacher_here_learns_later_stops_a_pull_of_its_outputs(house: House) -> None:
+    """The engine asks about every run of a student that is a teacher: an audit that begins later must not differ."""
+    registry, world = house.registry, house.world
+    llama = house.teach("meta/llama-3.1-8b@1", "llama", "llama-3.1", path="weights")
+    forbidden = house.teach("openai/gpt-4o@1", "gpt", "openai-services-2026-01-01")
+    list(registry.pull(llama, student="lab/commercial", run="first"))
+    registry.add_teacher("lab/own@1", facts={"access_path": "weights"}, same_as="lab/commercial")
+    house.bind("olmo-3-apache", "lab")
+    file = messages(world.folder.parent / "own.jsonl", "own", 3)
+    registry.import_files("messages", [file], teacher="lab/own@1", dataset="own", facts=MADE)
+    registry.add_student("lab/second", facts={"release_plan": PLAN})
+    records = iter(registry.pull("own", student="lab/second", run="its", segment=1))
+    next(records)
+    world.run(world.ref("lab/commercial"), "by-hand", world.ref(forbidden))
+    with pytest.raises(PolicyDenied, match=r"no longer permitted: .* forbids training.*\(clause-2\)"):
+        next(records)
+    world.check()
 
 
 def test_it_is_asked_once_while_nothing_that_it_asks_about_changes(house: House, asked: list[str]) -> None:
