@@ -218,7 +218,7 @@ class _Line:
         """What the tasks give."""
         task, ahead = next(self._tasks), next(self._tasks, None)
         if ahead is None:  # most reads of a few rows or of small columns: nothing to hand over
-            yield from self._decoded(task, self._fetched(task), threads=True)
+            yield from self._decoded(task, self._fetched(task))
             return
         self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="inbond-decode")
         self._begin(task)
@@ -250,15 +250,16 @@ class _Line:
     def _fetched(self, task: _Task) -> Fetched:
         return Fetched(self._parquet.file, task.spans, self._parquet.end)
 
-    def _decoded(self, task: _Task, fetched: Fetched, *, threads: bool = False) -> list[pa.Table]:
+    def _decoded(self, task: _Task, fetched: Fetched) -> list[pa.Table]:
         names, parquet = self._names, self._parquet
         fetched.ready()
         for chunk in task.chunks:
             chunk.check_pages(fetched.view(chunk.start, chunk.end), parquet.name)
         with parquet.parsing():
-            # pre_buffer would copy what is in memory already.
+            # pre_buffer would copy what is in memory already. Threads of pyarrow's may let go of `fetched` as late as when Python
+            # ends, and then end it with abort().
             opened = pq.ParquetFile(pa.PythonFile(fetched, mode="r"), metadata=parquet.metadata, pre_buffer=False)
-            table = opened.read_row_groups(task.groups, columns=names, use_threads=threads).select(names)
+            table = opened.read_row_groups(task.groups, columns=names, use_threads=False).select(names)
         starts = dict(zip(task.groups, accumulate((parquet.rows_of(group) for group in task.groups), initial=0), strict=False))
         if [(piece.group, piece.begin, piece.end) for piece in task.pieces] == [(g, 0, parquet.rows_of(g)) for g in task.groups]:
             return [table]

@@ -1,6 +1,6 @@
 """Shards with altered footers and page headers, signed as they are: a process of its own, in which pyarrow may end.
 
-    python tests/registry/shards/footer_fuzz.py SEED INPUTS [SECONDS]
+    python -m tests.registry.shards.footer_fuzz SEED INPUTS [SECONDS]
 
 Prints how many inputs were read and refused. An error that is not ours ends it; the input under way is in the file `last-input`
 of its folder, whose path is printed first, so that one that ends the process can be looked at.

@@ -154,7 +154,7 @@ def test_schemas_are_as_pyarrow_writes_them(schema: pa.Schema) -> None:
 
 def test_altered_footers_raise_only_our_errors_and_end_no_process() -> None:
     """In a process of its own, as pyarrow ends it where it sees what it does not expect; by hand with more inputs."""
-    command = [sys.executable, footer_fuzz.__file__, "4", "150"]
+    command = [sys.executable, "-m", footer_fuzz.__name__, "4", "150"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "150 inputs" in done.stdout

@@ -1,5 +1,9 @@
+import json
 import random
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -227,3 +231,26 @@ def test_row_ranges_outside_the_shard_are_refused(shard, reader_of, rows):
 def test_unknown_columns_are_refused(shard, reader_of):
     with reader_of(*shard) as reader, pytest.raises(InvalidInput, match="found 'txt'"):
         reader.read(["txt"])
+
+
+READ = """
+import json, os, sys, threading
+from inbond.registry.shards.reader import ShardReader
+from inbond.registry.stores.folder import FolderStore
+
+said = json.loads(sys.argv[2])
+before = len(os.listdir("/proc/self/task")) - threading.active_count()
+with ShardReader(FolderStore(sys.argv[1]), name="shard s", **said) as reader:
+    list(reader.records([range(5)]))
+    reader.read()
+print(len(os.listdir("/proc/self/task")) - threading.active_count() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts this process's threads as Linux lists them")
+def test_reading_leaves_no_thread_of_pyarrow_behind(shard):
+    # One that lets go of a Python object while Python ends takes the process down with abort(), seldom and anywhere.
+    store, written = shard
+    said = {name: getattr(written, name) for name in ("digest", "size", "block_root", "record_root", "rows")}
+    done = subprocess.run([sys.executable, "-c", READ, store.folder, json.dumps(said)], capture_output=True, text=True, check=False)
+    assert done.stdout == "0\n", done.stderr
