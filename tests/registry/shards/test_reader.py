@@ -252,5 +252,6 @@ def test_reading_leaves_no_thread_of_pyarrow_behind(shard):
     # One that lets go of a Python object while Python ends takes the process down with abort(), seldom and anywhere.
     store, written = shard
     said = {name: getattr(written, name) for name in ("digest", "size", "block_root", "record_root", "rows")}
-    done = subprocess.run([sys.executable, "-c", READ, store.folder, json.dumps(said)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", READ, store.folder, json.dumps(said)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "0\n", done.stderr
