@@ -57,7 +57,7 @@ def newest_bodies(connection: Connection, refs: Iterable[str], size: int | None 
     bodies: dict[str, Any] = {}
     for chunk in _chunks(sorted(set(tips.values()))):
         for row in connection.execute(select(c.ref, c.seq, c.body).where(c.ref.in_(chunk), c.seq < _limit(size))):
-            bodies[row.ref] = _body(row.ref, row.seq, bytes(row.body))
+            bodies[row.ref] = body_of(row.ref, row.seq, bytes(row.body))
     if missing := [ref for ref, tip in tips.items() if tip not in bodies]:
         raise NotFound(f"{missing[0]} is not on record" + ("" if size is None else f" at size {size}"))
     return {ref: (tip, bodies[tip]) for ref, tip in tips.items()}
@@ -107,7 +107,8 @@ def party_of(genesis: Genesis) -> Party:
     return Party(legal_name=operator.legal_name, aliases=(operator.name,), domicile=unknown())
 
 
-def _body(ref: str, seq: int, data: bytes) -> Any:
+def body_of(ref: str, seq: int, data: bytes) -> Any:
+    """The body that entry `seq` gave a thing; entry 0 gives the operator's party. Raises InvalidInput for other bytes."""
     kind = ref.partition(":")[0]
     if kind == "party" and seq == 0:
         return party_of(canonical.decode(data, Genesis, what=ref))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy import select
@@ -10,14 +9,11 @@ from sqlalchemy import select
 from inbond.ledger.entries import parse_entry
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
-from inbond.registry.current import first_of, newest_of, party_of
+from inbond.registry.current import body_of, first_of, newest_of
 from inbond.registry.given import chunks
 from inbond.registry.objects import ObjectStore
-from inbond.schemas import canonical
 from inbond.schemas.errors import NotFound
-from inbond.schemas.kinds import KINDS
 from inbond.schemas.scalars import ObjectList
-from inbond.schemas.statements import Genesis
 
 SALT = 32
 """How many bytes of salt stand before the text in an erasable object."""
@@ -63,7 +59,7 @@ class Ledger:
         for ref in missing:
             first, last = rows.get(firsts[ref]), rows.get(newest[ref])
             if first is not None and last is not None:
-                body = _body(newest[ref], last.seq, bytes(last.body))
+                body = body_of(newest[ref], last.seq, bytes(last.body))
                 name = last.name or first.name or firsts[ref]
                 self._things[ref] = Thing(firsts[ref], first.seq, last.seq, name, last.owner, body)
         return {ref: self._things[ref] for ref in wanted if ref in self._things}
@@ -102,19 +98,3 @@ class Ledger:
             query = select(c.ref, c.seq, c.name, c.owner, c.body).where(c.ref.in_(chunk), c.seq < self.size)
             found.update({row.ref: row for row in self.connection.execute(query)})
         return found
-
-
-def _body(ref: str, seq: int, data: bytes) -> Any:
-    kind = ref.partition(":")[0]
-    if kind == "party" and seq == 0:
-        return party_of(canonical.decode(data, Genesis, what=ref))
-    return canonical.decode(data, _type(kind), what=ref)
-
-
-@cache
-def _type(kind: str) -> Any:
-    """The type of a kind's bodies, one or a union of two."""
-    one: Any = KINDS[kind].bodies[0]
-    for other in KINDS[kind].bodies[1:]:
-        one = one | other
-    return one

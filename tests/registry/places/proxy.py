@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.registry.places.scripted import QuietHandler, serving
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,11 @@ class Proxy(ThreadingHTTPServer):
 def between(upstream: str) -> Iterator[Proxy]:
     """A proxy in front of a server."""
     proxy = Proxy(upstream)
-    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(proxy):
         yield proxy
-    finally:
-        proxy.shutdown()
-        proxy.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16  # head and body in one segment
+class _Handler(QuietHandler):
     server: Proxy
 
     def _pass(self) -> None:
@@ -131,12 +124,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = told.cut is not None
 
     do_GET = do_POST = do_PUT = do_HEAD = _pass  # noqa: N815
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except (ConnectionError, TimeoutError):  # a client that had heard enough
-            self.close_connection = True

@@ -61,10 +61,24 @@ def serving(server: ThreadingHTTPServer) -> Iterator[None]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class QuietHandler(BaseHTTPRequestHandler):
+    """HTTP/1.1 that says nothing on the terminal, not even of clients that leave early."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = 1 << 16  # head and body in one segment
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError):  # a client that had heard enough
+            self.close_connection = True
+
+
+class _Handler(QuietHandler):
     server: Scripted
 
     def _answer(self) -> None:
@@ -84,12 +98,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = said.only is not None
 
     do_GET = do_POST = do_PUT = do_HEAD = _answer  # noqa: N815
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-    def handle(self) -> None:
-        try:
-            super().handle()
-        except (ConnectionError, TimeoutError):  # a client that had heard enough
-            self.close_connection = True
