@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from inbond.ledger import merkle
 from inbond.registry.shards.blocks import BLOCK, HASH_BYTES, block_hashes, join_hashes
@@ -54,6 +54,25 @@ class Listed(NamedTuple):
     digest: str
     size: int
     age_seconds: float
+
+
+class ObjectSink(Protocol):
+    """Where a verb puts bytes before it names them in a statement; every digest is checked by whoever keeps them."""
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep `data`; returns its bare digest when it is durable there."""
+
+    def put_file(self, file: BinaryIO, digest: str) -> str:
+        """Keep the bytes of a scratch file that the caller has hashed to `digest`."""
+
+    def put_blocks(self, digest: str, leaf_hashes: bytes) -> None:
+        """Keep the joined block hashes of an object beside it."""
+
+    def put_lines(self, values: Iterable[Any]) -> ObjectList:
+        """Keep a list as canonical JSON lines."""
+
+    def scratch(self) -> AbstractContextManager[BinaryIO]:
+        """A new file on this machine, for reading and writing, gone at the end unless it was put."""
 
 
 class ObjectStore(ABC):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inbond.registry.importers.observed import Observed, TokenLogprobs
 from inbond.registry.importers.vocabulary import Tokenizer, TokenTable, Vocabulary, observed
+from inbond.registry.objects import ObjectSink
 from inbond.registry.shards.describing import SIGNAL_KEY, signal_told
 from inbond.registry.shards.distributions import Selection
 from inbond.registry.shards.logits import Level, LogitsCodec
@@ -25,9 +26,6 @@ from inbond.registry.shards.records import Identified, Record, content_ids, text
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import LogprobKind, Signal, Truncation, TruncationMethod
-
-if TYPE_CHECKING:
-    from inbond.registry.place import Objects
 
 SIGNALS = (Signal.GENERATED, Signal.SCORED)
 
@@ -122,7 +120,7 @@ class Beside:
     """
 
     def __init__(
-        self, store: "Objects", meaning: Meaning, wanted: Iterable[Signal], metadata: Mapping[str, str], first: int = 0
+        self, store: ObjectSink, meaning: Meaning, wanted: Iterable[Signal], metadata: Mapping[str, str], first: int = 0
     ) -> None:
         self._next = first  # place of the next record in the import, for messages
         self._streams = [_Stream(signal, store, meaning, metadata) for signal in wanted if meaning.keeping.level]
@@ -164,7 +162,7 @@ class Beside:
 class _Stream:
     """One signal of one shard: nothing is written before the first record that has it."""
 
-    def __init__(self, signal: Signal, store: "Objects", meaning: Meaning, metadata: Mapping[str, str]) -> None:
+    def __init__(self, signal: Signal, store: ObjectSink, meaning: Meaning, metadata: Mapping[str, str]) -> None:
         self.signal = signal
         self._store, self._meaning, self._metadata = store, meaning, metadata
         self._before: list[bytes] = []  # record ids of rows that came before the first that has log-probabilities

@@ -6,7 +6,6 @@ HTTP API, which asks the server's folder. So each question stands once, and the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, TypeVar
 
@@ -15,6 +14,7 @@ from inbond.ledger.receipts import Receipt
 from inbond.registry.impact import Impact
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
+from inbond.registry.objects import ObjectSink
 from inbond.registry.shares import Shares
 from inbond.registry.terms.answers import (
     Checked,
@@ -111,25 +111,6 @@ class Page:
     names: dict[str, str] = field(default_factory=dict)
 
 
-class Objects(Protocol):
-    """Where a verb puts bytes before it names them in a statement; every digest is checked by whoever keeps them."""
-
-    def put_bytes(self, data: bytes) -> str:
-        """Keep `data`; returns its bare digest when it is durable there."""
-
-    def put_file(self, file: BinaryIO, digest: str) -> str:
-        """Keep the bytes of a scratch file that the caller has hashed to `digest`."""
-
-    def put_blocks(self, digest: str, leaf_hashes: bytes) -> None:
-        """Keep the joined block hashes of an object beside it."""
-
-    def put_lines(self, values: Iterable[Any]) -> ObjectList:
-        """Keep a list as canonical JSON lines."""
-
-    def scratch(self) -> AbstractContextManager[BinaryIO]:
-        """A new file on this machine, for reading and writing, gone at the end unless it was put."""
-
-
 class TermsDesk(Protocol):
     """What is asked about terms. `at` is a time of use or of effect (now unless given), `size` what the log then knew.
 
@@ -190,7 +171,7 @@ class Place(Protocol):
         """The trust policy that a folder publishes, or that a server is held to."""
 
     @property
-    def objects(self) -> Objects:
+    def objects(self) -> ObjectSink:
         """Where bytes are put before a statement names them."""
 
     @property

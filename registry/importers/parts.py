@@ -6,15 +6,11 @@ converted whole, and so are all inputs together for a format whose records depen
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from inbond.registry.importers.element import Element
 from inbond.registry.importers.inputs import BLOCK, Input, InputReader, Progress
 from inbond.registry.importers.json_lines import line_elements
 from inbond.registry.importers.streaming import begins_with_object, elements
-
-if TYPE_CHECKING:
-    from inbond.registry.importers.base import Importer
 
 PART_BLOCKS = 16  # a part takes tenths of a second, and what it gives waits in memory where it was ready too early
 
@@ -65,9 +61,9 @@ Unit = list[tuple[int, Part | None]]
 """What is converted in one go: numbers of inputs, and of each a part or (None) the whole."""
 
 
-def units_of(format: "Importer", inputs: Sequence[Input]) -> list[Unit]:
-    """The inputs in pieces, in order."""
-    if format.remembers:
+def units_of(inputs: Sequence[Input], *, together: bool) -> list[Unit]:
+    """The inputs in pieces, in order; all in one where they are to be converted `together`."""
+    if together:
         return [[(number, None) for number in range(len(inputs))]]
     units: list[Unit] = []
     for number, source in enumerate(inputs):

@@ -46,7 +46,7 @@ def convert_apart(
     `begin` hears of each input before its first record is given. Close the iterator where it is not read to its end. Raises as
     `Importer.records`, and InbondError where a process ends that should not.
     """
-    units = units_of(format, inputs)
+    units = units_of(inputs, together=format.remembers)
     crew = _Crew((format.name, format.check_options(options), list(inputs)), units, min(jobs, len(units)))
     try:
         begun = lines = elements = 0

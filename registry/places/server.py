@@ -18,9 +18,9 @@ from inbond.registry.keychain import Keychain
 from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.mentions import references
-from inbond.registry.objects import bare, compare, lines_of
+from inbond.registry.objects import ObjectSink, bare, compare, lines_of
 from inbond.registry.paging import filters_of, places
-from inbond.registry.place import ImportedShard, Objects, Page, Recorded, RunState, Thing
+from inbond.registry.place import ImportedShard, Page, Recorded, RunState, Thing
 from inbond.registry.places import forms
 from inbond.registry.places.answers import Answers, as_of
 from inbond.registry.places.environment import folder_of_keys, pin_of, policy_of, token_at_hand
@@ -93,7 +93,7 @@ class ServerPlace:
         self._tokens: dict[tuple[Any, ...], str] = {}  # by list, filters and place: what the server calls it
         self.address, self.origin, self.genesis, self.operator = transport.address, trust.origin, trust.genesis, trust.operator
         self.policy_text = policy.format()
-        self.objects: Objects = RemoteObjects(transport)
+        self.objects: ObjectSink = RemoteObjects(transport)
 
     def close(self) -> None:
         """Close the connections."""

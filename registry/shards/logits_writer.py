@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from secrets import token_bytes
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from inbond.ledger import merkle
+from inbond.registry.objects import ObjectSink
 from inbond.registry.shards.describing import CODEC_KEY, codec_told
 from inbond.registry.shards.distributions import Distributions
 from inbond.registry.shards.logits import STREAMS, LogitsCodec
@@ -29,9 +30,6 @@ from inbond.registry.shards.writer import pointers_of
 from inbond.schemas.columns import LOGITS_SCHEMA
 from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import Codec
-
-if TYPE_CHECKING:
-    from inbond.registry.place import Objects
 
 RANK_MAP_KEY = "inbond.rank_map"
 ROW_GROUP_BYTES = 7 << 20  # of the entries as they are estimated, so that a row group stays below 8 MB
@@ -63,7 +61,7 @@ class LogitsWriter:
     do not keep what they promise (`Distributions.check`), and StoreError where the file system fails.
     """
 
-    def __init__(self, store: "Objects", codec: LogitsCodec, *, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(self, store: ObjectSink, codec: LogitsCodec, *, metadata: Mapping[str, str] | None = None) -> None:
         self._store, self._codec, self._pointers = store, codec, pointers_of(metadata)
         self._open = ExitStack()
         self._file = self._open.enter_context(store.scratch())

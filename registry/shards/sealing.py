@@ -4,15 +4,12 @@ What is signed is hashed from what the file system gives back, never from what w
 """
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
-from inbond.registry.objects import failures_of
+from inbond.registry.objects import ObjectSink, failures_of
 from inbond.registry.shards import blocks
 from inbond.schemas.errors import StoreError
-
-if TYPE_CHECKING:
-    from inbond.registry.place import Objects
 
 
 class Sealed(NamedTuple):
@@ -53,7 +50,7 @@ class SummingSink:
         """The scratch file belongs to the store."""
 
 
-def seal(store: "Objects", file: BinaryIO, checksum: int) -> Sealed:
+def seal(store: ObjectSink, file: BinaryIO, checksum: int) -> Sealed:
     """Put a scratch file of `store` into it, with its block hashes beside it; `checksum` is the CRC-32 of what was written.
 
     Raises StoreError where the file system fails or does not give back what was written.

@@ -11,21 +11,19 @@ have the bytes that were handed to it.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from secrets import token_bytes
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inbond.ledger import merkle
+from inbond.registry.objects import ObjectSink
 from inbond.registry.shards import arrow
 from inbond.registry.shards.records import SALT_BYTES, Identified, Record, content_ids, others_digest, record_leaf, text_size
 from inbond.registry.shards.sealing import SummingSink, seal
 from inbond.schemas.columns import NUMERIC_COLUMNS, TEXT_SCHEMA
 from inbond.schemas.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from inbond.registry.place import Objects
 
 R = TypeVar("R")
 
@@ -58,7 +56,7 @@ class WrittenShard(msgspec.Struct, frozen=True):
 
 
 def write_shard(
-    store: "Objects",
+    store: ObjectSink,
     records: Iterable[Record | Identified],
     *,
     metadata: Mapping[str, str] | None = None,

@@ -41,7 +41,7 @@ def apart(format: Importer, sources: list[Input], options: Mapping[str, str]) ->
     """The same by way of units and frames, one after the other."""
     given = format.check_options(options)
     counted = dict.fromkeys(range(len(sources)), (0, 0))
-    for unit in units_of(format, sources):
+    for unit in units_of(sources, together=format.remembers):
         frames: list[tuple[bytes, bool]] = []
         writer, reader = FrameWriter(lambda *frame, to=frames: to.append(frame)), FrameReader()
         convert_unit(format, sources, given, unit, writer)
@@ -119,7 +119,7 @@ def test_lines_are_cut_where_nothing_shows(
         patch.setattr(parts, "BLOCK", 16)
         patch.setattr(parts, "PART_BLOCKS", size)
         source = Input(path)
-        assert len(units_of(IMPORTERS["messages"], [source])) == -(-source.size // (16 * size))
+        assert len(units_of([source], together=False)) == -(-source.size // (16 * size))
         same(IMPORTERS["messages"], [source])
 
 
@@ -128,7 +128,7 @@ def test_the_bytes_of_parts_are_told_once_each(tmp_path: Path, small_blocks: Non
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(GOOD * 3))
     source, told = Input(path), list[int]()
-    for [(_, part)] in units_of(IMPORTERS["messages"], [source]):
+    for [(_, part)] in units_of([source], together=False):
         assert part is not None
         list(part.elements(source, told.append))
     assert sum(told) == source.size
@@ -139,7 +139,7 @@ def test_the_bytes_of_parts_are_told_once_each(tmp_path: Path, small_blocks: Non
 def test_what_is_no_json_lines_is_not_cut(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "a"
     path.write_bytes(head + b"{}\n" * 1000)
-    assert units_of(IMPORTERS["messages"], [Input(path)]) == [[(0, None)]]
+    assert units_of([Input(path)], together=False) == [[(0, None)]]
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -147,7 +147,7 @@ def test_formats_that_remember_get_all_inputs_at_once(tmp_path: Path) -> None:
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:
         path.write_bytes(b"{}\n" * 1000)
-    assert units_of(IMPORTERS["openai-batch"], [Input(path) for path in paths]) == [[(0, None), (1, None)]]
+    assert units_of([Input(path) for path in paths], together=True) == [[(0, None), (1, None)]]
 
 
 NEEDED = {"distillkit": None, "tinker": None, "observed": None}  # tested with files of their own
