@@ -20,7 +20,7 @@ def compare_table(table: Table, live: Connection, again: Connection, name: str) 
 
     `name` is that of the live one, for messages.
     """
-    with translated(name):
+    with translated(name, log=True):
         for found, expected in zip_longest(_pages(table, live), _pages(table, again), fillvalue=()):
             if found != expected:
                 raise differing_column(table, found, expected)

@@ -125,8 +125,11 @@ _STORAGE = {LargeBinary: "blob", String: "text", Boolean: "integer", Integer: "i
 
 
 @contextmanager
-def translated(name: Path | str) -> Iterator[None]:
-    """Turn a database driver's errors into ours: damage is a verification failure, anything else a store error."""
+def translated(name: Path | str, *, log: bool = False) -> Iterator[None]:
+    """Turn a database driver's errors into ours: damage is a verification failure, anything else a store error.
+
+    In a `log` a table or column that is not there is more likely one that an earlier version did not make.
+    """
     try:
         yield
     except InbondError:
@@ -137,6 +140,12 @@ def translated(name: Path | str) -> Iterator[None]:
         if not isinstance(error, SQLAlchemyError | sqlite3.Error) and not hasattr(error, "sqlstate"):
             raise
         cause = getattr(error, "orig", None) or error
+        if log and _is_of_another_version(cause):
+            missing = str(cause).partition("\n")[0]
+            raise VerificationError(
+                f"{name}: expected the tables of this inbond, found: {missing}; an earlier version wrote it, or it is damaged",
+                hint="inbond database check\ninbond database upgrade    (makes the catalogue again from the entries)",
+            ) from None
         if _is_damage(cause):
             raise VerificationError(f"{name} is damaged: expected an intact database, found: {cause}") from None
         said = " ".join(str(cause).split())
@@ -154,6 +163,13 @@ def _is_damage(cause: BaseException) -> bool:
     if code is None:
         return isinstance(cause, sqlite3.OperationalError | sqlite3.DataError)
     return code & 0xFF in _DAMAGED
+
+
+def _is_of_another_version(cause: BaseException) -> bool:
+    """Whether a table or column is missing: SQLite has words for it and no code, SQLSTATE 42P01 and 42703."""
+    if isinstance(cause, sqlite3.Error):
+        return str(cause).startswith(("no such table: ", "no such column: ")) or " has no column named " in str(cause)
+    return getattr(cause, "sqlstate", None) in ("42P01", "42703")
 
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}

@@ -19,7 +19,7 @@ def rebuild(log: Log, rules: Rules, progress: Progress | None = None) -> int:
 
     The result equals the old rows, row for row, unless those had been altered. The tables may be those of an older version.
     """
-    with log.database.writing() as connection, translated(log.database.name):
+    with log.database.writing() as connection, translated(log.database.name, log=True):
         for table in reversed(rules.tables):
             table.drop(connection, checkfirst=True)
         create_tables(connection, [*tables.TABLES, *rules.tables])

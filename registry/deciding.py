@@ -17,7 +17,7 @@ from inbond.registry.terms.answers import Checked
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
-from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied
+from inbond.schemas.errors import InvalidInput, NotPermitted, PolicyDenied, VerificationError
 from inbond.schemas.scalars import Role
 from inbond.schemas.statements import DecisionAsk, DecisionRule, Evidence, Question, Ruling
 
@@ -134,7 +134,8 @@ def settle(
     `options` as `rule` takes them.
     """
     question = Question.EXCEPTION if exception else Question.AUTHORISATION
-    found, asked = open_ask(registry, student, terms, question), None
+    subjects = {registry.resolve(student, "student"), registry.resolve(terms, "terms")}
+    found, asked = open_ask(registry, question, subjects), None
     if found is None:
         _expect_asking_key(registry, f"--student {student} --terms {terms}" + (" --exception" if exception else ""))
         asked = ask(registry, student, terms, grounds, until, exception=exception)
@@ -175,7 +176,7 @@ def settle_section(
     """Rule on the open ask about exactly these; where there is none, ask first. Returns (ask or None, ruling)."""
     wanted = set(_sectioned(registry, student, about, model))
     sections_in(section)
-    found = _newest_open(registry, Question.ROUTE_SECTION, registry.resolve(student, "student"), wanted)
+    found = open_ask(registry, Question.ROUTE_SECTION, wanted)
     if found is None:
         _expect_asking_key(registry, " ".join([f"--student {student}", *(f"--about {each}" for each in about)]))
     asked = ask_section(registry, student, about, model, grounds, until) if found is None else None
@@ -197,21 +198,24 @@ def _sectioned(registry: OpenRegistry, student: str, about: Sequence[str], model
     return tuple(dict.fromkeys([registry.resolve(student, "student"), *things, *models]))
 
 
-def open_ask(registry: OpenRegistry, student: str, terms: str, question: Question = Question.AUTHORISATION) -> str | None:
-    """The newest ask about exactly these two that nobody has ruled on."""
-    who, document = registry.resolve(student, "student"), registry.resolve(terms, "terms")
-    if question is Question.AUTHORISATION:
-        return registry.place.open_ask(who, document)
-    return _newest_open(registry, question, who, {who, document})
+def open_ask(registry: OpenRegistry, question: Question, subjects: set[str]) -> str | None:
+    """The newest ask of a question about exactly these things, a student among them, that nobody has ruled on.
 
-
-def _newest_open(registry: OpenRegistry, question: Question, student: str, subjects: set[str]) -> str | None:
+    A server says which it is; the statement itself must say so too, as a ruling on it is about to be signed.
+    """
+    [student] = [ref for ref in subjects if ref.startswith("student:")]
     found = [
         each.ref
         for each in registry.every(ListedDecision, student=student)
         if each.ruling is None and each.question == question and set(each.subjects) == subjects
     ]
-    return found[-1] if found else None
+    if not found:
+        return None
+    asked = registry.place.statement(found[-1]).body
+    if not (isinstance(asked, DecisionAsk) and asked.question is question and set(asked.subjects) == subjects):
+        about = " and ".join(sorted(subjects))
+        raise VerificationError(f"{found[-1]}: expected an ask ({question.value}) about {about}, found another statement")
+    return found[-1]
 
 
 def check(registry: OpenRegistry, datasets: Sequence[str], student: str) -> Checked:

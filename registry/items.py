@@ -44,6 +44,8 @@ Rows = Sequence[Any]
 """Rows with ref, seq and owner, and what else their list selects."""
 
 Items = Callable[[Connection, Rows], Iterable[Any]]
+Earlier = Callable[[Connection, Rows, int | None], Iterable[Any]]
+"""As `Items`, of things as the first so many entries say (all: None)."""
 
 
 def plain(what: type, *columns: str) -> Items:
@@ -89,12 +91,12 @@ def teachers(connection: Connection, rows: Rows) -> Iterable[ListedTeacher]:
         )  # fmt: skip
 
 
-def terms(connection: Connection, rows: Rows) -> Iterable[ListedTerms]:
-    """Documents of terms, with what their newest statements apply to."""
+def terms(connection: Connection, rows: Rows, size: int | None = None) -> Iterable[ListedTerms]:
+    """Documents of terms, with what their newest statements among the first `size` entries apply to."""
     c = t.terms_scopes.c
     refs = [row.ref for row in rows]
-    called, newest = names_of(connection, refs), newest_of(connection, refs)
-    in_force = {each.ref: each for each in versions(connection, refs)}
+    called, newest = names_of(connection, refs, size), newest_of(connection, refs, size)
+    in_force = {each.ref: each for each in versions(connection, refs, size)}
     scopes: dict[str, list[Any]] = {}
     for scope in connection.execute(select(t.terms_scopes).where(c.ref.in_(newest.values())).order_by(c.ref, c.position)):
         scopes.setdefault(scope.ref, []).append(scope)
@@ -105,21 +107,21 @@ def terms(connection: Connection, rows: Rows) -> Iterable[ListedTerms]:
         yield ListedTerms(row.ref, called[row.ref], row.seq, row.owner, own[0].party, models, paths, spell.starts, spell.ends)
 
 
-def readings(connection: Connection, rows: Rows) -> Iterable[ListedFact]:
-    """Readings of clauses, as they are known now."""
-    for row, now in _now(connection, t.terms_facts, rows):
+def readings(connection: Connection, rows: Rows, size: int | None = None) -> Iterable[ListedFact]:
+    """Readings of clauses, as they were known when the log had `size` entries."""
+    for row, now in _now(connection, t.terms_facts, rows, size):
         yield ListedFact(row.ref, row.seq, row.owner, now.terms, now.clause, now.scope, now.permits, now.grade)
 
 
-def acceptances(connection: Connection, rows: Rows) -> Iterable[ListedAcceptance]:
-    """Acceptances, as they are known now."""
-    for row, now in _now(connection, t.acceptances, rows):
+def acceptances(connection: Connection, rows: Rows, size: int | None = None) -> Iterable[ListedAcceptance]:
+    """Acceptances, as they were known when the log had `size` entries."""
+    for row, now in _now(connection, t.acceptances, rows, size):
         yield ListedAcceptance(row.ref, row.seq, row.owner, now.terms, now.party, now.means, now.accepted, now.ended)
 
 
-def _now(connection: Connection, table: Any, rows: Rows) -> Iterable[tuple[Any, Any]]:
-    """Each row with that of the newest statement about the same thing."""
-    newest = newest_of(connection, [row.ref for row in rows])
+def _now(connection: Connection, table: Any, rows: Rows, size: int | None) -> Iterable[tuple[Any, Any]]:
+    """Each row with that of the newest statement about the same thing, among the first `size` entries."""
+    newest = newest_of(connection, [row.ref for row in rows], size)
     stated = {row.ref: row for row in connection.execute(select(table).where(table.c.ref.in_(newest.values())))}
     return ((row, stated[newest[row.ref]]) for row in rows)
 

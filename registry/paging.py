@@ -16,6 +16,7 @@ from inbond.ledger.reader import LedgerReader
 from inbond.registry import items, listing, names
 from inbond.registry import tables as t
 from inbond.registry.current import first_of, newest_of
+from inbond.registry.items import Earlier
 from inbond.registry.listing import MAX_PAGE, ListedKey
 from inbond.registry.mentions import references
 from inbond.registry.place import Page
@@ -26,25 +27,39 @@ from inbond.schemas.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Filter:
-    """A condition that a value gives; where the value means a thing, by name or reference, `kinds` are those that it may be."""
+    """A condition that a value gives, as the first so many entries say (all: None).
 
-    condition: Callable[[Connection, str], ColumnElement[bool]]
+    Where the value means a thing, by name or reference, `kinds` are those that it may be.
+    """
+
+    condition: Callable[[Connection, str, int | None], ColumnElement[bool]]
     kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _List:
-    """Where the rows of a list come from (`query`, with ref, seq and owner), their entry, what they are asked for by."""
+    """Where the rows of a list come from (`query`, with ref, seq and owner), their entry, what they are asked for by.
+
+    `items` may be asked for as an earlier size of the log had them where `earlier` makes them so.
+    """
 
     query: Any
     entry: ColumnElement[int]
     items: items.Items
     filters: Mapping[str, Filter]
+    earlier: Earlier | None = None
+
+
+AS_OF = "as_of"
+"""The filter that asks for a list as the first so many entries say: of what is known of terms."""
 
 
 def filters_of(what: type) -> tuple[str, ...]:
     """The fields by which items of a class can be asked for."""
-    return _KEY_FILTERS if what is ListedKey else tuple(_list(what).filters)
+    if what is ListedKey:
+        return _KEY_FILTERS
+    found = _list(what)
+    return (*found.filters, *([] if found.earlier is None else [AS_OF]))
 
 
 def kinds_by_filter(what: type) -> dict[str, tuple[str, ...]]:
@@ -64,24 +79,46 @@ def page(
     """
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidInput(f"list: expected a limit from 1 to {MAX_PAGE}, found {limit}")
-    given = wanted or {}
+    given = dict(wanted or {})
     if strange := sorted(given.keys() - set(filters_of(what))):
         raise InvalidInput(f"list: expected to be asked for {', '.join(filters_of(what))}, found {', '.join(strange)}")
+    size = size_in(given)
+    given.pop(AS_OF, None)
+    if size is not None and not 0 < size <= reader.size:
+        raise InvalidInput(f"as of: expected a size from 1 to {reader.size}, found {size}")
     connection = reader.connection
-    found, following = (
-        _keys(connection, keyring, after, limit, given) if what is ListedKey else _rows(connection, what, after, limit, given)
-    )
-    called = names.names_of(connection, references(found))
-    return Page(tuple(found), following, reader.size, called)
+    if what is ListedKey:
+        found, following = _keys(connection, keyring, after, limit, given)
+    else:
+        found, following = _rows(connection, what, after, limit, given, size)
+    called = names.names_of(connection, references(found), size)
+    return Page(tuple(found), following, reader.size if size is None else size, called)
 
 
-def _rows(connection: Connection, what: type, after: int, limit: int, wanted: Mapping[str, str]) -> tuple[list[Any], int | None]:
+def size_in(wanted: Mapping[str, str]) -> int | None:
+    """The size of the log that a list is asked for as of, None for the newest. Raises InvalidInput for what is no number."""
+    stated = wanted.get(AS_OF)
+    if stated is None:
+        return None
+    if not (stated.isascii() and stated.isdigit() and len(stated) <= 16):
+        raise InvalidInput(f"as of: expected a size of the log, found {stated[:80]!r}")
+    return int(stated)
+
+
+def _rows(
+    connection: Connection, what: type, after: int, limit: int, wanted: Mapping[str, str], size: int | None
+) -> tuple[list[Any], int | None]:
     kind = _list(what)
     query = kind.query.where(kind.entry > after)
+    if size is not None:
+        query = query.where(kind.entry < size)
     for name, value in wanted.items():
-        query = query.where(kind.filters[name].condition(connection, value))
+        query = query.where(kind.filters[name].condition(connection, value, size))
     rows = connection.execute(query.order_by(kind.entry).limit(limit + 1)).all()
-    found = list(kind.items(connection, rows[:limit]))
+    if size is None or kind.earlier is None:
+        found = list(kind.items(connection, rows[:limit]))
+    else:
+        found = list(kind.earlier(connection, rows[:limit], size))
     return found, found[-1].entry if len(rows) > limit else None
 
 
@@ -118,19 +155,19 @@ def _list(what: type) -> _List:
 
 
 def _is(column: Any) -> Filter:
-    return Filter(lambda _connection, value: column == value)
+    return Filter(lambda _connection, value, _size: column == value)
 
 
 def _thing(column: Any, *kinds: str) -> Filter:
     """By a thing that a column refers to."""
-    return Filter(lambda connection, value: column == names.resolve(connection, value, *kinds), kinds)
+    return Filter(lambda connection, value, size: column == names.resolve(connection, value, *kinds, size=size), kinds)
 
 
 def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filter:
     """By a thing that other rows name in `on`: those of which `hit` is what `column` holds."""
 
-    def found(connection: Connection, value: str) -> ColumnElement[bool]:
-        query = select(hit).where(on == names.resolve(connection, value, *kinds))
+    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
+        query = select(hit).where(on == names.resolve(connection, value, *kinds, size=size))
         query = query if where is None else query.where(where)
         few = list(connection.execute(query.distinct().limit(_FEW + 1)).scalars())
         if len(few) <= _FEW:
@@ -143,12 +180,12 @@ def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filte
 _FEW = 2000
 
 
-def _now(column: Any, query: Callable[[Connection, str], Any], *kinds: str) -> Filter:
+def _now(column: Any, query: Callable[[Connection, str, int | None], Any], *kinds: str) -> Filter:
     """By what the newest statement about a thing says: `query` selects all statements that say so."""
 
-    def found(connection: Connection, value: str) -> ColumnElement[bool]:
-        saying = list(connection.execute(query(connection, value)).scalars())
-        firsts, newest = first_of(connection, saying), newest_of(connection, saying)
+    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
+        saying = list(connection.execute(query(connection, value, size)).scalars())
+        firsts, newest = first_of(connection, saying), newest_of(connection, saying, size)
         return column.in_(sorted({firsts[ref] for ref in saying if newest[ref] == ref}))  # type: ignore[no-any-return]
 
     return Filter(found, kinds)
@@ -158,7 +195,7 @@ def _called(kind: str) -> Filter:
     """By a thing's name, with its version or without."""
     c = t.things.c
 
-    def query(_: Connection, value: str) -> Any:
+    def query(_: Connection, value: str, _size: int | None) -> Any:
         fits = c.name == value if "@" in value else or_(c.name == value, names.starting(c.name, f"{value}@"))
         return select(c.ref).where(c.kind == kind, fits)
 
@@ -168,7 +205,9 @@ def _called(kind: str) -> Filter:
 def _of_party(table: Any) -> Filter:
     return _now(
         t.things.c.ref,
-        lambda connection, value: select(table.c.ref).where(table.c.party == names.resolve(connection, value, "party")),
+        lambda connection, value, size: select(table.c.ref).where(
+            table.c.party == names.resolve(connection, value, "party", size=size)
+        ),
         "party",
     )
 
@@ -176,10 +215,10 @@ def _of_party(table: Any) -> Filter:
 def _in_force() -> Filter:
     """By a time at which a document was in force."""
 
-    def found(connection: Connection, value: str) -> ColumnElement[bool]:
+    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
         c, at = t.things.c, expect_time("in_force", value)
         every = connection.execute(select(c.ref).where(c.kind == "terms", c.amends.is_(None))).scalars().all()
-        return c.ref.in_([each.ref for each in versions(connection, every) if each.in_force(at)])
+        return c.ref.in_([each.ref for each in versions(connection, every, size) if each.in_force(at)])
 
     return Filter(found)
 
@@ -187,12 +226,14 @@ def _in_force() -> Filter:
 def _about_terms(table: Any) -> Filter:
     return _now(
         t.things.c.ref,
-        lambda connection, value: select(table.c.ref).where(table.c.terms == names.resolve(connection, value, "terms")),
+        lambda connection, value, size: select(table.c.ref).where(
+            table.c.terms == names.resolve(connection, value, "terms", size=size)
+        ),
         "terms",
     )
 
 
-def _label(connection: Connection, value: str) -> ColumnElement[bool]:
+def _label(_connection: Connection, value: str, _size: int | None) -> ColumnElement[bool]:
     """By a dataset's name, with its version or without."""
     c = t.datasets.c
     label, at, version = value.rpartition("@")
@@ -202,12 +243,15 @@ def _label(connection: Connection, value: str) -> ColumnElement[bool]:
 # -- the lists -------------------------------------------------------------------------------------------------------------
 
 
-def _things(kind: str, to: items.Items, *more: Any, named: bool = True, **filters: Filter) -> _List:
+def _things(
+    kind: str, to: items.Items, *more: Any, named: bool = True, earlier: Earlier | None = None, **filters: Filter
+) -> _List:
     """Things of a kind, each by the statement that made it."""
     c = t.things.c
     query = select(c.ref, c.seq, c.owner, *more).where(c.kind == kind, c.amends.is_(None))
     by_name = {"name": _called(kind)} if named else {}
-    return _List(query, c.seq, to, {"ref": _thing(c.ref, kind), "owner": _thing(c.owner, "party"), **by_name, **filters})
+    by_thing = {"ref": _thing(c.ref, kind), "owner": _thing(c.owner, "party")}
+    return _List(query, c.seq, to, {**by_thing, **by_name, **filters}, earlier)
 
 
 def _of(table: Any, to: items.Items, *more: Any, **filters: Filter) -> _List:
@@ -242,10 +286,19 @@ def _lists() -> dict[type, _List]:
     return {
         listing.ListedParty: _things("party", items.parties, provided),
         listing.ListedTeacher: _things("teacher", items.teachers, party=_of_party(t.teachers)),
-        listing.ListedTerms: _things("terms", items.terms, party=_of_party(t.terms_scopes), digest=digest, in_force=_in_force()),
-        listing.ListedFact: _things("terms_fact", items.readings, named=False, terms=_about_terms(t.terms_facts)),
+        listing.ListedTerms: _things(
+            "terms", items.terms, earlier=items.terms, party=_of_party(t.terms_scopes), digest=digest, in_force=_in_force()
+        ),
+        listing.ListedFact: _things(
+            "terms_fact", items.readings, named=False, earlier=items.readings, terms=_about_terms(t.terms_facts)
+        ),
         listing.ListedAcceptance: _things(
-            "acceptance", items.acceptances, named=False, terms=_about_terms(t.acceptances), party=_of_party(t.acceptances)
+            "acceptance",
+            items.acceptances,
+            named=False,
+            earlier=items.acceptances,
+            terms=_about_terms(t.acceptances),
+            party=_of_party(t.acceptances),
         ),
         listing.ListedStudent: _things(
             "student",
@@ -268,7 +321,7 @@ def _lists() -> dict[type, _List]:
             items.shards,
             teacher=_in(s.ref, e.src, e.dst, "teacher", where=e.relation.like("model:%")),
             dataset=_in(s.ref, p.shard, p.dataset, "dataset"),
-            input=Filter(lambda _, value: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value))),
+            input=Filter(lambda _connection, value, _size: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value))),
             import_identity=_is(s.import_identity),
             digest=_is(s.file),
         ),

@@ -251,9 +251,6 @@ class Place(Protocol):
     def check(self, student: str, datasets: Sequence[str], split: str | None = None) -> Checked:
         """What the gate says now of a student and the rows of datasets (of one split, or all); nothing is recorded."""
 
-    def open_ask(self, student: str, terms: str) -> str | None:
-        """The newest ask about exactly these two that nobody has ruled on."""
-
     def grant(self, request: Envelope) -> Recorded:
         """Have a request, signed by a run's key, evaluated and granted by the registry; PolicyDenied if the gate is shut."""
 

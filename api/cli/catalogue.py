@@ -8,7 +8,7 @@ import click
 
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
-from inbond.api.cli.details import listed, shown
+from inbond.api.cli.details import as_of_option, asked, listed, shown
 from inbond.api.cli.output import facts as fact_lines
 from inbond.api.cli.output import pairs, samples_of, table, when
 
@@ -180,14 +180,15 @@ def add_terms(
     session.output.answer({"ref": recorded.ref, "entry": recorded.seq, "name": name, **applies}, lines)
 
 
-@command("list", "inbond terms list\ninbond terms list --in-force 2026-06-01", of=terms)
+@command("list", "inbond terms list\ninbond terms list --in-force 2026-06-01 --as-of 40", of=terms)
 @click.option("--in-force", callback=expect_date, metavar="DATE", help="Only what was in force then.")
-def list_terms(session: Session, in_force: str | None) -> None:
+@as_of_option
+def list_terms(session: Session, in_force: str | None, as_of: int | None) -> None:
     """List documents of terms, what they apply to, and when they are in force."""
     from inbond.registry.listing import ListedTerms
 
     with session.open() as registry:
-        found = listed(registry, ListedTerms, **({"in_force": in_force} if in_force else {}))
+        found = listed(registry, ListedTerms, **asked(in_force=in_force, as_of=as_of))
     rows = [
         (item.name, item.party, item.models, item.access_paths, item.starts, item.ends or "open", item.entry) for item in found
     ]

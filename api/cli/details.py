@@ -1,7 +1,10 @@
 """One thing in detail, verified on the way; and lists, with names in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from inbond.schemas.errors import InvalidInput
 
@@ -69,6 +72,16 @@ def shown(registry: "Registry", ref: str) -> Detail:
         body=msgspec.to_builtins(found.body),
         called=registry.called(references((found.body, found.header))),
     )
+
+
+def as_of_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --as-of: what the first so many entries say."""
+    return click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")(function)
+
+
+def asked(**given: object) -> dict[str, str]:
+    """What a list is asked for by: the options that were given."""
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def listed(registry: "Registry", what: type[L], **wanted: str) -> list[L]:

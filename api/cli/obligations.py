@@ -9,6 +9,7 @@ import click
 from inbond.api.cli.catalogue import student
 from inbond.api.cli.commands import Session, command
 from inbond.api.cli.dates import expect_date
+from inbond.api.cli.details import as_of_option
 from inbond.api.cli.output import pairs, table
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def obligations(session: Session, name: str, notice: Path | None) -> None:
 @command("evaluation", "inbond student evaluation acme/mini\ninbond student evaluation acme/mini --at 2027-01-01", of=student)
 @click.argument("name", metavar="STUDENT")
 @click.option("--at", callback=expect_date, metavar="DATE", help="As if the outputs were used then (now unless given).")
-@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
+@as_of_option
 def evaluation(session: Session, name: str, at: str | None, as_of: int | None) -> None:
     """Show the verdict that each grant of a student carries, and what the gate says of it now.
 

@@ -1,6 +1,5 @@
 """What is known of terms: readings of clauses, acceptances, timelines, differences, the catalogue, what changes do."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,7 @@ import click
 from inbond.api.cli.catalogue import FILE, terms
 from inbond.api.cli.commands import Session, command, noun
 from inbond.api.cli.dates import expect_date
-from inbond.api.cli.details import listed
+from inbond.api.cli.details import as_of_option, asked, listed
 from inbond.api.cli.output import pairs, table
 
 if TYPE_CHECKING:
@@ -56,12 +55,13 @@ def add_fact(session: Session, name: str, facts: Path | None, template: bool) ->
 
 @command("list", "inbond terms fact list\ninbond terms fact list --terms openai-terms", of=fact)
 @click.option("--terms", "name", metavar="TERMS", help="Only readings of this document.")
-def list_facts(session: Session, name: str | None) -> None:
+@as_of_option
+def list_facts(session: Session, name: str | None, as_of: int | None) -> None:
     """List readings of clauses; P and F were read in the text, S and M were not and open nothing by themselves."""
     from inbond.registry.listing import ListedFact
 
     with session.open() as registry:
-        found = listed(registry, ListedFact, **({"terms": name} if name else {}))
+        found = listed(registry, ListedFact, **asked(terms=name, as_of=as_of))
     rows = [(each.terms, each.clause, each.scope, each.permits, each.grade, each.entry) for each in found]
     heads = ("terms", "clause", "scope", "permits", "grade", "entry")
     empty = "no readings yet: inbond terms fact add TERMS --facts TOML"
@@ -107,12 +107,13 @@ def accept(
 
 @command("acceptances", "inbond terms acceptances\ninbond terms acceptances --terms openai-terms", of=terms)
 @click.option("--terms", "name", metavar="TERMS", help="Only acceptances of this document.")
-def list_acceptances(session: Session, name: str | None) -> None:
+@as_of_option
+def list_acceptances(session: Session, name: str | None, as_of: int | None) -> None:
     """List who accepted which document, how and when."""
     from inbond.registry.listing import ListedAcceptance
 
     with session.open() as registry:
-        found = listed(registry, ListedAcceptance, **({"terms": name} if name else {}))
+        found = listed(registry, ListedAcceptance, **asked(terms=name, as_of=as_of))
     rows = [(each.terms, each.party, each.means, each.accepted or "not known", each.ended or "", each.entry) for each in found]
     heads = ("terms", "party", "means", "accepted", "ended", "entry")
     empty = "no acceptances yet: inbond terms accept TERMS --means MEANS --accepted DATE"
@@ -124,26 +125,24 @@ def list_acceptances(session: Session, name: str | None) -> None:
 )
 @click.argument("name", metavar="TERMS")
 @click.option("--at", callback=expect_date, metavar="DATE", help="Only what was in force then.")
-@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
-@click.option("--diff", is_flag=True, help="Show what changed in the archived texts from each version to the next.")
-def timeline(session: Session, name: str, at: str | None, as_of: int | None, diff: bool) -> None:
-    """Show the versions of a document: when each was in force, how often it was read and accepted."""
+@as_of_option
+def timeline(session: Session, name: str, at: str | None, as_of: int | None) -> None:
+    """Show the versions of a document: when each was in force, how often it was read and accepted.
+
+    What changed from one to another is shown by `inbond terms diff`.
+    """
     with session.open() as registry:
         found = registry.place.terms.timeline(name, at, as_of)
-        pairs_of = pairwise(found.versions) if diff else ()
-        changes = [registry.place.terms.difference(one.ref, other.ref, as_of) for one, other in pairs_of]
     rows = [(each.name, each.starts, each.ends or "open", each.readings, each.accepted) for each in found.versions]
     lines = table(("version", "from", "until", "readings", "acceptances"), rows, empty="nothing was in force then")
-    lines += [line for each in changes for line in ("", *each.text)]
-    diffs = [each.text for each in changes]
-    data = {"versions": found.versions, "diffs": diffs, "tree_size": found.tree_size}
+    data = {"versions": found.versions, "tree_size": found.tree_size}
     session.output.answer(data, [*lines, "", f"computed at ledger size {found.tree_size}"])
 
 
 @command("diff", "inbond terms diff openai-terms@2025-01-01 openai-terms@2026-01-01", of=terms)
 @click.argument("one", metavar="TERMS")
 @click.argument("other", metavar="TERMS")
-@click.option("--as-of", type=click.IntRange(1), metavar="SIZE", help="As the first SIZE entries say.")
+@as_of_option
 def diff(session: Session, one: str, other: str, as_of: int | None) -> None:
     """Show what changed from one document to another: in the archived texts, and in what was read of their clauses."""
     with session.open() as registry:

@@ -16,7 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from inbond.api.auth import ANYONE_KNOWN, PUBLIC, Access, only
-from inbond.api.routes.declared import REF, TEXT, WRITING, Id, also, told
+from inbond.api.routes.declared import REF, TEXT, WRITING, AsOf, Id, also, told
 from inbond.api.served import Served, answer, as_text, page_token, read_page_token
 from inbond.api.tokens import TOKEN_ROLES, Principal
 from inbond.ledger import dsse
@@ -99,9 +99,9 @@ def _page(collection: str, what: type, access: Access) -> HTTPRouteHandler:
         who: NamedDependency[Principal | None],
         limit: Limit = 100,
         after: After = None,
-        **filters: str | None,
+        **filters: str | int | None,
     ) -> Any:
-        wanted = {name: value for name, value in filters.items() if value is not None}
+        wanted = {name: str(value) for name, value in filters.items() if value is not None}
         start = -1 if after is None else read_page_token(path, wanted, after)
         page = _visible_page(served, who, what, start, limit, _meant(served, who, what, wanted))
         following = None if page.next is None else page_token(path, wanted, page.next)
@@ -116,7 +116,8 @@ def _declare(function: Callable[..., Any], filters: tuple[str, ...], returns: An
     """Give `function` a parameter for each filter, in place of those that it takes by any name."""
     signature = inspect.signature(function)
     own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Wanted) for name in filters]
+    forms = {name: AsOf if name == paging.AS_OF else Wanted for name in filters}
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=forms[name]) for name in filters]
     function.__signature__ = signature.replace(parameters=[*own, *added], return_annotation=returns)  # type: ignore[attr-defined]
     function.__annotations__ = {each.name: each.annotation for each in (*own, *added)} | {"return": returns}
 
@@ -125,9 +126,9 @@ def _meant(served: Served, who: Principal | None, what: type, wanted: dict[str, 
     """The values of filters, names turned into references, without telling of things that `who` may not see."""
     if served.hears_all(who):
         return wanted
-    kinds = paging.kinds_by_filter(what)
+    kinds, size = paging.kinds_by_filter(what), paging.size_in(wanted)
     named = {name for name, value in wanted.items() if name in kinds and _REF.fullmatch(value) is None}
-    return {name: served.meant(who, value, *kinds[name]) if name in named else value for name, value in wanted.items()}
+    return {name: served.meant(who, value, *kinds[name], size=size) if name in named else value for name, value in wanted.items()}
 
 
 def _visible_page(served: Served, who: Principal | None, what: type, after: int, limit: int, wanted: dict[str, str]) -> Page:

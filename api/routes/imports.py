@@ -1,4 +1,4 @@
-"""What imports and pulls ask before they go on: shards of an import, files that came twice, the state of a run, open asks."""
+"""What imports and pulls ask before they go on: shards of an import, files that came twice, the state of a run."""
 
 from typing import Annotated
 
@@ -44,12 +44,6 @@ class RunInputs(msgspec.Struct):
     rows: dict[str, int]
 
 
-class OpenAsk(msgspec.Struct):
-    """The newest ask that nobody has ruled on, if any."""
-
-    ask: str | None
-
-
 @get("/v1/imports/{identity:str}", sync_to_thread=True, **told("get_import", _IMPORTING, tags=("imports",)))
 def imported(served: NamedDependency[Served], identity: Identity) -> Response[Imported]:
     """The shards of an import that are on record; none where nobody began it."""
@@ -78,10 +72,4 @@ def inputs(served: NamedDependency[Served], who: NamedDependency[Principal | Non
     return answer(RunInputs(served.place.inputs(served.thing(who, f"run:{id}").ref)))
 
 
-@get("/v1/decisions/open", sync_to_thread=True, **told("find_open_ask", MEMBER, tags=("decisions",)))
-def open_ask(served: NamedDependency[Served], student: SomeRef, terms: SomeRef) -> Response[OpenAsk]:
-    """The newest ask about exactly this student and these terms that nobody has ruled on."""
-    return answer(OpenAsk(served.place.open_ask(student, terms)))
-
-
-ROUTES: tuple[ControllerRouterHandler, ...] = (imported, doubled, state, inputs, open_ask)
+ROUTES: tuple[ControllerRouterHandler, ...] = (imported, doubled, state, inputs)

@@ -80,7 +80,7 @@ class PostgresDatabase:
 
     def commit(self, connection: Connection) -> None:
         """End a write; it is on disk when this returns. Raises StoreError or VerificationError where that is not known."""
-        with translated(self.name):
+        with translated(self.name, log=True):
             cursor = connection.connection.cursor()
             cursor.execute("COMMIT")
             if (said := cursor.statusmessage) != "COMMIT":
@@ -127,7 +127,7 @@ class PostgresDatabase:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
-        with translated(self.name), self._engine.connect() as connection:
+        with translated(self.name, log=True), self._engine.connect() as connection:
             connection.exec_driver_sql(begin)
             pending(connection).drop()  # what a transaction has left that came to nothing
             try:

@@ -81,7 +81,7 @@ class SqliteDatabase:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Hold the lock and an open `BEGIN IMMEDIATE` transaction. The caller commits; leaving without it rolls back."""
-        with self._mutex, self._locked(), translated(self.path):
+        with self._mutex, self._locked(), translated(self.path, log=True):
             connection = self._connection()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             pending(connection).drop()  # what a transaction has left that came to nothing
@@ -97,13 +97,13 @@ class SqliteDatabase:
 
     def commit(self, connection: Connection) -> None:
         """End a write; it is on disk when this returns. Raises StoreError or VerificationError where that is not known."""
-        with translated(self.path):
+        with translated(self.path, log=True):
             connection.exec_driver_sql("COMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read-only connection in one snapshot."""
-        with translated(self.path), self._read_engine.connect() as connection:
+        with translated(self.path, log=True), self._read_engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
             try:
                 yield connection
@@ -154,7 +154,7 @@ class SqliteDatabase:
                 )
 
     def _examine(self) -> list[str]:
-        with translated(self.path):
+        with translated(self.path, log=True):
             with self._locked():
                 connection = self._write_engine.connect()
             try:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, BinaryIO, Self, TypeVar
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from inbond.ledger import audit, dsse
 from inbond.ledger.checkpoints import LogSigner
@@ -48,7 +48,7 @@ from inbond.schemas.entry import Envelope
 from inbond.schemas.errors import InbondError, InvalidInput, NotFound, NotPermitted, StoreError, VerificationError
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement
-from inbond.schemas.statements import Extent, Question, Seen, Shard
+from inbond.schemas.statements import Extent, Seen, Shard
 
 L = TypeVar("L")
 
@@ -291,24 +291,6 @@ class FolderPlace:
             if split is not None:
                 query = query.where(p.split == split)
             return asking.checked(reader, who, [Span(*row) for row in connection.execute(query.distinct())], now())
-
-    def open_ask(self, student: str, terms: str) -> str | None:
-        """The newest ask about exactly these two that nobody has ruled on."""
-        d, ruled, other = t.decisions.c, t.decisions.alias(), t.decisions.alias()
-        with self.reading() as reader:
-            wanted = {names.resolve(reader.connection, student, "student"), names.resolve(reader.connection, terms, "terms")}
-            query = (
-                select(d.ref)
-                .where(d.phase == "ask", d.question == Question.AUTHORISATION.value, d.subject.in_(wanted))
-                .where(d.ref.not_in(select(ruled.c.ask).where(ruled.c.ask.is_not(None))))
-                .where(d.ref.not_in(select(other.c.ref).where(other.c.subject.not_in(wanted))))
-                .group_by(d.ref, d.seq)
-                .having(func.count() == len(wanted))
-                .order_by(d.seq.desc())
-                .limit(1)
-            )
-            found = reader.connection.execute(query).scalar()
-        return None if found is None else str(found)
 
     def grant(self, request: Envelope) -> Recorded:
         """Have a request evaluated, and its grant put on record; see `granting.grant`."""

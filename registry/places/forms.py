@@ -52,10 +52,3 @@ class Inputs:
     """Distinct rows that a run was given, by shard."""
 
     rows: dict[str, int]
-
-
-@dataclass
-class Open:
-    """The newest question about two things that nobody has answered."""
-
-    ask: str | None

@@ -19,7 +19,7 @@ from inbond.registry.learners import Learners
 from inbond.registry.lineage import Answer
 from inbond.registry.mentions import references
 from inbond.registry.objects import ObjectSink, bare, compare, lines_of
-from inbond.registry.paging import filters_of, places
+from inbond.registry.paging import AS_OF, filters_of, places, size_in
 from inbond.registry.place import ImportedShard, Page, Recorded, RunState, Thing
 from inbond.registry.places import forms
 from inbond.registry.places.answers import Answers, as_of
@@ -44,7 +44,7 @@ from inbond.schemas.errors import InbondError, InvalidInput, NotFound, Verificat
 from inbond.schemas.kinds import RUN
 from inbond.schemas.scalars import ObjectList
 from inbond.schemas.statement import Statement, digest_of
-from inbond.schemas.statements import Consume, DecisionAsk, Extent, RunOpen, Seen, Shard
+from inbond.schemas.statements import Consume, Extent, RunOpen, Seen, Shard
 
 L = TypeVar("L")
 
@@ -153,13 +153,14 @@ class ServerPlace:
             raise InvalidInput(f"expected a class of listing, found {what.__name__}")
         if strange := sorted(set(wanted) - set(filters_of(what))):
             raise InvalidInput(f"page: expected filters among {', '.join(filters_of(what))}, found {', '.join(strange)}")
-        filters = sorted(wanted.items())
+        filters, size = sorted(wanted.items()), size_in(wanted)
         place = (what, *filters)
         token = self._tokens.get((*place, after))
         if after >= 0 and token is None:
             return self._page_from_the_start(what, after, limit, wanted)
-        params = [("limit", str(limit)), *filters, *([("after", token)] if token else [])]
-        found: forms.Listed[Any] = self._answers.asked(f"/v1/{LISTS[what]}", forms.Listed[what], params)  # type: ignore[valid-type]
+        params = [("limit", str(limit)), *([("after", token)] if token else [])]
+        params += [each for each in filters if each[0] != AS_OF]
+        found: forms.Listed[Any] = self._answers.asked(f"/v1/{LISTS[what]}", forms.Listed[what], params, size)  # type: ignore[valid-type]
         at = places(what, found.items, after)
         if any(each <= after for each in at) or (found.next is not None and not at):
             raise VerificationError(f"{LISTS[what]}: expected items of entries after {after}, found earlier ones or none")
@@ -265,18 +266,6 @@ class ServerPlace:
         params = [("student", who), *(("dataset", self._answers.ref(dataset, "dataset")) for dataset in datasets)]
         params += [] if split is None else [("split", split)]
         return self._answers.about(who, "student", "/v1/policy/check", Checked, params)
-
-    def open_ask(self, student: str, terms: str) -> str | None:
-        """The newest ask about exactly these two that nobody has ruled on."""
-        subjects = {self._answers.ref(student, "student"), self._answers.ref(terms, "terms")}
-        params = [(ref.partition(":")[0], ref) for ref in sorted(subjects)]
-        ask = self._transport.json("/v1/decisions/open", forms.Open, params).ask
-        if ask is None:
-            return None
-        body = self.statement(ask).body
-        if not isinstance(body, DecisionAsk) or set(body.subjects) != subjects:
-            raise VerificationError(f"{ask}: expected an ask about {' and '.join(sorted(subjects))}, found another statement")
-        return ask
 
     def grant(self, request: Envelope) -> Recorded:
         """Have a request evaluated and granted; the grant must be the registry's, of this request, and fit the run."""

@@ -160,8 +160,13 @@ def test_a_file_that_is_no_database(world: World) -> None:
 
 
 def test_errors_of_the_driver_become_ours(world: World) -> None:
-    with pytest.raises(VerificationError, match="no such table"), world.log.database.reading() as connection:
-        connection.exec_driver_sql("SELECT * FROM missing")
+    for query in ("SELECT * FROM missing", "SELECT missing FROM entries", "INSERT INTO head (missing) VALUES (1)"):
+        with (
+            pytest.raises(VerificationError, match=r"missing; an earlier version wrote it") as found,
+            world.log.database.writing() as to,
+        ):
+            to.exec_driver_sql(query)
+        assert "inbond database upgrade" in (found.value.hint or "")
     with pytest.raises(StoreError, match="database refused"), world.log.database.reading() as connection:
         connection.exec_driver_sql("SELECT ?", ("too", "many"))
 

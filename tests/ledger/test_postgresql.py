@@ -15,7 +15,7 @@ from inbond.ledger import databases
 from inbond.ledger.audit import audit_log
 from inbond.ledger.databases.postgresql import PostgresDatabase
 from inbond.ledger.log import Log
-from inbond.schemas.errors import Conflict, InbondError, InvalidInput, StoreError
+from inbond.schemas.errors import Conflict, InbondError, InvalidInput, StoreError, VerificationError
 from tests import postgres
 from tests.ledger.world import NameRules, World, seqs
 
@@ -101,6 +101,16 @@ def test_readers_cannot_write_and_keep_their_snapshot(world: World) -> None:
     with world.log.reading() as before:
         world.log.append_one(world.party("a"))
         assert len(list(before.entries())) == before.size == 2
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM missing", "SELECT missing FROM entries"])
+def test_tables_of_an_earlier_version_are_said_to_be(world: World, query: str) -> None:
+    with (
+        pytest.raises(VerificationError, match="an earlier version wrote it") as found,
+        world.log.database.reading() as connection,
+    ):
+        connection.exec_driver_sql(query)
+    assert "inbond database upgrade" in (found.value.hint or "")
 
 
 def test_text_is_in_byte_order_and_integers_are_wide(world: World) -> None:

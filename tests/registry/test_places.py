@@ -455,7 +455,7 @@ class _Elsewhere:
             setattr(self, name, getattr(place, name))
         for name in (
             "head", "append", "statement", "receipt", "key", "find", "things", "page", "object", "lines", "shard_file",
-            "imported", "doubled", "run", "inputs", "check", "open_ask", "grant", "deliver", "lineage",
+            "imported", "doubled", "run", "inputs", "check", "grant", "deliver", "lineage",
         ):  # fmt: skip
             setattr(self, name, getattr(place, name))
 

@@ -30,6 +30,9 @@ def test_tables_of_another_version(warehouse: Path) -> None:
         connection.execute("DROP TABLE alembic_version")
         connection.execute("DROP TABLE exposures")
         connection.commit()
+    refused = run("lineage", "acme/mini")
+    assert (refused.code, "no such table: exposures; an earlier version wrote it" in refused.err) == (3, True)
+    assert "inbond database upgrade" in refused.err
     checked = run("database", "check")
     assert (checked.code, "add table exposures" in checked.out) == (1, True)
     assert "made again from" in ok("database", "upgrade").out

@@ -38,13 +38,12 @@ def test_a_reading_an_acceptance_and_a_timeline(tmp_path: Path) -> None:
 
     (tmp_path / "tos.txt").write_text("Train no more.\n")
     ok("terms", "add", tmp_path / "tos.txt", "--teacher", "openai/gpt-4o", "--effective", "2025-01-01")
-    found = ok("terms", "timeline", "tos", "--diff", "--json").json
+    found = ok("terms", "timeline", "tos", "--json").json
     assert [(each["starts"], each["ends"]) for each in found["versions"]] == [
         ("2024-01-31", "2025-01-01"), ("2025-01-01", None),
     ]  # fmt: skip
-    assert found["diffs"][0][-2:] == ["-Train if we say so.", "+Train no more."]
     told = ok("terms", "diff", "tos@2024-01-31", "tos@2025-01-01").out
-    assert "+Train no more." in told
+    assert "-Train if we say so.\n+Train no more.\n" in told
     assert "read in" in told
     assert "no clause was read otherwise" in ok("terms", "diff", "tos@2024-01-31", "tos@2024-01-31").out
     assert "tos@2025-01-01" not in ok("terms", "timeline", "tos", "--at", "2024-12-31").out

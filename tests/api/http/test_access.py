@@ -59,7 +59,6 @@ EXPECTED: dict[tuple[str, str], set[str] | None] = {
     ("GET", "/v1/datasets/{id}/doubled"): {"producer", "auditor", "compliance"},
     ("GET", "/v1/runs/{id}/state"): MEMBERS,
     ("GET", "/v1/runs/{id}/inputs"): MEMBERS,
-    ("GET", "/v1/decisions/open"): MEMBERS,
     ("GET", "/v1/shards/{id}/blocks"): MEMBERS,
     ("GET", "/v1/shards/{id}/content"): MEMBERS,
     ("GET", "/v1/objects/{digest}"): KNOWN,

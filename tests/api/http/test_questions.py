@@ -94,14 +94,6 @@ def test_the_gate(server: Server) -> None:
         problem(server.get(path, "trainer", params={"student": student, **wrong}), status, type)
 
 
-def test_open_asks(server: Server) -> None:
-    student, terms = server.ref("lab/other", "student"), server.ref("acme-terms")
-    params = {"student": student, "terms": terms}
-    assert server.json("/v1/decisions/open", "compliance", params=params) == {"ask": None}
-    asked = server.world.registry.ask("lab/other", "acme-terms", "please").ref
-    assert server.json("/v1/decisions/open", "compliance", params=params) == {"ask": asked}
-
-
 def test_runs(server: Server) -> None:
     place = server.world.registry.place
     for name in ("lessons", "second-lessons"):

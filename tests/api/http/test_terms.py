@@ -67,6 +67,34 @@ def test_documents_in_force_are_listed(server: Server) -> None:
     assert "in_force: expected a day (2026-01-31) or an instant" in found["detail"]
 
 
+def test_what_was_known_of_terms_then_is_listed(server: Server) -> None:
+    """In force at a time, as the first so many entries say: a version that came later had not ended the one before yet."""
+    registry = server.world.registry
+    registry.add_terms(b"first", party="acme", title="two-clocks", effective="2024-01-01", models=("*",))
+    old, size = registry.resolve("two-clocks"), server.world.size()
+    registry.add_terms(b"later", party="acme", title="two-clocks", effective="2025-01-01", models=("*",))
+    fact = reading(old, clause="9", permits_training="yes")
+    read = registry.record("terms_fact", fact, "compliance").ref
+    registry.declare(read, {"permits_training": "no"}, correct=True)
+
+    def listed(collection: str, **params: object) -> list[dict[str, Any]]:
+        found = server.json(f"/v1/{collection}", "trainer", params=params)
+        assert found["tree_size"] == params.get("as_of", server.world.size())
+        return [each for each in found["items"] if each["ref"] == old or each.get("terms") == old]
+
+    assert [each["ends"] for each in listed("terms", party="acme")] == ["2025-01-01"]
+    assert [each["ends"] for each in listed("terms", party="acme", as_of=size)] == [None]
+    assert listed("terms", in_force="2025-06-01") == []
+    assert [each["ref"] for each in listed("terms", in_force="2025-06-01", as_of=size)] == [old]
+    assert listed("terms", as_of=size - 1) == []
+    assert [each["permits"] for each in listed("facts", terms=old)] == ["no"]
+    assert [each["permits"] for each in listed("facts", terms=old, as_of=server.world.size() - 1)] == ["yes"]
+    assert listed("facts", terms=old, as_of=server.world.size() - 2) == []
+    for wrong in (0, server.world.size() + 1, "now"):
+        problem(server.get("/v1/terms", "trainer", params={"as_of": wrong}), 400, "invalid-input")
+    assert problem(server.get("/v1/students", "trainer", params={"as_of": 3}), 400, "invalid-input")
+
+
 @pytest.mark.parametrize("rest", ["timeline", "odrl"])
 def test_an_answer_that_has_not_changed_is_not_sent_again(server: Server, rest: str) -> None:
     first = server.get(path(server, "lab-terms", rest), "trainer")

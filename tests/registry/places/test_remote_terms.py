@@ -81,18 +81,25 @@ def both(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 
 def test_documents(both: Both) -> None:
     size = both.world.size()
-    found = both.same("terms", "timeline", f"{DEEPSEEK}@2026-04-29", "--diff")
+    found = both.same("terms", "timeline", f"{DEEPSEEK}@2026-04-29")
     assert [(each["starts"], each["ends"], each["readings"]) for each in found["versions"]] == [
         ("2021-01-01", "2030-01-01", 1), ("2030-01-01", None, 0),
     ]  # fmt: skip
-    assert found["diffs"][0][-1] == "+No more.\N{REPLACEMENT CHARACTER}[2J"
     assert (found["tree_size"], len(both.same("terms", "timeline", DEEPSEEK, "--at", "2029-12-31")["versions"])) == (size, 1)
     assert both.same("terms", "timeline", f"{DEEPSEEK}@2026-04-29", "--as-of", size - 2)["versions"][-1]["ends"] is None
     found = both.same("terms", "diff", f"{DEEPSEEK}@2026-04-29", f"{DEEPSEEK}@2030-01-01")
     assert [(each["after"], each["fields"]) for each in found["facts"]] == [(None, [])]
+    assert found["text"][-1] == "+No more.\N{REPLACEMENT CHARACTER}[2J"
     policy = both.same("terms", "odrl", f"{DEEPSEEK}@2026-04-29")["policy"]
     assert [each["inbond:says"] for each in policy["prohibition"]] == ["no"]
     assert f"{DEEPSEEK}@2026-04-29" in {each["name"] for each in both.same("terms", "review", "--days", "0")["unread"]}
+    then = both.same("terms", "list", "--in-force", "2031-01-01", "--as-of", size - 2)["terms"]
+    assert [each["ends"] for each in then if each["name"].startswith(DEEPSEEK)] == [None]
+    assert "expected a size from 1 to" in both.run(both.there, "terms", "list", "--as-of", size + 1, code=2).err
+    asked = ("terms", "fact", "list", "--terms", f"{DEEPSEEK}@2026-04-29")
+    assert [each["permits"] for each in both.same(*asked, "--as-of", size - 1)["facts"]] == ["yes"]
+    assert [each["permits"] for each in both.same(*asked)["facts"]] == ["no"]
+    assert both.same("terms", "acceptances", "--as-of", 1)["acceptances"] == []
     assert "2030-01-01" not in {each["starts"] for each in both.same("terms", "list", "--in-force", "2029-12-31")["terms"]}
     assert {each["starts"] for each in both.same("terms", "list")["terms"] if each["name"].startswith(DEEPSEEK)} == {
         "2021-01-01", "2030-01-01",

@@ -18,6 +18,7 @@ import pytest
 from inbond.ledger import receipts
 from inbond.ledger.receipts import Receipt
 from inbond.registry import listing
+from inbond.registry.deciding import open_ask, settle
 from inbond.registry.registry import Registry
 from inbond.schemas.declared import unknown
 from inbond.schemas.entry import Envelope
@@ -29,7 +30,7 @@ from inbond.schemas.errors import (
     StoreError,
     VerificationError,
 )
-from inbond.schemas.statements import ReleasePlan
+from inbond.schemas.statements import Question, ReleasePlan
 from tests.registry.places.conftest import Client, Connect
 from tests.registry.places.proxy import Change, Passed, between
 from tests.registry.places.served import Server, serving_folder
@@ -208,6 +209,19 @@ def test_a_name_that_is_resolved_to_another_thing_is_caught(client: Client) -> N
     _, error = pulled(client)
     assert isinstance(error, VerificationError)
     assert error.message == f"chat: expected a thing of which a statement says that name, found {code}"
+
+
+@pytest.mark.parametrize("exception", [False, True])
+def test_a_ruling_is_not_signed_on_an_ask_that_a_server_put_in_another_ones_place(client: Client, exception: bool) -> None:
+    """Compliance would permit the other student what it was never asked for."""
+    registry = client.registry
+    asked = registry.ask("lab/other", "acme-terms", "please", exception=exception).ref
+    meant, other = (registry.resolve(name, "student") for name in ("lab/pupil", "lab/other"))
+    assert asked in [each.ref for each in registry.every(listing.ListedDecision, student=other)]
+    [*_, shown] = client.proxy.seen("GET", "/v1/decisions")
+    client.proxy.change("GET", "/v1/decisions", instead(200, shown.body.replace(other.encode(), meant.encode())))
+    with pytest.raises(VerificationError, match=rf"{asked}: expected an ask \(.*\) about .*, found another statement"):
+        settle(registry, "lab/pupil", "acme-terms", "permit", "because", exception=exception)
 
 
 @pytest.mark.parametrize("text", ["dataset:{chat}", "{chat}", "{digest}", "dataset:chat", "chat@1"])
@@ -553,7 +567,7 @@ def test_whatever_json_comes_back_is_an_answer_or_an_error_that_says_so(connect:
         lambda: place.inputs(opened),
         lambda: place.imported(identity),
         lambda: place.doubled(chat, registry.resolve("acme/base@1"), [identity]),
-        lambda: place.open_ask(pupil, registry.resolve("acme-terms")),
+        lambda: open_ask(registry, Question.AUTHORISATION, {pupil, registry.resolve("acme-terms")}),
         lambda: place.key("0" * 64),
         lambda: registry.add_party(f"party-{next(runs)}"),
     ]
