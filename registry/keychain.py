@@ -52,8 +52,11 @@ class Keychain:
         try:
             return read_key(self.folder / f"{role}.key")
         except NotFound:
+            elsewhere = os.environ.get("INBOND_KEYS")
+            unused = elsewhere and Path(elsewhere).absolute() != self.folder.absolute()
+            beside = "; INBOND_KEYS is for registries on a server, a folder has keys of its own" if unused else ""
             raise NotPermitted(
-                f"no {role} key at hand: expected {self.folder / f'{role}.key'}",
+                f"no {role} key at hand: expected {self.folder / f'{role}.key'}{beside}",
                 hint=f"inbond key add --role {role} (with the admin key), or put the key file there",
             ) from None
 

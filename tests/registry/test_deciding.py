@@ -43,7 +43,7 @@ def test_settling_asks_only_where_nobody_has(world: World) -> None:
     assert world.body(ruled.ref).ask == open_ask.ref
 
 
-def test_what_cannot_be_ruled_on(world: World) -> None:
+def test_what_cannot_be_ruled_on(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = world.registry.ask("lab/other", "acme-terms", "a reason")
     ruled = world.registry.rule(asked.ref, "permit", "yes")
     with pytest.raises(InvalidInput):
@@ -51,7 +51,10 @@ def test_what_cannot_be_ruled_on(world: World) -> None:
     with pytest.raises(NotFound):
         world.registry.ask("lab/other", "no-terms", "a reason")
     (world.folder / "keys" / "compliance.key").unlink()
-    with pytest.raises(NotPermitted, match="no compliance key at hand"):
+    with pytest.raises(NotPermitted, match=r"no compliance key at hand: expected .*compliance\.key$"):
+        world.registry.rule(asked.ref, "permit", "yes")
+    monkeypatch.setenv("INBOND_KEYS", str(tmp_path))
+    with pytest.raises(NotPermitted, match="INBOND_KEYS is for registries on a server"):
         world.registry.rule(asked.ref, "permit", "yes")
 
 
