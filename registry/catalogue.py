@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -99,7 +100,9 @@ def split_teacher(spec: str) -> tuple[str, str, str]:
 
 def no_teacher(spec: str) -> NotFound:
     """What to say when a teacher is not on record."""
-    return NotFound(f"no teacher is called {spec!r}", hint=f"inbond teacher add {spec}   (or repeat the command with --create)")
+    return NotFound(
+        f"no teacher is called {spec!r}", hint=f"inbond teacher add {quote(spec)}   (or repeat the command with --create)"
+    )
 
 
 def scope_of(registry: OpenRegistry, teacher: str, party: str | None = None) -> dict[str, Any]:
@@ -228,11 +231,13 @@ def _party(registry: OpenRegistry, name: str, create: bool) -> str:
         return registry.resolve(name, "party")
     except NotFound:
         if not create:
-            raise NotFound(f"no party is called {name!r}", hint=f"inbond party add {name}   (or repeat with --create)") from None
+            raise NotFound(
+                f"no party is called {name!r}", hint=f"inbond party add {quote(name)}   (or repeat with --create)"
+            ) from None
     if not registry.keys.has(Role.COMPLIANCE):
         raise NotPermitted(
             f"no party is called {name!r}, and to put one on record is compliance's: expected its key here, found none",
-            hint=f"where compliance's key is: inbond party add {name}\nthen repeat this command",
+            hint=f"where compliance's key is: inbond party add {quote(name)}\nthen repeat this command",
         )
     body = fill(Party, {}, fixed={"aliases": (name,)}, where="party", resolve=_resolver(registry))
     said = Said("party", body, [registry.keys.role(Role.COMPLIANCE)], id=_id_of(registry, "party", name))

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from mimetypes import guess_type
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from inbond.registry import refusing
@@ -137,7 +138,7 @@ def settle(
     subjects = {registry.resolve(student, "student"), registry.resolve(terms, "terms")}
     found, asked = open_ask(registry, question, subjects), None
     if found is None:
-        _expect_asking_key(registry, f"--student {student} --terms {terms}" + (" --exception" if exception else ""))
+        _expect_asking_key(registry, f"--student {quote(student)} --terms {quote(terms)}" + (" --exception" if exception else ""))
         asked = ask(registry, student, terms, grounds, until, exception=exception)
         found = asked.ref
     return asked, rule(registry, found, ruling, grounds, until, **options)
@@ -178,7 +179,7 @@ def settle_section(
     sections_in(section)
     found = open_ask(registry, Question.ROUTE_SECTION, wanted)
     if found is None:
-        _expect_asking_key(registry, " ".join([f"--student {student}", *(f"--about {each}" for each in about)]))
+        _expect_asking_key(registry, " ".join([f"--student {quote(student)}", *(f"--about {quote(each)}" for each in about)]))
     asked = ask_section(registry, student, about, model, grounds, until) if found is None else None
     return asked, rule_section(registry, asked.ref if asked else str(found), section, grounds, until)
 

@@ -1,7 +1,7 @@
 """What a statement mentions: other things by reference, and objects by digest."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,7 +24,18 @@ from inbond.schemas.statements import (
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _KIND = re.compile(rb"[a-z][a-z_]{0,31}")
 _ID = re.compile(rb':[0-9a-f]{32}"(?!:)')  # the end of a text that is no key
+_WITHIN = re.compile(r"\b[a-z][a-z_]{0,31}:[0-9a-f]{32}\b")
 _encoder = msgspec.json.Encoder()
+
+
+def within(texts: Iterable[str]) -> set[str]:
+    """Every reference inside sentences, such as those of reasons."""
+    return {ref for text in texts for ref in _WITHIN.findall(text)}
+
+
+def called_in(text: str, called: Mapping[str, str]) -> str:
+    """A sentence with what people call the things in it."""
+    return _WITHIN.sub(lambda match: called.get(match[0], match[0]), text)
 
 
 def references(value: Any) -> set[str]:

@@ -1,8 +1,10 @@
 """A shut gate as an error: for each reason what it is about, and the commands that would settle it."""
 
 from collections.abc import Iterator, Mapping
+from shlex import quote
 
 from inbond.registry.gate import WITHOUT_IT, Reason, Ruled
+from inbond.registry.mentions import called_in, within
 from inbond.registry.terms.engine import RULES
 from inbond.schemas.errors import PolicyDenied
 from inbond.schemas.statements import Verdict
@@ -12,7 +14,8 @@ _OPEN = (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS)
 
 def mentioned(ruled: Ruled, student: str) -> set[str]:
     """The references that a refusal names."""
-    return {student, *(ref for reason in ruled.reasons for ref in (reason.teacher, reason.terms) if ref)}
+    about = {ref for reason in ruled.reasons for ref in (reason.teacher, reason.terms) if ref}
+    return {student, *about, *within(reason.text for reason in ruled.reasons)}
 
 
 def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDenied:
@@ -23,7 +26,7 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
     name = called.get(student, student)
     shut = [reason for reason in ruled.reasons if reason.verdict not in _OPEN]
     lines = [_line(reason, called) for reason in shut]
-    hints = [hint for reason in shut for hint in _hints(reason, name, called)]
+    hints = [hint for reason in shut for hint in _hints(reason, quote(name), called)]
     return PolicyDenied(
         f"{name} may not learn from this ({ruled.verdict.value}): " + "; ".join(dict.fromkeys(lines)),
         hint="\n".join(dict.fromkeys(hints)),
@@ -33,7 +36,7 @@ def refusal(ruled: Ruled, student: str, called: Mapping[str, str]) -> PolicyDeni
 
 def _line(reason: Reason, called: Mapping[str, str]) -> str:
     if reason.rule in RULES:
-        return f"{reason.text} ({reason.rule})"
+        return f"{called_in(reason.text, called)} ({reason.rule})"
     if reason.rule == "recall-1":
         return reason.text
     under = f" under {called.get(reason.terms, reason.terms)}" if reason.terms else ""
@@ -42,7 +45,7 @@ def _line(reason: Reason, called: Mapping[str, str]) -> str:
 
 def _hints(reason: Reason, student: str, called: Mapping[str, str]) -> Iterator[str]:
     """The commands for one reason; those of the engine's rules by what its rule leaves open."""
-    model, terms = (called.get(ref or "", ref or "") for ref in (reason.teacher, reason.terms))
+    model, terms = (quote(called.get(ref or "", ref or "")) for ref in (reason.teacher, reason.terms))
     match reason.rule:
         case "recall-1":
             yield WITHOUT_IT
@@ -55,7 +58,7 @@ def _hints(reason: Reason, student: str, called: Mapping[str, str]) -> Iterator[
         case "dates-1":
             yield _declare("DATASET")
         case "accept-1":
-            yield f"inbond terms accept {terms or 'TERMS'} --means MEANS --accepted YYYY-MM-DD"
+            yield f"inbond terms accept {terms if reason.terms else 'TERMS'} --means MEANS --accepted YYYY-MM-DD"
         case "read-1":
             yield f"inbond terms fact add {terms} --facts FILE"
         case "grade-1":

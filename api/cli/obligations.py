@@ -94,8 +94,12 @@ def terms_data(weighed: "Weighed") -> dict[str, Any]:
 
 def verdict_lines(weighed: "Weighed") -> list[str]:
     """The engine's verdict with what shuts the gate, for people."""
+    from inbond.registry.mentions import called_in
+
     found = weighed.evaluation
-    shut = [f"  {each.rule}: {each.text}" for each in found.reasons if each.verdict.value != "permitted"]
+    shut = [
+        f"  {each.rule}: {called_in(each.text, weighed.names)}" for each in found.reasons if each.verdict.value != "permitted"
+    ]
     missing = [f"  missing in the plan: {', '.join(found.missing)}"] if found.missing else []
     return [
         f"by the terms on record: {_words(found.verdict.value)} · computed at ledger size {weighed.tree_size}",

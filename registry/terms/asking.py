@@ -14,9 +14,9 @@ from sqlalchemy import Connection, select
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate
 from inbond.registry import tables as t
-from inbond.registry.current import EVER
+from inbond.registry.current import EVER, first_of
 from inbond.registry.gate import Ruled
-from inbond.registry.mentions import references
+from inbond.registry.mentions import references, within
 from inbond.registry.names import names_of
 from inbond.registry.terms.answers import Checked, Published
 from inbond.registry.terms.engine import evaluate as weigh
@@ -83,7 +83,14 @@ def answer(
     found = weigh(question)
     pairs = [(document, any(in_force_for(question, use, document))) for use in question.uses for document in use.documents]
     idle = {document.ref for document, _ in pairs} - {document.ref for document, binds in pairs if binds}
-    beside = [each for each in ruled.reasons if each.decision is not None or each.terms not in read | idle]
+    governed = set(first_of(connection, [use.teacher for use in question.uses if use.documents]).values())
+    behind = first_of(connection, [each.teacher for each in ruled.reasons if each.terms is None and each.teacher])
+    for_engine = {ref for ref, first in behind.items() if first in governed}  # what applies through a router, rulings do not know
+    beside = [
+        each
+        for each in ruled.reasons
+        if each.decision is not None or (each.teacher not in for_engine if each.terms is None else each.terms not in read | idle)
+    ]
     worst = max([found.verdict, *(each.verdict for each in beside)], key=SEVERITY.index)
     return Answer(Ruled(worst, (*beside, *_reasons(found))), found.obligations, until)
 
@@ -136,7 +143,8 @@ def _next(days: Iterable[str], at: str) -> str | None:
 def checked(reader: LedgerReader, student: str, parts: Iterable[Part], at: str, actual: ReleasePlan | None = None) -> Checked:
     """The same as an answer by itself, as of all entries."""
     ruled, owed = evaluate(reader.connection, student, parts, at, actual=actual)
-    called = names_of(reader.connection, {student, *references([ruled.reasons, owed])})
+    told = within(each.text for each in ruled.reasons)
+    called = names_of(reader.connection, {student, *references([ruled.reasons, owed]), *told})
     return Checked(ruled.verdict, ruled.reasons, student, gate.RULES_DIGEST, owed, called, reader.size)
 
 

@@ -15,6 +15,7 @@ from inbond.registry.terms.known import Accepted, Document, Reading, overlaps
 from inbond.registry.terms.moments import end_of, is_before, start_of
 from inbond.registry.terms.obligations import clashes, obligations_of
 from inbond.registry.terms.question import SEVERITY, Base, Evaluation, Obligation, Question, Reason, Ruling, Use
+from inbond.schemas.scalars import AccessPath
 from inbond.schemas.statements import TemporalReach, Verdict
 
 RULES: Mapping[str, str] = {
@@ -118,6 +119,8 @@ def _before_clauses(use: Use) -> Iterator[Finding]:
             Reason("terms-1", Verdict.UNDETERMINED, f"{use.name}: no terms are on record that apply to it", use.teacher)
         )
         return
+    if missing := _missing_on_route(use):
+        yield Finding(Reason("terms-1", Verdict.UNDETERMINED, f"{use.name} was reached through a router: {missing}", use.teacher))
     if use.generated is None:
         yield Finding(
             Reason("dates-1", Verdict.UNDETERMINED, f"{use.name}: when its outputs were made is not known", use.teacher)
@@ -125,6 +128,24 @@ def _before_clauses(use: Use) -> Iterator[Finding]:
         if use.bound is None or not any(_binds(use, each) for each in use.documents):
             text = f"{use.name}: nobody is on record as bound by its terms when the outputs were made"
             yield Finding(Reason("accept-1", Verdict.UNDETERMINED, text, use.teacher))
+
+
+def _missing_on_route(use: Use) -> str | None:
+    """Whose terms are not on record of a teacher behind a router: its provider's bind, and the router's.
+
+    The provider's alone do where they are said to be for outputs that come through routers.
+    """
+    if use.access_path != AccessPath.ROUTER:
+        return None
+    own = [each for each in use.documents if each.party == use.party]
+    paths = {scope.access_path for each in own for scope in each.applies_to}
+    if paths & {AccessPath.ROUTER, AccessPath.UNKNOWN}:
+        return None
+    if not own:
+        return "its provider's own terms are not on record"
+    if len(own) == len(use.documents):
+        return "the router's terms are not on record, or it is not declared which it was (route)"
+    return None
 
 
 def _binds(use: Use, document: Document) -> bool:

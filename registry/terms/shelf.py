@@ -116,7 +116,7 @@ def bind(
     starts = effective or found.effective
     if starts is None:
         raise InvalidInput(f"{id}: expected the day from which it is in force, which is not known", hint="--effective DATE")
-    provider = registry.resolve(party or found.party, "party")
+    provider = _provider(registry, found, party)
     name = f"{found.title}@{found.version}"
     on_record = [each.ref for each in registry.every(ListedTerms, party=provider, name=name)]
     if on_record:
@@ -131,6 +131,16 @@ def bind(
     read_already = {(each.clause, each.scope) for each in registry.every(ListedFact, terms=terms)}
     new = [each for each in found.facts if (each.clause, each.fact.scope.value) not in read_already]
     return Bound(terms, name, bool(on_record), tuple(add_fact(registry, terms, each.given) for each in new))
+
+
+def _provider(registry: OpenRegistry, found: Row, party: str | None) -> str:
+    try:
+        return registry.resolve(party or found.party, "party")
+    except NotFound as error:
+        if party is not None:
+            raise
+        hint = f"inbond party add {found.party}\nor --party NAME, where {found.provider} has another name here"
+        raise NotFound(f"{found.id}: {error.message}", hint=hint) from None
 
 
 def _expect_same_text(registry: OpenRegistry, terms: str, name: str, text: bytes) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import tables as t
-from inbond.registry.mentions import references
+from inbond.registry.mentions import references, within
 from inbond.registry.names import names_of
 from inbond.registry.terms.answers import Weighed
 from inbond.registry.terms.engine import evaluate
@@ -28,7 +28,8 @@ def weigh(reader: LedgerReader, student: str, datasets: Sequence[str], at: str, 
     question = question_of(connection, student, shards, at, size=size)
     found = evaluate(question)
     clashing = tuple(clashes(found.obligations, question.plan))
-    called = names_of(connection, {student, *references([found.reasons, found.obligations])}, size)
+    told = within(each.text for each in found.reasons)
+    called = names_of(connection, {student, *references([found.reasons, found.obligations]), *told}, size)
     written = notice(called[student], found.obligations, called)
     return Weighed(
         student, found, clashing, tuple(texts(found.obligations)), written, called,

@@ -1,5 +1,6 @@
 """The gate with the engine behind it: clauses that were read decide, and the engine's verdict goes into the grant."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from inbond.registry.terms.recording import accept
 from inbond.registry.times import now
 from inbond.schemas.errors import InvalidInput, PolicyDenied
 from inbond.schemas.statements import Verdict
-from tests.registry.terms.test_gathering import PLAN, House
+from tests.registry.terms.test_gathering import MADE, PLAN, House
 from tests.registry.world import World
 
 LLAMA = "Llama 3.1 Community License"
@@ -39,6 +40,44 @@ def test_the_verdict_and_the_obligations_go_into_the_grant(house: House) -> None
     [clause] = [line for line in reasons if line["rule"] == "clause-1"]
     assert (clause["clause"], clause["terms"]) == ("1.b.i", house.world.ref(LLAMA))
     assert clause["fact"].startswith("terms_fact:")
+    house.world.check()
+
+
+def test_a_refusal_says_whom_it_means_and_commands_that_a_shell_takes(house: House) -> None:
+    data = house.teach("meta/llama-3.1-8b@1", "llama", path="weights")
+    house.bind("llama-3.1", "meta", accepted=None)
+    operator = house.registry.called([house.registry.operator])[house.registry.operator]
+    with pytest.raises(PolicyDenied, match=rf"{operator} is not on record") as told:
+        house.registry.pull(data, student="lab/commercial", run="first")
+    words = shlex.split((told.value.hint or "").splitlines()[0])
+    assert words[:4] == ["inbond", "terms", "accept", f"{LLAMA}@2024-07-23"]
+    assert "party:" not in told.value.message
+    checked = house.registry.check([data], "lab/commercial")
+    assert house.registry.operator in checked.names
+    assert house.registry.operator in house.weigh(data).names
+
+
+def test_outputs_through_a_router_need_the_providers_terms_and_the_routers(house: House) -> None:
+    house.registry.add_party("openrouter")
+    data = house.teach(
+        "deepseek/chat@1", "routed", "deepseek-open-platform-2026-04-29", path="router", made={**MADE, "route": ["openrouter"]}
+    )
+    found = house.registry.check([data], "lab/commercial")
+    [shut] = [each for each in found.reasons if each.verdict is not Verdict.PERMITTED]
+    assert (found.verdict, shut.rule) == (Verdict.UNDETERMINED, "terms-1")
+    assert "the router's terms are not on record" in shut.text
+    house.bind("openrouter-2026-08-31", "openrouter")
+    found = house.registry.check([data], "lab/commercial")
+    assert (found.verdict, {each.terms for each in found.reasons}) == (
+        Verdict.PERMITTED_WITH_OBLIGATIONS, {house.world.ref("DeepSeek Open Platform Terms of Service")},
+    )  # fmt: skip
+    assert len(list(house.registry.pull(data, student="lab/commercial", run="first"))) == 3
+    unnamed = house.teach("deepseek/other@1", "unnamed", path="router")
+    found = house.registry.check([unnamed], "lab/commercial")
+    assert (found.verdict, {each.rule for each in found.reasons}) == (Verdict.UNDETERMINED, {"terms-1", "clause-1"})
+    alone = house.teach("novo/chat@1", "alone", path="router", made={**MADE, "route": ["openrouter"]})
+    found = house.registry.check([alone], "lab/commercial")
+    assert (found.verdict, {each.rule for each in found.reasons}) == (Verdict.UNDETERMINED, {"terms-1", "clause-5"})
     house.world.check()
 
 

@@ -36,6 +36,14 @@ def test_these_are_the_rows() -> None:
         assert all(each.fact.grade is row.grade for each in row.facts), id
 
 
+def test_a_row_whose_party_is_not_on_record_says_how_it_is_called(world: World) -> None:
+    with pytest.raises(NotFound, match="openrouter-2026-08-31: no party is called 'openrouter'") as told:
+        shelf.bind(world.registry, "openrouter-2026-08-31", b"copy")
+    assert (told.value.hint or "").splitlines() == [
+        "inbond party add openrouter", "or --party NAME, where OpenRouter has another name here",
+    ]  # fmt: skip
+
+
 def test_rows_without_an_address_of_their_source_are_these() -> None:
     assert {id for id, row in shelf.shelf().items() if row.url is None} == {
         "anthropic-consumer-2025-10-08", "mistral-usage-2026-06-11", "cohere-saas-2024-02-29", "deepseek-terms-of-use-2026-03-27",
