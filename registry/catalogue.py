@@ -12,12 +12,12 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from inbond.registry.facts import fill
-from inbond.registry.listing import ListedRun
+from inbond.registry.listing import ListedRun, ListedTerms
 from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
 from inbond.registry.recorder import Said
+from inbond.registry.terms.known import Document, overlaps
 from inbond.registry.terms.releasing import policy_of
-from inbond.registry.terms.timelines import expect_no_overlap
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, unknown
@@ -156,7 +156,7 @@ def add_terms(
         "retrieved": now(),
     }
     body = fill(Terms, given, fixed=fixed, where="terms", resolve=_resolver(registry))
-    expect_no_overlap(registry, body)
+    _expect_no_overlap(registry, body)
     return registry.record("terms", body, Role.COMPLIANCE)
 
 
@@ -212,6 +212,25 @@ def release(
     return registry.record(
         "release", fill(Release, given, fixed=fixed, where="release", resolve=_resolver(registry)), Role.TRAINER
     )
+
+
+def _expect_no_overlap(registry: OpenRegistry, body: Terms) -> None:
+    """Raise Conflict where a new version would be in force at once with one that is on record."""
+    same = [each.ref for each in registry.every(ListedTerms, party=body.party) if each.name.rpartition("@")[0] == body.title]
+    every = registry.place.terms.timeline(same[0]).versions if same else ()
+    there = [
+        Document(each.ref, body.party, body.title, each.version, each.starts, each.ends, each.stated_end, (), each.text)
+        for each in every
+    ]
+    ends = body.effective.to.value_or("") or None
+    new = Document("", body.party, body.title, body.version, body.effective.from_, ends, ends is not None, (), body.text)
+    for one, other in overlaps([*there, new]):
+        if not (one.ref and other.ref):
+            raise Conflict(
+                f"terms {new.name}: expected a version that is not in force at once with another, "
+                f"found {one.name} from {one.starts} until {one.ends or 'open'}, {other.name} from {other.starts}",
+                hint="--effective DATE and --until DATE, or another --title",
+            )
 
 
 def _sha256(content: bytes | Path) -> str:

@@ -152,11 +152,9 @@ def add_terms(
     They apply to every teacher of that party whose model and access path fit; a path that is not known fits any.
     """
     if row is not None:
-        from inbond.api.cli.terms import bind
-
         if text is None or file is not None:
             raise click.UsageError("Expected --text FILE beside --from-catalogue ID.")
-        return bind(session, row, text, party=party, effective=effective, models=models, access_path=access_path)
+        return _bind(session, row, text, party=party, effective=effective, models=models, access_path=access_path)
     if file is None or effective is None or text is not None:
         raise click.UsageError("Expected FILE and --effective DATE, or --from-catalogue ID with --text FILE.")
     if teacher is None and party is None:
@@ -294,6 +292,20 @@ def release(
 
 
 # -- shared ----------------------------------------------------------------------------------------------------------------
+
+
+def _bind(session: Session, id: str, text: Path, **options: Any) -> None:
+    """Bind a row of the catalogue to the operator's own copy of its document; `options` as `shelf.bind` takes them."""
+    from inbond.registry.terms import shelf
+
+    with session.open() as registry:
+        bound = shelf.bind(registry, id, text.read_bytes(), **options)
+    grade = shelf.row(id).grade
+    data = {"ref": bound.terms, "name": bound.name, "facts": [each.ref for each in bound.facts], "grade": grade}
+    lines = pairs([("terms", bound.name), ("readings", len(bound.facts)), ("grade", grade), ("this is", shelf.ADVICE)])
+    session.output.answer(data, lines)
+    if grade not in ("P", "F"):
+        session.output.say("nobody has read them in your copy: do, then inbond declare FACT --facts TOML --correct")
 
 
 def _load(path: Path | None) -> dict[str, Any]:

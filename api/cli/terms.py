@@ -257,20 +257,6 @@ def odrl(session: Session, name: str) -> None:
     session.output.answer({"policy": found.policy, "tree_size": found.tree_size}, lines)
 
 
-def bind(session: Session, id: str, text: Path, **options: Any) -> None:
-    """Bind a row of the catalogue to the operator's own copy of its document; `options` as `shelf.bind` takes them."""
-    from inbond.registry.terms import shelf
-
-    with session.open() as registry:
-        bound = shelf.bind(registry, id, text.read_bytes(), **options)
-    grade = shelf.row(id).grade
-    data = {"ref": bound.terms, "name": bound.name, "facts": [each.ref for each in bound.facts], "grade": grade}
-    lines = pairs([("terms", bound.name), ("readings", len(bound.facts)), ("grade", grade), ("this is", shelf.ADVICE)])
-    session.output.answer(data, lines)
-    if grade not in ("P", "F"):
-        session.output.say("nobody has read them in your copy: do, then inbond declare FACT --facts TOML --correct")
-
-
 def _settings(parameters: dict[str, Any]) -> str:
     return f" ({', '.join(f'{name} {value}' for name, value in parameters.items())})" if parameters else ""
 

@@ -3,23 +3,19 @@
 import difflib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from inbond.ledger.reader import LedgerReader
 from inbond.registry.current import newest
-from inbond.registry.listing import ListedTerms
 from inbond.registry.names import names_of
 from inbond.registry.objects import ObjectStore
 from inbond.registry.terms.answers import Difference, FactChange, FieldChange, Odrl, Timeline, Version
-from inbond.registry.terms.known import Document, Reading, documents, overlaps
+from inbond.registry.terms.known import Document, Reading, documents
 from inbond.registry.terms.odrl import policy_of
-from inbond.schemas.errors import Conflict, InvalidInput
+from inbond.schemas.errors import InvalidInput
 from inbond.schemas.statements import Terms, TermsFact
-
-if TYPE_CHECKING:
-    from inbond.registry.opened import OpenRegistry
 
 MAX_COMPARED = 4 << 20
 """The longest text, in bytes, of which differences are looked for."""
@@ -53,25 +49,6 @@ def odrl_of(reader: LedgerReader, ref: str, size: int | None = None) -> Odrl:
     """The ODRL policy of one version of a document, as the first `size` entries say."""
     [document] = [each for each in documents(reader.connection, [ref], size) if each.ref == ref]
     return Odrl(ref, policy_of(document), reader.size if size is None else size)
-
-
-def expect_no_overlap(registry: "OpenRegistry", body: Terms) -> None:
-    """Raise Conflict where a new version would be in force at once with one that is on record."""
-    same = [each.ref for each in registry.every(ListedTerms, party=body.party) if each.name.rpartition("@")[0] == body.title]
-    every = registry.place.terms.timeline(same[0]).versions if same else ()
-    there = [
-        Document(each.ref, body.party, body.title, each.version, each.starts, each.ends, each.stated_end, (), each.text)
-        for each in every
-    ]
-    ends = body.effective.to.value_or("") or None
-    new = Document("", body.party, body.title, body.version, body.effective.from_, ends, ends is not None, (), body.text)
-    for one, other in overlaps([*there, new]):
-        if not (one.ref and other.ref):
-            raise Conflict(
-                f"terms {new.name}: expected a version that is not in force at once with another, "
-                f"found {one.name} from {one.starts} until {one.ends or 'open'}, {other.name} from {other.starts}",
-                hint="--effective DATE and --until DATE, or another --title",
-            )
 
 
 def _version(reader: LedgerReader, document: Document, size: int | None) -> Version:
