@@ -194,7 +194,7 @@ def write_bundle(
     """
     folder.mkdir(parents=True, exist_ok=True)
     statements = _closure(registry, about)
-    files = [] if export is None else export.write(folder, under or "", progress)
+    files = [] if export is None else export.write(folder / DATA, under or "", progress)
     shards, objects = _write_bytes(registry, folder, statements, under, progress, () if export is None else statements)
     receipts, size = write_receipts(registry, folder, statements)
     if export is None:

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 from msgspec import UnsetType
 
-from inbond.registry.delivering import DATA
 from inbond.registry.exporters import Exporter, Source, exporter
 from inbond.registry.exporters.base import LogitsShard, Written
 from inbond.registry.listing import ListedTeacher
@@ -64,9 +63,8 @@ class Export:
         self.left_out: dict[str, int] = {}
         """How many rows the format had no place for, by reason; known when all is written."""
 
-    def write(self, folder: Path, under: str, progress: "Progress | None" = None) -> list[dict[str, Any]]:
-        """Write data/ into `folder`; `under` lets the bytes leave. Returns what `lineage.json` says of each file."""
-        data = folder / DATA
+    def write(self, data: Path, under: str, progress: "Progress | None" = None) -> list[dict[str, Any]]:
+        """Write the new folder `data`; `under` lets the bytes leave. Returns what `lineage.json` says of each file."""
         data.mkdir()
         tick = self._ticker("reading", progress)
         for source in self.sources if self._writing.surveys else ():
@@ -132,7 +130,7 @@ class Export:
             size = file.seek(0, os.SEEK_END)
             os.fsync(file.fileno())
         return {
-            "path": f"{DATA}/{path.name}",
+            "path": f"{path.parent.name}/{path.name}",
             "sha256": digest,
             "bytes": size,
             "records": written.count,
