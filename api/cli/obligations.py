@@ -10,7 +10,7 @@ from inbond.api.cli.catalogue import student
 from inbond.api.cli.commands import Session, command
 from inbond.api.cli.dates import expect_date
 from inbond.api.cli.details import as_of_option
-from inbond.api.cli.output import pairs, table
+from inbond.api.cli.output import pairs, style, table
 
 if TYPE_CHECKING:
     from inbond.registry.terms.answers import Weighed
@@ -127,9 +127,17 @@ def owed(obligations: "Sequence[Obligation]", names: Mapping[str, str]) -> list[
 
 
 def owed_lines(owes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is owed, for people."""
-    rows = [(each["model"], each["document"], each["clause"], each["owes"]) for each in owes]
-    return table(("because of", "document", "clause", "owes"), rows, empty="nothing is owed, as far as terms are on record")
+    """What is owed, for people: by model and document, each in full however narrow the terminal."""
+    if not owes:
+        return [style("nothing is owed, as far as terms are on record", dim=True)]
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for each in owes:
+        by = f" through {', '.join(each['via'])}" if each["via"] else ""
+        grouped.setdefault((each["model"], by, each["document"]), []).append(f"{each['clause']}: {each['owes']}")
+    lines = []
+    for (model, by, document), owed_here in grouped.items():
+        lines += [style(f"because of {model}{by}, under {document}", dim=True), *(f"  {each}" for each in owed_here)]
+    return lines
 
 
 COMMANDS: tuple[click.Command, ...] = ()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from inbond.api.cli.obligations import owed_lines
 from tests.api.cli.shell import ok, run
 
 
@@ -48,6 +49,23 @@ def test_a_reading_an_acceptance_and_a_timeline(tmp_path: Path) -> None:
     assert "no clause was read otherwise" in ok("terms", "diff", "tos@2024-01-31", "tos@2024-01-31").out
     assert "tos@2025-01-01" not in ok("terms", "timeline", "tos", "--at", "2024-12-31").out
     assert run("terms", "add", tmp_path / "tos.txt", "--party", "openai", "--effective", "2025-01-01", "--version", "b").code == 8
+
+
+def test_what_is_owed_is_shown_in_full_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    one = {"model": "meta/llama-3.1-70b@1", "document": "Llama 3.1 Community License@2024-07-23", "clause": "1.b.i", "via": []}
+    owes = [
+        {**one, "owes": "begin the model's name with 'Llama'"},
+        {**one, "owes": "show 'Built with Llama'", "via": ["lab/mini@1"]},
+    ]
+    assert owed_lines(owes) == [
+        "because of meta/llama-3.1-70b@1, under Llama 3.1 Community License@2024-07-23",
+        "  1.b.i: begin the model's name with 'Llama'",
+        "because of meta/llama-3.1-70b@1 through lab/mini@1, under Llama 3.1 Community License@2024-07-23",
+        "  1.b.i: show 'Built with Llama'",
+    ]
 
 
 @pytest.mark.usefixtures("warehouse")
