@@ -1,13 +1,14 @@
 """Asking the gate, and asking people: a question by one key, a ruling by another that has seen it."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from mimetypes import guess_type
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from inbond.registry import refusing
+from inbond.registry.admission.rulings import NO_EVIDENCE
 from inbond.registry.disclosure.router import sections_in
 from inbond.registry.gate import Ruled
 from inbond.registry.listing import ListedDecision
@@ -15,6 +16,7 @@ from inbond.registry.opened import OpenRegistry
 from inbond.registry.place import Recorded
 from inbond.registry.recorder import Said
 from inbond.registry.terms.answers import Checked
+from inbond.registry.terms.moments import is_before
 from inbond.registry.times import now
 from inbond.registry.words import word
 from inbond.schemas.declared import known, not_applicable
@@ -44,6 +46,7 @@ def ask(
     holds. `scope` says for what, `authoriser` is the party outside that gave leave; `evidence` are files that bear it out,
     which go into the store.
     """
+    _expect_to_come(until)
     body = DecisionAsk(
         question=Question.EXCEPTION if exception else Question.AUTHORISATION,
         subjects=(registry.resolve(student, "student"), registry.resolve(terms, "terms")),
@@ -89,6 +92,7 @@ def _rule(
     asked = found.body
     if not isinstance(asked, DecisionAsk):
         raise InvalidInput(f"decision: expected an ask to rule on, found {ref}", hint="inbond decide list")
+    _expect_to_come(until or asked.until.value_or("") or None)
     answer = DecisionRule(
         ask=ref,
         question=asked.question,
@@ -137,11 +141,28 @@ def settle(
     question = Question.EXCEPTION if exception else Question.AUTHORISATION
     subjects = {registry.resolve(student, "student"), registry.resolve(terms, "terms")}
     found, asked = open_ask(registry, question, subjects), None
+    _expect_ruling(registry, word(Ruling, ruling, "ruling"), question, found, until, options)
     if found is None:
         _expect_asking_key(registry, f"--student {quote(student)} --terms {quote(terms)}" + (" --exception" if exception else ""))
         asked = ask(registry, student, terms, grounds, until, exception=exception)
         found = asked.ref
     return asked, rule(registry, found, ruling, grounds, until, **options)
+
+
+def _expect_ruling(
+    registry: OpenRegistry, ruling: Ruling, question: Question, ask: str | None, until: str | None, options: Mapping[str, Any]
+) -> None:
+    """Raise what would refuse a ruling, before anything is asked for it."""
+    _expect_to_come(until)
+    if options.get("authoriser"):
+        registry.resolve(options["authoriser"], "party")
+    if question is Question.EXCEPTION and ruling is Ruling.PERMIT and ask is None and not options.get("evidence"):
+        raise InvalidInput(NO_EVIDENCE, hint="--evidence FILE")
+
+
+def _expect_to_come(until: str | None) -> None:
+    if until and not is_before(now(), until):
+        raise InvalidInput(f"decision: expected an end that is still to come, found {until}", hint="--until DATE")
 
 
 def ask_section(

@@ -15,6 +15,8 @@ from inbond.schemas.statements import (
     Ruling,
 )
 
+NO_EVIDENCE = "decision: expected the document that grants an exception as evidence of it, found none"
+
 
 def decision(connection: Connection, draft: Draft, owner: str, lists: Lists) -> None:
     """A ruling answers an ask by another key that has seen it, and by a party that answers for it."""
@@ -39,9 +41,7 @@ def decision(connection: Connection, draft: Draft, owner: str, lists: Lists) -> 
     if body.question in (Question.AUTHORISATION, Question.EXCEPTION):
         _check_competence(connection, body.subjects, owner)
     if body.question is Question.EXCEPTION and body.ruling is Ruling.PERMIT and not draft.statement.header.evidence:
-        raise InvalidInput(
-            "decision: expected the document that grants an exception as evidence of it, found none", hint="--evidence FILE"
-        )
+        raise InvalidInput(NO_EVIDENCE, hint="--evidence FILE")
 
 
 def _check_competence(connection: Connection, subjects: tuple[str, ...], owner: str) -> None:

@@ -51,6 +51,8 @@ EU = frozenset(
     ]
 )
 
+_ALSO = {"UK": "GB", "EL": "GR"}
+
 _BY_PLAN = {ExceptionType.CLASSIFIER, ExceptionType.OWN_MODEL}
 _BY_CONSENT = {ExceptionType.PRIOR_AUTHORISATION, ExceptionType.ORDER_FORM}
 
@@ -164,7 +166,7 @@ def limits(question: Question, model: str, document: Document, reading: Reading,
     for condition in reading.fact.conditions:
         if condition.parameters.get("attaches") == "weights" and not carries_weights and not _is_derivative(reading):
             continue
-        found = _limit(question.plan, condition)
+        found = _limit(question.plan, condition, carries_weights)
         if found is not None:
             rule, verdict, told, missing = found
             text = f"{document.name}, clause {reading.fact.clause}: {told}"
@@ -176,7 +178,7 @@ def _is_derivative(reading: Reading) -> bool:
     return reading.fact.student_is_derivative is not Derivative.NO
 
 
-def _limit(plan: Plan, condition: Condition) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
+def _limit(plan: Plan, condition: Condition, carries_weights: bool) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
     """(rule, verdict, what is wrong, what is missing), None where a limit is kept."""
     kind, given = condition.type, condition.parameters
     open_, shut, ask = Verdict.UNDETERMINED, Verdict.PROHIBITED, Verdict.NEEDS_AUTHORISATION
@@ -188,8 +190,12 @@ def _limit(plan: Plan, condition: Condition) -> tuple[str, Verdict, str, tuple[s
         return "limit-1", shut if away else open_, "not to be given to others", () if away else ("distributed", "hosted")
     if kind in (ConditionType.PRIOR_AUTHORISATION, ConditionType.ORDER_FORM):
         return "clause-3", ask, "needs the provider's consent", ()
-    if kind is ConditionType.TERRITORY_EXCLUSION and given.get("modality", "text") in plan.modalities:
-        return _territory(plan, str(given["territories"]).split(), str(given["of"]))
+    if kind is ConditionType.TERRITORY_EXCLUSION:
+        found = _territory(plan, str(given["territories"]).split(), str(given["of"]))
+        if found is None or given.get("modality", "text") in plan.modalities:
+            return found
+        told = f"{found[2]}, if the weights are of a model for {given['modality']}, which is not known"
+        return (found[0], open_, told, ()) if carries_weights else None
     if kind is ConditionType.MAU_THRESHOLD:
         return _threshold(plan.mau, int(given["mau"]))
     if kind is ConditionType.REVENUE_THRESHOLD and not ("service" in given and plan.hosted is False):
@@ -211,7 +217,7 @@ def _threshold(mau: int | None, most: int) -> tuple[str, Verdict, str, tuple[str
 def _territory(plan: Plan, excluded: Sequence[str], of: str) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
     asked = "domicile" if of == "licensee" else "territories"
     where = ((plan.domicile,) if plan.domicile else None) if of == "licensee" else plan.territories
-    if where is None:
+    if not where:
         return "limit-1", Verdict.UNDETERMINED, f"not in {' '.join(excluded)}: the {asked} are not known", (asked,)
     if hit := sorted(_countries(where) & _countries(excluded)):
         return "limit-1", Verdict.PROHIBITED, f"not in {' '.join(excluded)}, found {' '.join(hit[:3])} in the {asked}", ()
@@ -219,8 +225,8 @@ def _territory(plan: Plan, excluded: Sequence[str], of: str) -> tuple[str, Verdi
 
 
 def _countries(codes: Iterable[str]) -> set[str]:
-    """Countries; the Union is all of its members, a part of a country is that country."""
-    return {country for code in codes for country in (EU if code == "EU" else (code[:2],))}
+    """Countries; the Union is all of its members, a part of a country is that country, and other codes in use are ISO's."""
+    return {country for code in codes for country in (EU if code == "EU" else (_ALSO.get(code[:2], code[:2]),))}
 
 
 # -- rulings ---------------------------------------------------------------------------------------------------------------

@@ -2,13 +2,18 @@
 
 A condition's parameters are settings by name. Every type may say to whom it `attaches`: to a model trained on outputs
 (`outputs`, unless given), only to one that carries the weights or counts as their derivative (`weights`), or to the first
-arguably (`arguable`). Lists of territories are codes with spaces between.
+arguably (`arguable`). Lists of territories are codes with spaces between. A parameter that no rule can compare with a plan
+would be a limit that nothing breaks, so it is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from inbond.schemas.errors import InvalidInput
+from inbond.schemas.scalars import Modality, Territory, Time
 from inbond.schemas.statements import Condition, ConditionType
 
 ATTACHES = ("outputs", "weights", "arguable")
@@ -42,7 +47,9 @@ SHAPES: Mapping[ConditionType, Shape] = {
     ConditionType.TRADEMARK_LIMIT: Shape({}, {"mark": str}),
     ConditionType.OTHER: Shape({"what": str}, {}),
 }
-_WORDS: Mapping[str, tuple[str, ...]] = {"of": ("licensee", "territory"), "period": ("month", "year"), "attaches": ATTACHES}
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    "of": ("licensee", "territory"), "period": ("month", "year"), "attaches": ATTACHES, "modality": tuple(Modality),
+}  # fmt: skip
 
 
 def check_conditions(conditions: Iterable[Condition], where: str = "terms_fact") -> None:
@@ -64,3 +71,29 @@ def check_conditions(conditions: Iterable[Condition], where: str = "terms_fact")
                 raise InvalidInput(
                     f"{where}: condition {condition.type}: expected {name} of {', '.join(_WORDS[name])}, found {value!r}"
                 )
+            if expected := _unlike(name, value):
+                raise InvalidInput(f"{where}: condition {condition.type}: expected {name} as {expected}, found {value!r}")
+
+
+def _unlike(name: str, value: Any) -> str | None:
+    """What a parameter was expected to be, None where it is that."""
+    if isinstance(value, int):
+        return "a number of at least 0" if value < 0 else None
+    if not value.strip():
+        return "text, not empty"
+    if name == "territories" and not all(map(_is(Territory), value.split())):
+        return "codes of ISO 3166, or EU, with spaces between, such as EU GB US-CA"
+    if name == "measured_on" and not _is(Time)(value):
+        return "a day, such as 2026-01-31"
+    return None
+
+
+def _is(form: Any) -> Callable[[str], bool]:
+    def fits(text: str) -> bool:
+        try:
+            msgspec.convert(text, form)
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    return fits

@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from inbond.registry.deciding import check, refusal, settle
-from inbond.registry.listing import ListedDecision
 from inbond.schemas.declared import known
 from inbond.schemas.errors import InvalidInput, NotFound, NotPermitted, PolicyDenied
 from inbond.schemas.statements import Question, Verdict
@@ -91,6 +90,19 @@ def test_a_refusal_names_teacher_document_and_command(world: World) -> None:
         assert error.exit_code == 5
 
 
+def test_what_a_ruling_lacks_is_said_before_anything_is_asked(world: World) -> None:
+    size, about = world.size(), ("lab/other", "acme-terms", "permit", "because")
+    with pytest.raises(InvalidInput, match="expected an end that is still to come, found 2020-01-01"):
+        settle(world.registry, *about, "2020-01-01")
+    with pytest.raises(InvalidInput, match="expected the document that grants an exception"):
+        settle(world.registry, *about, exception=True)
+    with pytest.raises(NotFound, match="no party is called 'nobody'"):
+        settle(world.registry, *about, authoriser="nobody")
+    with pytest.raises(InvalidInput, match="still to come"):
+        world.registry.ask("lab/other", "acme-terms", "why not", "2020-01-01")
+    assert world.size() == size
+
+
 # -- authorisations and exceptions -----------------------------------------------------------------------------------------
 
 
@@ -127,7 +139,7 @@ def test_an_exception_wants_its_evidence_and_its_own_party(world: World, letter:
     registry, subjects = world.registry, (world.ref("lab/other"), world.ref("acme-terms", "terms"))
     with pytest.raises(InvalidInput, match="the document that grants an exception as evidence"):
         settle(registry, "lab/other", "acme-terms", "permit", "they said so", exception=True)
-    first = registry.place.page(ListedDecision, limit=100).items[-1].ref
+    first = registry.ask("lab/other", "acme-terms", "may it?", exception=True).ref
     asked, refused = settle(registry, "lab/other", "acme-terms", "refuse", "they did not", exception=True)
     assert (asked, world.body(refused.ref).ask) == (None, first)  # it rules on the open question
     body = ask_body(*subjects, question=Question.EXCEPTION)

@@ -219,6 +219,25 @@ def test_a_ruling_settles_what_is_ambiguous_silent_or_read_elsewhere() -> None:
     assert evaluate(asked(use(terms), plan=INSIDE, rulings=(ruling(terms),))).verdict is YES
 
 
+@pytest.mark.parametrize(
+    ("territories", "verdict"),
+    [
+        (("UK",), NO),
+        (("GB",), NO),
+        (("EL",), NO),
+        (("FR-75",), NO),
+        (("US", "KR"), NO),
+        (("US",), OWES),
+        ((), OPEN),
+        (None, OPEN),
+    ],
+)
+def test_territories_are_compared_as_countries_and_none_are_not_known(
+    territories: tuple[str, ...] | None, verdict: Verdict
+) -> None:
+    assert evaluate(asked(use(document("tencent-hunyuan")), plan=plan(territories=territories))).verdict is verdict
+
+
 # -- stories ---------------------------------------------------------------------------------------------------------------
 
 

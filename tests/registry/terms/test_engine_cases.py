@@ -181,5 +181,8 @@ def test_weights_have_their_own_limits_and_obligations() -> None:
     assert (apache.verdict, {each.type for each in apache.obligations}) == (OWES, {"licence_copy", "notice_file"})
     assert rules(evaluate(asked(use("qwen-apache"), bases=(base(),)))) == {"base-1"}
     assert evaluate(asked(use("qwen-apache"), bases=(base("qwen-research"),))).verdict is NO
+    vision = evaluate(asked(use("mistral-apache"), plan=plan(domicile="DE"), bases=(base("llama-3.2"),)))
+    assert (vision.verdict, rules(vision)) == (OPEN, {"limit-1"})  # whether those weights take images is not on record
+    assert evaluate(asked(use("mistral-apache"), plan=plan(domicile="US"), bases=(base("llama-3.2"),))).verdict is OWES
     own = base("llama-3", base_family="llama 3")
     assert evaluate(asked(use("llama-3"), bases=(own,))).verdict is OWES  # the ban leaves models of its own family out

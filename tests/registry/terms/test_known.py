@@ -60,6 +60,7 @@ def test_a_correction_amends_and_both_stay_known(world: World, terms: str) -> No
     world.check()
 
 
+EXCLUSION = {"type": "territory_exclusion", "of": "territory"}
 REFUSED: dict[str, tuple[Any, type[InbondError], str]] = {
     "parameter missing": (
         lambda w, t: ("terms_fact", reading(t, conditions=(condition("name_prefix"),))),
@@ -70,6 +71,18 @@ REFUSED: dict[str, tuple[Any, type[InbondError], str]] = {
     "parameter of another type": (
         lambda w, t: ("terms_fact", reading(t, conditions=(condition("mau_threshold", mau="many"),))),
         InvalidInput, "mau as int"),
+    **{
+        f"{name} that nothing can be compared with: {value!r}": (
+            lambda w, t, given={**of, name: value}: ("terms_fact", reading(t, conditions=(condition(**given),))),
+            InvalidInput, rf"expected {name} (as|of) .*found {value!r}")
+        for of, name, value in (
+            *((EXCLUSION, "territories", each) for each in ("EU, GB", "Europe", "eu", "  ")),
+            (EXCLUSION | {"territories": "EU"}, "modality", "images"),
+            ({"type": "mau_threshold"}, "mau", -3),
+            ({"type": "mau_threshold", "mau": 3}, "measured_on", "2024-13-01"),
+            ({"type": "name_prefix"}, "prefix", ""),
+        )
+    },
     "word outside the vocabulary": (
         lambda w, t: ("terms_fact", reading(t, conditions=(condition("licence_copy", attaches="x"),))),
         InvalidInput, "attaches of"),
