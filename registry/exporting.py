@@ -84,7 +84,10 @@ class Export:
                 path.unlink()
         if not files:
             why = ", ".join(f"{reason}: {count:,}" for reason, count in self.left_out.items())
-            raise InvalidInput(f"format {self.format.name}: expected records that it can hold, found none ({why})")
+            raise InvalidInput(
+                f"format {self.format.name}: expected records that it can hold, found none ({why})",
+                hint="its options may let them through: inbond dataset export --list",
+            )
         for name, content in self._writing.beside().items():
             (data / name).write_bytes(content)
         return files

@@ -6,6 +6,7 @@ on with the first shard that is missing: shard borders depend on the records alo
 an import that fails leaves no dataset version.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -218,9 +219,8 @@ class _Import:
         for ordinal, part in enumerate(ShardBatcher(size_of, self.max_rows).split(self.tally.over(stream, self.on_reject))):
             missing = [signal for signal, there in beside.items() if ordinal not in there]
             first = sum(each.rows for each in parts)
-            with Beside(
-                self.registry.place.objects, self.meaning, missing, self._pointers() | self.said.engine(), first
-            ) as logits:
+            pointers = self._pointers() | self.said.engine()
+            with Beside(self.registry.place.objects, self.meaning, missing, pointers, first, self._where) as logits:
                 records = logits.over(part)
                 if ordinal in found:
                     ref, rows = found[ordinal].ref, found[ordinal].rows
@@ -273,6 +273,11 @@ class _Import:
 
     def _begin(self, _source: Input) -> None:
         self._starts.append(self.tally.records)
+
+    def _where(self, place: int) -> str:
+        """Which file a record of the import is of, and which of the records that it gave."""
+        source = bisect_right(self._starts, place) - 1
+        return f"{self.inputs[source].name}, record {place - self._starts[source] + 1} of those it gave"
 
     def _skip(self, part: Iterable[object], ref: str, rows: int) -> None:
         found = sum(1 for _ in part)

@@ -189,7 +189,10 @@ class ObjectStore(ABC):
 
     def absent(self, digest: str) -> NotFound:
         """The error for an object that is not there."""
-        return NotFound(f"object {digest} is not in the store {self.address}", object=digest)
+        return NotFound(f"object {digest} is not in the store {self.address}", hint=_OTHER_COPY, object=digest)
+
+
+_OTHER_COPY = "put it back from another copy, such as a backup (inbond restore); inbond verify says what else is amiss"
 
 
 def expect_size(digest: str, size: int, found: int, where: str) -> None:
@@ -232,5 +235,5 @@ def compare(digest: str, data: bytes) -> None:
 def _compare(digest: str, found: str, size: int) -> None:
     if found != digest:
         raise VerificationError(
-            f"object {digest}: expected bytes of this SHA-256, found {found} over {size} bytes", object=digest
+            f"object {digest}: expected bytes of this SHA-256, found {found} over {size} bytes", hint=_OTHER_COPY, object=digest
         )

@@ -6,7 +6,7 @@ the source, or, where none is named, ids of a table of those texts, which is kep
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -116,13 +116,20 @@ def size_of(item: Record | Observed) -> int:
 class Beside:
     """Writes the log-probabilities of one text shard's records as they go by; a context manager.
 
-    `wanted` are the signals to write: none where the import keeps none, or has them on record.
+    `wanted` are the signals to write: none where the import keeps none, or has them on record. `first` is the place of its first
+    record in the import, `where` says for messages what stands at a place (from 0).
     """
 
     def __init__(
-        self, store: ObjectSink, meaning: Meaning, wanted: Iterable[Signal], metadata: Mapping[str, str], first: int = 0
+        self,
+        store: ObjectSink,
+        meaning: Meaning,
+        wanted: Iterable[Signal],
+        metadata: Mapping[str, str],
+        first: int,
+        where: Callable[[int], str],
     ) -> None:
-        self._next = first  # place of the next record in the import, for messages
+        self._next, self._where = first, where
         self._streams = [_Stream(signal, store, meaning, metadata) for signal in wanted if meaning.keeping.level]
 
     def over(self, items: Iterable[Record | Observed]) -> Iterator[Record | Identified]:
@@ -147,12 +154,13 @@ class Beside:
             stream.close()
 
     def _take(self, record: Record, ids: tuple[bytes, bytes | None], item: Observed | None) -> Identified:
+        place = self._next
         self._next += 1
         for stream in self._streams:
             try:
                 found = stream.add(ids[0], getattr(item, stream.signal.value, None))
             except InvalidInput as error:
-                said = f"record {self._next} of the import, {stream.signal.value} log-probabilities: {error.message}"
+                said = f"{self._where(place)}, {stream.signal.value} log-probabilities: {error.message}"
                 raise InvalidInput(said, hint=error.hint) from None
             if found is not None and record.input_ids is None:  # which are no part of the ids, those of content
                 record = msgspec.structs.replace(record, input_ids=tuple(found.tolist()))

@@ -63,8 +63,8 @@ def looked_at(path: Path, digest: str, registry: "Registry | None") -> ShardFile
     if registry is not None and ref is not None and body is not None:
         _show_lineage(found, registry, ref, body)
     said = {key: _short(value) for key, value in ours.items()}
-    if body is not None and body.codec and _claimed_codec(footer) == body.codec:
-        said["inbond.codec"] = "as the statement says"
+    if body is not None and body.codec:
+        said |= dict.fromkeys(_as_stated(ours, footer, body), "as the statement says")
     found.section("what the file says of itself", "claimed", pairs(said.items(), whole=True))
     found.data["columns"] = columns
     rows = [
@@ -136,11 +136,10 @@ def _show_lineage(found: ShardFile, registry: "Registry", ref: str, body: "Shard
 
 def _codec_items(body: "Shard") -> list[tuple[str, object]]:
     """How log-probabilities are written, what they mean, and what gave them."""
-    from inbond.registry.shards.describing import engine_told
-
     codec = body.codec
     if not codec:
         return []
+    generator = body.generator.known
     return [
         ("codec", f"{codec.id} {codec.version}"),
         *((name.replace("_", " "), value) for name, value in sorted(codec.parameters.items())),
@@ -149,7 +148,7 @@ def _codec_items(body: "Shard") -> list[tuple[str, object]]:
         ("log-probabilities", codec.logprob_kind.value),
         ("temperature", codec.temperature.value_or("not known")),
         ("truncated", _truncated(codec)),
-        ("engine", engine_told(body.generator)),
+        ("engine", generator.system_fingerprint.value_or("not known") if generator else "not known"),
     ]
 
 
@@ -159,6 +158,14 @@ def _truncated(codec: "Codec") -> str:
     if not cut:
         return "not known"
     return ", ".join([cut.method.value, *(f"{name} {value}" for name, value in sorted(cut.parameters.items()))])
+
+
+def _as_stated(told: Mapping[str, str], footer: "pq.FileMetaData", body: "Shard") -> list[str]:
+    """What a file says of its log-probabilities in the words of its statement, which are shown already."""
+    from inbond.registry.shards.describing import CODEC_KEY, ENGINE_KEY, engine_told
+
+    same = {CODEC_KEY: _claimed_codec(footer) == body.codec, ENGINE_KEY: told.get(ENGINE_KEY) == engine_told(body.generator)}
+    return [key for key, is_same in same.items() if is_same]
 
 
 def _columns(footer: "pq.FileMetaData") -> list[dict[str, Any]]:
@@ -265,12 +272,12 @@ def _logits(
         start = int(np.sum(of.counts[:at]))
         entries = slice(start, start + min(SHOWN, count))
         best = [
-            {"id": int(id), "logprob": round(float(value), 4)}
-            for id, value in zip(of.ids[entries], of.logprobs[entries], strict=True)
+            {"id": int(id), "logprob": _rounded(value)} for id, value in zip(of.ids[entries], of.logprobs[entries], strict=True)
         ]
         shown.append({"row": row, "position": position, "entries": count, "best": best, **said})
-        listed = "  ".join(f"{each['id']}:{each['logprob']}" for each in best)
-        rows.append((row, position, count, listed, said.get("chosen"), said.get("rank"), said.get("tail")))
+        listed = "  ".join(f"{each['id']}:{each['logprob']:.4g}" for each in best)
+        chosen, tail = (f"{said[name]:.4g}" if name in said else None for name in ("chosen", "tail"))
+        rows.append((row, position, count, listed, chosen, said.get("rank"), tail))
     heads = ("row", "position", "entries", "id:nats, most likely first", "chosen", "rank", "tail")
     size = f"{plural(positions, 'position')}, {data['bytes_per_token']} bytes a token"
     return shown, [size, *table(heads, rows, empty="no positions")]
@@ -295,8 +302,13 @@ def _known(found: Any, at: int) -> dict[str, Any]:
     for name in ("chosen", "tail"):
         value = float(getattr(found, name)[at])
         if value == value:
-            said[name] = round(value, 4)
+            said[name] = _rounded(value)
     return said | ({"rank": int(found.rank[at])} if found.rank[at] else {})
+
+
+def _rounded(value: float) -> float:
+    """To six digits that say something, of a value near zero too; zero has no sign."""
+    return float(f"{value:.6g}") or 0.0
 
 
 def _short(text: str | None, width: int = _WIDTH) -> str | None:

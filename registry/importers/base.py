@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from inbond.registry.importers.element import MAX_RECORD, Element
-from inbond.registry.importers.fields import Fault, Fields, explain
+from inbond.registry.importers.fields import Fault, Fields, explain, without_infinities
 from inbond.registry.importers.inputs import Input, Progress
 from inbond.registry.importers.observed import Observed
 from inbond.registry.importers.parts import Part
 from inbond.registry.importers.signs import hint_for
+from inbond.registry.importers.sound_values import check_values
 from inbond.registry.importers.streaming import elements
 from inbond.registry.shards.records import Record
 from inbond.schemas.errors import InvalidInput
@@ -199,7 +200,12 @@ class Importer:
             try:
                 if element.too_large:
                     raise Fault("too-large", "", f"a record of at most {MAX_RECORD} bytes", "a longer one")
+                if b"-Infinity" in element.raw:
+                    element = element._replace(raw=without_infinities(element.raw))  # as Python writes it
                 records = converter.convert_element(element)
+                for each in records:
+                    if isinstance(each, Observed):
+                        check_values(each)
             except Fault as fault:
                 yield self._rejected(fault, source.name, element, is_start)
             except (ValueError, RecursionError) as error:  # of msgspec, UTF-8 and json
@@ -230,9 +236,10 @@ class Importer:
 
     def _rejected(self, fault: Fault, file: str, element: Element, is_start: bool) -> Rejected:
         reason, found = fault.reason, fault.found
-        if reason == "malformed-json" and element.at_end:
+        if reason == "malformed-json" and element.at_end and "truncated" in found:
             reason, found = "truncated", f"a last line that breaks off, {found}"
         is_other = reason == "missing-field" and "." not in fault.field  # a field that makes the format what it is
-        is_other |= reason == "malformed-json" and element.number == 1 and is_start  # not JSON from the start
+        # or what is not JSON from the start
+        is_other |= reason == "malformed-json" and fault.expected == "a JSON object" and element.number == 1 and is_start
         hint = hint_for(element.raw, self.name) if is_other else ""
         return Rejected(file, element.line, element.number, fault.field, fault.expected, found, reason, hint)

@@ -27,6 +27,7 @@ _plain = json.JSONDecoder(parse_int=str, parse_float=str)
 
 _NULL = msgspec.Raw(b"null")
 _STRING = re.compile(rb'"[^"]*"')
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"|(?P<word>-?Infinity|NaN)', re.DOTALL)
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,18})")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _KINDS = {ord("n"): "null", ord("t"): "true", ord("f"): "false", ord("{"): "an object", ord("["): "an array"}
@@ -199,7 +200,16 @@ def explain(raw: bytes, error: Exception) -> Fault:
         return Fault("not-utf8", "", "UTF-8 text", found)
     if _has_surrogate(raw):
         return Fault("unpaired-surrogate", "", "whole characters", "half of a \\u surrogate pair")
+    other = next((match for match in _NO_NUMBER.finditer(raw) if match["word"]), None)
+    if other is not None:
+        word = other["word"].decode()
+        return Fault("malformed-json", "", "numbers that JSON has", f"{word} at byte {other.start()} of the record")
     return Fault("malformed-json", "", "a JSON object", f"{_excerpt(raw)} ({error})")
+
+
+def without_infinities(raw: bytes) -> bytes:
+    """`raw` with null for each -Infinity that stands outside strings, as Python's json module writes what has no probability."""
+    return _NO_NUMBER.sub(lambda match: b"null" if match["word"] == b"-Infinity" else match[0], raw)
 
 
 def join_array(values: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ def elements(blocks: Iterable[bytes], name: str) -> Iterator[Element]:
     for magic, format in _OTHER_FORMATS.items():
         if head.startswith(magic):
             raise InvalidInput(
-                f"{name}: expected JSON text, found {format} data", hint="Write it as JSON Lines first.", file=name
+                f"{name}: expected JSON text, found {format} data", hint="Unpack it first, or write it as JSON Lines.", file=name
             )
     head = head.removeprefix(_BYTE_ORDER_MARK)
     line = 1

@@ -1,7 +1,9 @@
 """Rows of a Parquet file, read in bounded memory: as JSON objects for importers of those, or as they are.
 
 A row takes part as the object of its columns that are not null, so every importer of JSON reads tables too: what is null
-in a table, also within a structure, is what JSON Lines leave out. Row numbers stand for lines in messages.
+in a table, also within a structure, is what JSON Lines leave out. Row numbers stand for lines in messages. NaN and infinities
+become null, as JSON has no word for them, but for a log-probability that is NaN: it is a fault, which must not pass for one
+that the source left out, and becomes the string "NaN".
 """
 
 from collections.abc import Iterator
@@ -33,6 +35,8 @@ def table_elements(file: InputFile, columns: tuple[str, ...] | None, *, as_rows:
         leaves = _leaves(source, columns, file.name)
     number = 0
     for group in range(metadata.num_row_groups):
+        if not metadata.row_group(group).num_rows:
+            continue
         with _parsing(file.name):
             rows = table_limits.batch_rows(metadata.row_group(group), leaves, file)
         batches = source.iter_batches(
@@ -54,7 +58,7 @@ def table_elements(file: InputFile, columns: tuple[str, ...] | None, *, as_rows:
 
 def _as_json(batch: pa.RecordBatch, place: int, number: int) -> Element:
     row = {
-        name: _without_nulls(value)
+        name: _plain(name, value)
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
         if (value := column[place].as_py()) is not None
     }
@@ -62,12 +66,17 @@ def _as_json(batch: pa.RecordBatch, place: int, number: int) -> Element:
     return Element(b"", number, number, True) if len(raw) > MAX_RECORD else Element(raw, number, number)
 
 
-def _without_nulls(value: Any) -> Any:
-    """A value in which no structure has a member that is null: a table has every member in every row."""
+def _plain(name: str, value: Any) -> Any:
+    """The value of a column or member: no structure in it has a member that is null, as a table has every member in every row."""
     if isinstance(value, dict):
-        return {name: _without_nulls(member) for name, member in value.items() if member is not None}
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return [_without_nulls(member) for member in value]
+        return {member: _plain(member, held) for member, held in value.items() if held is not None}
+    if isinstance(value, list) and value:
+        if isinstance(value[0], dict | list):
+            return [_plain(name, held) for held in value]
+        if "logprob" in name.lower():
+            return ["NaN" if held != held else held for held in value]
+    elif value != value and "logprob" in name.lower():
+        return "NaN"
     return value
 
 

@@ -32,7 +32,8 @@ def _refuse(text: str, raw: bytes | msgspec.Raw, path: str) -> NoReturn:
     if wrong := _WRONG.match(what):
         found = wrong["found"] if below else describe(raw)
         raise Fault("wrong-type", where, _named(wrong["expected"]), _named(found))
-    raise Fault("wrong-value", where, "another value", what)
+    expected = "a number that fits into 64 bits" if what == "Number out of range" else "another value"
+    raise Fault("wrong-value", where, expected, what[:1].lower() + what[1:])
 
 
 _NAMES = {

@@ -105,14 +105,17 @@ class VerifiedFile(PositionedFile):
         self._hashes = tuple(hashes)
         if len(self._hashes) != -(-size // BLOCK):
             raise VerificationError(
-                f"{name}: expected {-(-size // BLOCK)} block hashes for {size} bytes, found {len(self._hashes)}"
+                f"{name}: expected {-(-size // BLOCK)} block hashes for {size} bytes, found {len(self._hashes)}",
+                hint=_OTHER_BYTES,
             )
         found = merkle.root_of(self._hashes)
         if found != root:
-            raise VerificationError(f"{name}: expected block root {root.hex()}, found {found.hex()} over its hashes")
+            raise VerificationError(
+                f"{name}: expected block root {root.hex()}, found {found.hex()} over its hashes", hint=_OTHER_BYTES
+            )
         actual = raw.seek(0, io.SEEK_END)
         if actual != size:
-            raise VerificationError(f"{name}: expected {size} bytes, found {actual}")
+            raise VerificationError(f"{name}: expected {size} bytes, found {actual}", hint=_OTHER_BYTES)
 
     def read_at(self, offset: int, length: int) -> memoryview:
         """Verified bytes [offset, offset + length), cut at the end of the file."""
@@ -172,6 +175,7 @@ class VerifiedFile(PositionedFile):
                 raise VerificationError(
                     f"{self._name}: block {block}, bytes {start} to {end}: expected leaf hash "
                     f"{self._hashes[block].hex()}, found {found}",
+                    hint=_OTHER_BYTES,
                     block=block,
                     first_byte=start,
                     end_byte=end,
@@ -198,7 +202,8 @@ class VerifiedFile(PositionedFile):
         return data
 
     def _short(self, offset: int, length: int, found: int) -> VerificationError:
-        return VerificationError(f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + found}")
+        said = f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + found}"
+        return VerificationError(said, hint=_OTHER_BYTES)
 
     def read_buffer(self, size: int | None = -1) -> memoryview:
         """As `read`, without a second copy; what pyarrow calls where a file has it."""
@@ -213,6 +218,8 @@ class VerifiedFile(PositionedFile):
             self._raw.close()
         super().close()
 
+
+_OTHER_BYTES = "These are not the bytes that were signed: read them from where they came, or from a backup (inbond restore)."
 
 _threads: ThreadPoolExecutor | None = None
 _waiting: ThreadPoolExecutor | None = None

@@ -26,6 +26,7 @@ from inbond.registry.disclosure.model import TEMPLATES
 from inbond.registry.importers import IMPORTERS
 from inbond.registry.lineage import MAX_HOPS
 from inbond.registry.places.paths import COLLECTIONS
+from inbond.registry.shards.stream_codes import STEP
 from inbond.registry.shards.writer import MAX_ROWS, MAX_TEXT
 from inbond.registry.terms.engine import RULES
 from inbond.schemas import statements
@@ -246,6 +247,10 @@ def test_every_importer_is_described() -> None:
     for name, _, logprobs, ids in rows:
         assert (ids != "") == IMPORTERS[name].logprobs, name
         assert (logprobs.startswith(("none", "stay"))) != IMPORTERS[name].logprobs, name
+
+
+def test_the_bound_of_compact_log_probabilities() -> None:
+    assert f"more than {STEP / 2} nats" in (DOCS / "importing.md").read_text()
 
 
 def test_rules_about_terms() -> None:

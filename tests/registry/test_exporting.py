@@ -118,9 +118,19 @@ def test_altered_bytes_leave_no_folder(world: World, tmp_path: Path, format: str
     data[len(data) // 3] ^= 1
     path.chmod(0o600)
     path.write_bytes(data)
-    with pytest.raises(VerificationError, match="expected leaf hash"):
+    with pytest.raises(VerificationError, match="expected leaf hash") as refused:
         world.registry.export_dataset("chat", tmp_path / "out", format=format)
+    assert "from a backup" in str(refused.value.hint)
     assert not list(tmp_path.glob("*out*"))
+    for wrong in (bytes(data[:-1]), bytes(data) + b"x"):
+        path.write_bytes(wrong)
+        with pytest.raises(VerificationError, match=f"expected {len(data)} bytes, found {len(wrong)}") as refused:
+            world.registry.export_dataset("chat", tmp_path / "out", format=format)
+        assert "from a backup" in str(refused.value.hint)
+    path.unlink()
+    with pytest.raises(NotFound, match="is not in the store") as missing:
+        world.registry.export_dataset("chat", tmp_path / "out", format=format)
+    assert "inbond restore" in str(missing.value.hint)
 
 
 def test_killed_in_the_middle_nothing_looks_done(world: World, tmp_path: Path) -> None:

@@ -166,8 +166,13 @@ def test_a_tokenizer_gives_texts_their_ids(world: World, tmp_path: Path) -> None
     assert (body.codec.parameters["ids"], body.codec.vocabulary) == ("derived", 3)
     with open_shard(world.registry.place, found.shards[0]) as text:
         assert [record.input_ids for record in text.records()] == [(0,), (1,)]
-    with pytest.raises(InvalidInput, match=r"record 3 of the import, generated.*found b't2', which is none"):
+    with pytest.raises(InvalidInput, match=r"\.jsonl, record 3 of those it gave, generated.*found b't2', which is none"):
         take(world, "chat-completions", of_texts(tmp_path / "b.jsonl", 3), "other", keeping=Keeping(tokenizer=tokenizer))
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    with pytest.raises(InvalidInput, match=r"b\.jsonl, record 3 of those it gave"):
+        world.registry.import_files(
+            "chat-completions", files, teacher="acme/two", dataset="two", create=True, keeping=Keeping(tokenizer=tokenizer)
+        )
 
 
 def test_compact_is_said_and_kept_to_its_bound(world: World, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a shard's file is: lineage, columns, sizes, records, and on whose word each of it stands."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,9 +112,35 @@ def test_of_log_probabilities_positions_are_shown(world: World, tmp_path: Path, 
     assert "inbond.codec  as the statement says" in shown
     assert max(map(len, shown.splitlines()[1:])) <= 100
     assert "truncated          not known" in shown
-    assert 'engine             {"unknown":"not_declared"}' in shown
+    assert "engine             not known" in shown
     assert f"{found['positions']} positions, {found['bytes_per_token']} bytes a token" in shown
     assert "records (proved: from the bytes that the statement names)" in shown
     monkeypatch.chdir(tmp_path)
     claimed = ok("inspect", file, "--json").json
     assert (claimed["shown"], "recorded" in claimed) == (found["shown"], False)  # the file itself says how it is written
+
+
+def test_a_log_probability_near_zero_keeps_its_digits(world: World, tmp_path: Path) -> None:
+    """As providers return it of a token that is all but certain; shown as zero it would be a certain one."""
+    token = {"token": "M", "bytes": [77], "logprob": -1.71205e-05}
+    entries = [token, {"token": "m", "bytes": [109], "logprob": -11.015642}]
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "M"},
+        "logprobs": {"content": [token | {"top_logprobs": entries}]},
+    }
+    (tmp_path / "sure.jsonl").write_text(json.dumps({"model": "gpt-4o", "choices": [choice]}))
+    done = world.registry.import_files(
+        "chat-completions", [tmp_path / "sure.jsonl"], teacher="acme/sure", dataset="sure", create=True
+    )
+    logits = done.shards[-1]
+    file = tmp_path / "logits.parquet"
+    file.write_bytes(world.registry.store.path(world.body(logits).file.removeprefix("sha256:")).read_bytes())
+    [first] = ok("--registry", world.folder, "inspect", file, "--json").json["shown"]
+    assert (first["best"][0]["logprob"], first["chosen"]) == (-1.71205e-05, -1.71205e-05)
+    shown = ok("--registry", world.folder, "inspect", file).out
+    assert "0:-1.712e-05  1:-11.02" in shown
+    assert "-0.0 " not in shown
+    for key in ("inbond.codec             ", "inbond.engine_fingerprint"):
+        assert f"{key}  as the statement says" in shown
+    assert "{" not in shown

@@ -63,8 +63,9 @@ def test_answers_to_nobody_knows_what_are_left_out(shared_world: World, exported
     body = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes."}}]}
     import_lines(shared_world, tmp_path, "answers", [body], "chat-completions")
     size = shared_world.size()
-    with pytest.raises(InvalidInput, match=r"expected records that it can hold, found none \(prompt not known: 1\)"):
+    with pytest.raises(InvalidInput, match=r"expected records that it can hold, found none \(prompt not known: 1\)") as refused:
         exported("answers", "messages")
+    assert "inbond dataset export --list" in str(refused.value.hint)
     assert not list(tmp_path.glob("answers-messages*"))
     assert shared_world.size() == size + 1  # the delivery: the ledger may say more than left, never less
     assert lines_of(exported("answers", "messages", no_prompt="keep")) == [

@@ -95,7 +95,7 @@ def test_any_bytes_are_read_as_a_strict_parser_reads_them_or_are_a_fault(raw: by
         (b'{"text": 1}', "wrong-type", "the number 1"),
         (b'{"text": {}}', "wrong-type", "an object"),
         (b'{"a": 01}', "malformed-json", "invalid number"),
-        (b'{"a": NaN}', "malformed-json", "invalid character"),
+        (b'{"a": NaN}', "malformed-json", "NaN at byte 6 of the record"),
         (b'{"a": 1} x', "malformed-json", "trailing characters"),
         (b'{"a": "\x00"}', "malformed-json", "invalid character"),
         (b'{"a": "\n"}', "malformed-json", "invalid character"),
