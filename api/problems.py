@@ -4,6 +4,7 @@ Every class of `schemas.errors` owns its type, title and status. What only HTTP 
 long or too slow) stands here, as kinds of invalid input.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -204,7 +205,13 @@ def _example(kind: type[InbondError]) -> Example:
     return Example(id=kind.__name__, summary=kind.title, value=problem(kind(detail, hint=hint), "0" * 32))
 
 
+_MISSING = re.compile(r"Missing required (\w+) parameter '([\w-]+)'")
+"""What Litestar says where a request lacks a parameter."""
+
+
 def _wrong(error: ValidationException) -> str:
+    if missing := _MISSING.search(error.detail):
+        return f"no {missing[1]} parameter {missing[2]}"
     found = error.extra if isinstance(error.extra, list) else []
     told = [f"{item.get('key', '')}: {item.get('message', '')}".removeprefix(": ") for item in found if isinstance(item, dict)]
     return "; ".join(told) or "something else"

@@ -281,11 +281,16 @@ def release(
 
     The file WEIGHTS is hashed, not kept.
     """
+    from inbond.registry.terms import releasing
+
     given = _load(facts)
     with session.open() as registry:
         recorded = registry.release(name, weights, runs=runs, channels=channels, released=released, facts=given)
         body: Any = registry.place.statement(recorded.ref).body
+        clashing = releasing.clashes_of(registry, body)
     _recorded(session, "release", f"of {name}", recorded)
+    for each in clashing:
+        session.output.say(f"clash: {each}")
     verdict = body.policy.known.verdict.value if body.policy.is_known else "permitted"
     if verdict != "permitted":
         session.output.say(f"by the terms on record: {verdict.replace('_', ' ')}: inbond student obligations {name}")

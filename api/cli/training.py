@@ -59,9 +59,15 @@ def check(session: Session, datasets: tuple[str, ...], student: str) -> None:
         ]
         rows = [_row(each, said) for each, said in zip(ruled.reasons, reasons, strict=True)]
         owes = owed(ruled.obligations, called)
-        data = {"verdict": ruled.verdict.value, "tree_size": size, "reasons": reasons, "obligations": owes}
+        data = {
+            "verdict": ruled.verdict.value,
+            "tree_size": size,
+            "reasons": reasons,
+            "obligations": owes,
+            "clashes": ruled.clashes,
+        }
         lines = table(("about", "terms", "clause", "verdict", "rule"), rows, empty="no teachers")
-        lines += ["", *owed_lines(owes)] if owes else []
+        lines += ["", *owed_lines(owes), *(f"clash: {each}" for each in ruled.clashes)] if owes else []
         session.output.answer(data, [*lines, "", f"{_verdict(ruled.verdict.value)} · computed at ledger size {size}"])
         if ruled.verdict not in (Verdict.PERMITTED, Verdict.PERMITTED_WITH_OBLIGATIONS):
             raise refusal(ruled, ruled.student, called)

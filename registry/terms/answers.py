@@ -14,13 +14,17 @@ from inbond.schemas.statements import GrantMode, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Checked(Ruled):
-    """The gate's answer about `student`, with the obligations that come with it; `rules` is the digest of its table of rules."""
+    """The gate's answer about `student`, with the obligations that come with it; `rules` is the digest of its table of rules.
+
+    `clashes` says where the obligations, or one and the name and licence that are planned (or were given), do not go together.
+    """
 
     student: str
     rules: str
     obligations: tuple[Obligation, ...]
     names: dict[str, str]
     tree_size: int
+    clashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,18 @@ from sqlalchemy import Connection, select
 from inbond.ledger.reader import LedgerReader
 from inbond.registry import gate
 from inbond.registry import tables as t
-from inbond.registry.current import EVER, first_of
+from inbond.registry.current import EVER, first_of, newest
 from inbond.registry.gate import Ruled
 from inbond.registry.mentions import references, within
 from inbond.registry.names import names_of
 from inbond.registry.terms.answers import Checked, Published
 from inbond.registry.terms.engine import evaluate as weigh
 from inbond.registry.terms.engine import in_force_for
-from inbond.registry.terms.gathering import question_of, question_of_any
+from inbond.registry.terms.gathering import question_of, question_of_any, stated_in
 from inbond.registry.terms.known import Document
 from inbond.registry.terms.moments import start_of
-from inbond.registry.terms.question import SEVERITY, Evaluation, Obligation
+from inbond.registry.terms.obligations import clashes
+from inbond.registry.terms.question import SEVERITY, Evaluation, Obligation, Plan
 from inbond.registry.withdrawn import Part, withdrawn
 from inbond.schemas.statements import ReleasePlan
 
@@ -145,7 +146,9 @@ def checked(reader: LedgerReader, student: str, parts: Iterable[Part], at: str, 
     ruled, owed = evaluate(reader.connection, student, parts, at, actual=actual)
     told = within(each.text for each in ruled.reasons)
     called = names_of(reader.connection, {student, *references([ruled.reasons, owed]), *told})
-    return Checked(ruled.verdict, ruled.reasons, student, gate.RULES_DIGEST, owed, called, reader.size)
+    stated = newest(reader.connection, student)[1].release_plan if actual is None else actual
+    clashing = tuple(each.text for each in clashes(owed, Plan(None, **stated_in(stated))))
+    return Checked(ruled.verdict, ruled.reasons, student, gate.RULES_DIGEST, owed, called, reader.size, clashing)
 
 
 def published(reader: LedgerReader, parts: str, shards: Iterable[str], at: str) -> Published:

@@ -46,6 +46,12 @@ def question_of_any(connection: Connection, shards: Iterable[str], used: str, si
     return Question(None, Plan(None), used, Gathering(connection, size).uses(shards))
 
 
+def stated_in(release: ReleasePlan) -> dict[str, Any]:
+    """What a release is planned to be, or was, by the fields of `Plan`; None where that is not known."""
+    facts = {name: getattr(release, name) for name in ReleasePlan.__struct_fields__}
+    return {name: fact.known if fact.is_known else None for name, fact in facts.items()}
+
+
 def shards_of(connection: Connection, student: str, size: int | None = None) -> list[str]:
     """The shards that any run of a student was to read, as the first `size` entries say."""
     limit = EVER if size is None else size
@@ -103,11 +109,7 @@ class Gathering:
 
     def plan(self, learner: Learner, actual: ReleasePlan | None = None) -> Plan:
         """The plan of a release, or what a release was."""
-        stated, values = actual or learner.stated, dict[str, Any]()
-        for name in ReleasePlan.__struct_fields__:
-            fact = getattr(stated, name)
-            values[name] = fact.known if fact.is_known else None
-        return Plan(learner.owner, domicile=learner.domicile, revenue=learner.revenue, **values)
+        return Plan(learner.owner, domicile=learner.domicile, revenue=learner.revenue, **stated_in(actual or learner.stated))
 
     def uses(self, shards: Iterable[str]) -> tuple[Use, ...]:
         """The uses of the models behind `shards` with their documents, and of the teachers of those that were students here."""

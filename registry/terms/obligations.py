@@ -76,10 +76,10 @@ def _of_plan(plan: Plan, prefixes: dict[str, list[str]], flows: dict[str, Obliga
     for prefix, documents in sorted(prefixes.items()):
         called = (plan.name or "").rpartition("/")[2]
         if given_away and plan.name is not None and not called.startswith(prefix):
-            yield Clash(f"the planned name {plan.name!r} does not begin with {prefix!r}, as {documents[0]} asks", False)
+            yield Clash(f"the name {plan.name!r} does not begin with {prefix!r}, as {documents[0]} asks", False)
     for document in sorted(flows):
         if given_away and plan.licence is not None and plan.licence.lower() in PERMISSIVE:
-            text = f"the planned licence {plan.licence} passes on no restrictions of use, as {document} asks"
+            text = f"the licence {plan.licence} passes on no restrictions of use, as {document} asks"
             yield Clash(text, False)
 
 

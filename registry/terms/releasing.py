@@ -10,10 +10,21 @@ from inbond.registry.times import now
 from inbond.schemas.declared import Declared, Reason, known, unknown
 from inbond.schemas.errors import NotPermitted
 from inbond.schemas.scalars import EMPTY_LIST, ObjectList
-from inbond.schemas.statements import Evaluated, ObligationMetLine, Policy, ReleasePlan
+from inbond.schemas.statements import Evaluated, ObligationMetLine, Policy, Release, ReleasePlan
 
 if TYPE_CHECKING:
     from inbond.registry.opened import OpenRegistry
+
+
+def clashes_of(registry: "OpenRegistry", release: Release) -> tuple[str, ...]:
+    """Where a release does not go together with what is owed for it: a name without its prefix, a licence that passes on nothing.
+
+    None are known where the registry does not tell whoever releases.
+    """
+    try:
+        return registry.place.terms.release(release.student, release.actual, now()).clashes
+    except NotPermitted:
+        return ()
 
 
 def policy_of(registry: "OpenRegistry", student: str, actual: ReleasePlan) -> tuple[Declared[Policy], ObjectList]:

@@ -112,8 +112,15 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     assert [each["rule"] for each in found["reasons"]] == ["decision-1", "clause-1"]
     assert found["reasons"][1]["terms"] == "tos@2024-01-31"
     assert "begin the model's name with 'Llama'" in ok("check", "chat", "--student", "acme/mini").out
+    assert "clash: the name 'mini' does not begin" in ok("check", "chat", "--student", "acme/mini").out
+    facts.write_text(
+        'actual = { name = "maxi", distributed = true, hosted = false, commercial = true, licence = "MIT", mau = 5 }\n'
+    )
+    (tmp_path / "more.bin").write_bytes(b"more")
+    released = ok("student", "release", "acme/mini", tmp_path / "more.bin", "--facts", facts)
+    assert "clash: the name 'maxi' does not begin with 'Llama', as tos@2024-01-31 asks" in released.err
     told = ok("student", "obligations", "acme/mini", "--notice", tmp_path / "NOTICE")
-    assert "clash: the planned name 'mini' does not begin with 'Llama', as tos@2024-01-31 asks" in told.out
+    assert "clash: the name 'mini' does not begin with 'Llama', as tos@2024-01-31 asks" in told.out
     assert "begin the model's name with 'Llama'" in (tmp_path / "NOTICE").read_text()
     assert "[here the text of tos@2024-01-31: " in (tmp_path / "NOTICE").read_text()
     data = ok("student", "obligations", "acme/mini", "--json").json

@@ -3,7 +3,7 @@
 import pytest
 
 from inbond.registry.listing import ListedFact
-from inbond.registry.terms.releasing import policy_of
+from inbond.registry.terms.releasing import clashes_of, policy_of
 from inbond.schemas import statements as s
 from inbond.schemas.declared import known
 from inbond.schemas.errors import InvalidInput
@@ -29,6 +29,9 @@ def test_a_plan_that_changed_before_release_is_seen_at_release(house: House) -> 
     assert as_planned.policy.known.verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
     owed = registry.store.read_lines(as_planned.obligations.digest, as_planned.obligations.root, as_planned.obligations.count)
     assert [line["obligation"] for line in owed] == [each.ref for each in registry.every(ListedFact)]
+    assert clashes_of(registry, as_planned) == ()
+    renamed = house.world.body(registry.release("lab/commercial", b"3", facts={"actual": {**PLAN, "name": "mini"}}).ref)
+    assert clashes_of(registry, renamed) == (f"the name 'mini' does not begin with 'Llama', as {LLAMA}@2024-07-23 asks",)
     told = registry.release("lab/commercial", b"2").ref  # nobody says how it was released: on record, and marked
     assert house.world.body(told).policy.known.verdict is Verdict.UNDETERMINED
     reasons = house.world.body(told).policy.known.reasons
