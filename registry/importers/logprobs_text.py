@@ -2,18 +2,20 @@
 
 A thousand tokens with twenty alternatives each are two megabytes of JSON, which a parser that goes down into a record
 level by level reads five times. In the layout that the chat interfaces write, `{"token": …, "bytes": …, "logprob": …}`, what
-stands between two numbers is one of a few thousand texts: the end of an entry and the beginning of the next. Each is read
-once and known from then on; a text of another layout is left to the parser, and both ways give the same.
+stands between the comma behind a number and the next number is one of a few thousand texts: the beginning of an entry. Each is
+read once and known from then on. Between a number and its comma are the brackets that close entries, which all numbers of an
+array have compared at once. A text of another layout is left to the parser, and both ways give the same.
 """
 
 import re
 from dataclasses import dataclass
+from itertools import repeat
 from secrets import token_hex
 from threading import Lock
-from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from inbond.registry.importers.fields import Fault
 from inbond.registry.importers.observed import TokenLogprobs, token_logprobs
@@ -22,10 +24,8 @@ from inbond.registry.importers.token_entries import text_bytes
 
 _MOST_KNOWN = 400_000
 
-# The first of the two forms takes nearly all numbers, and is the faster one to match.
-_SPLIT = re.compile(
-    rb'"logprob": ?(-[0-9]\.[0-9]+(?:e-[0-9]+)?(?![0-9eE.])|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)'
-)
+# A number and its brackets are far shorter; without a bound, text without commas would be gone through again and again.
+_SPLIT = re.compile(rb'"logprob":([^,]{1,250}),')
 
 
 def _pattern(*parts: bytes) -> re.Pattern[bytes]:
@@ -34,14 +34,21 @@ def _pattern(*parts: bytes) -> re.Pattern[bytes]:
 
 
 _ENTRY = rb'\{~"token"~:~(?P<token>"(?:[^"\\]|\\.)*")~,~(?:"bytes"~:~(?P<bytes>\[[0-9, \t\r\n]*\]|null)~,~)?'
-_STEP = _pattern(
-    rb'~(?:(?P<next>\}~\]~\}~,)|(?P<entry>\}~,)|(?P<none>,~"top_logprobs"~:~\[~\]~\}~,)|(?P<open>,~"top_logprobs"~:~\[))~', _ENTRY
+_STEP = _pattern(rb'~(?:(?P<none>"top_logprobs"~:~\[~\]~\}~,~)|(?P<open>"top_logprobs"~:~\[~))?', _ENTRY)
+_END = _pattern(
+    rb"~(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)",
+    rb'~(?:(?P<none>,~"top_logprobs"~:~\[~\]~\}~\])|\}~\]~\}~\])',
 )
-_END = _pattern(rb'~(?:(?P<none>,~"top_logprobs"~:~\[~\]~\}~\])|\}~\]~\}~\])')
 _BEGIN = _pattern(rb'(?<!\\)"logprobs"~:~(?:\{(?:~"refusal"~:~null~,)?~"content"~:~)?(?P<array>\[~', _ENTRY, rb")\Z")
 
-_ALTERNATIVE, _NEXT, _OPEN, _NONE, _END_OF_LIST, _END_WITHOUT = range(6)
-_KINDS = {"entry": _ALTERNATIVE, "next": _NEXT, "open": _OPEN, "none": _NONE}
+_ALTERNATIVE, _OPEN, _NONE = range(3)
+"""What a number belongs to: an alternative, a token whose alternatives follow, a token without any."""
+
+_UNKNOWN = -1
+
+_NUMBER = b"+-.0123456789eE"
+_WHITE = b" \t\r\n"
+_BLANK = bytes.maketrans(b"]}", b"  ")
 
 _text = msgspec.json.Decoder(str)
 _numbers = msgspec.json.Decoder(list[int] | None)
@@ -49,7 +56,7 @@ _values = msgspec.json.Decoder(list[float])
 
 
 class _Layouts:
-    """What was read once: `steps` by the text between two numbers, 8 times the place of the next token plus the kind of step."""
+    """What was read once: `steps` by the text from a comma to the next number, 4 times the place of the token plus the kind."""
 
     def __init__(self) -> None:
         self.steps: dict[bytes, int] = {}
@@ -62,8 +69,8 @@ class _Layouts:
         step = _STEP.fullmatch(tail)
         if step is None:
             raise _OtherLayout
-        kind = next(kind for name, kind in _KINDS.items() if step[name] is not None)
-        found = self.steps[tail] = 8 * self.place(_token(step)) + kind
+        kind = _OPEN if step["open"] is not None else _NONE if step["none"] is not None else _ALTERNATIVE
+        found = self.steps[tail] = 4 * self.place(_token(step)) + kind
         return found
 
     def place(self, token: bytes) -> int:
@@ -112,41 +119,38 @@ def _cut(parts: list[bytes], begin: re.Match[bytes] | None) -> Cut:
         _layouts = _Layouts()
     layouts = _layouts
     numbers, tails = parts[1::2], parts[2::2]
-    steps = list(map(layouts.steps.get, tails))
+    steps = np.fromiter(map(layouts.steps.get, tails, repeat(_UNKNOWN)), np.int64, len(tails))
     texts = [parts[0]]
     found: dict[bytes, TokenLogprobs] = {}
-    start = place = 0
-    for _ in range(steps.count(None)):
-        place = steps.index(None, place) + 1
-        tail = tails[place - 1]
-        end = _END.match(tail)
+    start = 0
+    for place in np.flatnonzero(steps == _UNKNOWN).tolist():
+        text = b",".join((numbers[place], tails[place]))
+        end = _END.match(text)
         if end is None:
-            steps[place - 1] = layouts.learn(tail)
+            steps[place] = layouts.learn(tails[place])
             continue
         if begin is None:
             raise _OtherLayout
         mark = f'"{_NONCE}-{len(found)}"'.encode()
-        last = _END_WITHOUT if end["none"] else _END_OF_LIST
-        found[mark] = _array(layouts, _token(begin), steps[start : place - 1], last, numbers[start:place])
+        numbers[place], steps[place] = end["number"], _NONE if end["none"] else _ALTERNATIVE
+        found[mark] = _array(layouts, _token(begin), steps[start : place + 1], numbers[start : place + 1])
         texts[-1] = texts[-1][: begin.start("array")]
-        texts += (mark, tail[end.end() :])
-        start = place
+        texts += (mark, text[end.end() :])
+        start = place + 1
         begin = _BEGIN.search(texts[-1])
     if start != len(tails):
         raise _OtherLayout
     return Cut(b"".join(texts), found)
 
 
-def _array(layouts: _Layouts, first: bytes, steps: list[Any], last: int, numbers: list[bytes]) -> TokenLogprobs:
-    """What one array says: `first` is its first token, `steps` lead from each entry to the next."""
-    codes = np.array([8 * layouts.place(first), *steps, last], dtype=np.int64)
-    kinds, tokens = codes[1:] & 7, codes[:-1] >> 3
-    is_token = np.ones(len(kinds), dtype=bool)
-    is_token[1:] = (kinds[:-1] == _NEXT) | (kinds[:-1] == _NONE)
-    leaves_token = (kinds == _OPEN) | (kinds == _NONE) | (kinds == _END_WITHOUT)
-    if not np.array_equal(is_token, leaves_token):
-        raise _OtherLayout
-    values = np.array(_values.decode(b"".join((b"[", b",".join(numbers), b"]"))))
+def _array(layouts: _Layouts, first: bytes, steps: NDArray[np.int64], numbers: list[bytes]) -> TokenLogprobs:
+    """What one array says: `first` is its first token, `steps` say what each number belongs to and which token comes next.
+
+    `numbers` come with the brackets that close entries behind them, but for the last, which has none.
+    """
+    kinds, tokens = steps & 3, np.append(layouts.place(first), steps[:-1] >> 2)
+    values = np.array(_read_numbers(numbers, kinds))
+    is_token = kinds != _ALTERNATIVE
     counts = np.diff(np.append(np.flatnonzero(is_token), len(kinds))) - 1
     return token_logprobs(
         Texts(tokens[is_token], layouts.tokens),
@@ -155,6 +159,24 @@ def _array(layouts: _Layouts, first: bytes, steps: list[Any], last: int, numbers
         Texts(tokens[~is_token], layouts.tokens),
         values[~is_token],
     )
+
+
+def _read_numbers(numbers: list[bytes], kinds: NDArray[np.int64]) -> list[float]:
+    """The values. Raises _OtherLayout, or ValueError, unless each number is closed as what it and the next belong to demand."""
+    is_token = kinds != _ALTERNATIVE
+    opens = kinds[:-1] == _OPEN
+    if not is_token[0] or bool((is_token[:-1] & (is_token[1:] == opens)).any()):
+        raise _OtherLayout
+    # `}` behind an alternative, `}]}` (here as |) behind the last one of a token; no white space matters.
+    shapes = np.full((len(kinds), 2), ord(","), dtype=np.uint8)
+    shapes[:-1, 1] = np.where(is_token[:-1], 0, np.where(is_token[1:], ord("|"), ord("}")))
+    shapes[-1, 1] = 0
+    joined = b",".join(numbers)
+    compact = (b"," + joined).translate(None, _WHITE)
+    if b",}" in compact or compact.translate(None, _NUMBER).replace(b"}]}", b"|") != shapes[shapes > 0].tobytes():
+        raise _OtherLayout
+    # A bracket within a number leaves two, which is no JSON.
+    return _values.decode(b"[" + joined.translate(_BLANK) + b"]")
 
 
 def _token(entry: re.Match[bytes]) -> bytes:
