@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, repeat
+from operator import attrgetter
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from inbond.registry.shards.records import KINDS, Message, Record
@@ -23,9 +23,7 @@ def to_table(records: Sequence[Record], ids: Sequence[bytes], salts: bytes, prom
     Raises InvalidInput, naming the field, for a value that its column cannot hold.
     """
     _check(records)
-    values: dict[str, Sequence[Any]] = dict(
-        zip(Record.__struct_fields__, zip(*map(msgspec.structs.astuple, records), strict=True), strict=True)
-    )
+    values: dict[str, Sequence[Any]] = {name: list(map(attrgetter(name), records)) for name in Record.__struct_fields__}
     values["record_id"] = [identity.hex() for identity in ids]
     values["prompt_id"] = [None if prompt is None else prompt.hex() for prompt in prompts]
     arrays = []
@@ -85,7 +83,7 @@ def _check(records: Sequence[Record]) -> None:
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     one = values[0]
     if (one is None or one == ()) and values.count(one) == len(values):  # most columns of most imports
-        return pa.repeat(pa.scalar(one, field.type), len(values))
+        return _empty_lists(len(values), field.type) if one == () else pa.nulls(len(values), field.type)
     if field.name == "prompt":
         return _prompts(values)
     if pa.types.is_list(field.type):
@@ -109,6 +107,11 @@ def _prompts(prompts: Sequence[tuple[Message, ...] | None]) -> pa.Array:
 def _lists(values: Sequence[Sequence[Any] | None], field: pa.Field) -> pa.Array:
     flat = pa.array(list(chain.from_iterable(value for value in values if value)), field.type.value_type)
     return _list_array(values, flat, field.type)
+
+
+def _empty_lists(count: int, kind: pa.DataType) -> pa.Array:
+    offsets = pa.repeat(pa.scalar(0, pa.int32()), count + 1)
+    return pa.ListArray.from_arrays(offsets, pa.array([], kind.value_type), type=kind)
 
 
 def _list_array(lists: Sequence[Sequence[Any] | None], flat: pa.Array, kind: pa.DataType) -> pa.Array:

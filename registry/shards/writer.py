@@ -35,6 +35,7 @@ MAX_ROWS = 65_536
 MAX_TEXT = 256 << 20
 METADATA_PREFIX = "inbond."
 ZSTD_LEVEL = 3  # bench/shard_write.py: a seventh smaller than level 1; what is saved is not hashed on each read
+ID_LEVEL = 1  # of columns of digests in hex: smaller than at level 3, and packed in a third of the time
 
 _WRITE_BYTES = 4 << 20
 
@@ -206,7 +207,9 @@ def _parquet_writer(sink: pa.NativeFile) -> pq.ParquetWriter:
         version="2.6",
         use_dictionary=False,
         compression={name: "NONE" if name == "salt" else "ZSTD" for name in _leaf_columns()},
-        compression_level={name: ZSTD_LEVEL for name in _leaf_columns() if name != "salt"},
+        compression_level={
+            name: ID_LEVEL if name in ("record_id", "prompt_id") else ZSTD_LEVEL for name in _leaf_columns() if name != "salt"
+        },
         write_statistics=list(NUMERIC_COLUMNS),
         store_schema=False,
     )
