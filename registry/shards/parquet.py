@@ -27,7 +27,8 @@ Rows = range | Sequence[range] | None
 
 _MAGIC = b"PAR1"
 _TAIL = len(_MAGIC) + 4
-_AT_ONCE = 2 << 20  # bytes of row groups that are decoded together: less is not worth a task
+_AT_ONCE = 512 << 10  # bytes of row groups that are decoded together: less is not worth a task
+_AT_ONCE_ELSEWHERE = 2 << 20  # the same of a file that is asked for by range: less is not worth a request
 _AHEAD = 32 << 20  # bytes that are under way at once
 _MOST = 8  # tasks that are under way at once
 
@@ -141,9 +142,10 @@ class VerifiedParquet:
     def _tasks(self, names: list[str], pieces: Iterable["_Piece"], *, whole: bool) -> Iterator["_Task"]:
         """Pieces that are decoded together, with the bytes that hold them: all of the file where it is wanted `whole`."""
         covered, task = 0, _Task()
+        least = _AT_ONCE if self.file.ranged is None else _AT_ONCE_ELSEWHERE
         for piece in pieces:
             if piece.group not in task.groups:
-                if task.bytes >= _AT_ONCE or (task.groups and piece.group < task.groups[-1]):
+                if task.bytes >= least or (task.groups and piece.group < task.groups[-1]):
                     yield task
                     task = _Task()
                 chunks = self._chunks(piece.group, names)
