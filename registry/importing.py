@@ -49,6 +49,7 @@ class ImportResult:
     empty: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     duplicate_ids: int = 0
+    unanswered: int = 0
     not_known: list[str] = field(default_factory=list)
     unchanged: bool = False
 
@@ -312,6 +313,7 @@ class _Import:
         result = ImportResult("", "", every, written)
         result.records, result.empty = self.tally.records, self.tally.empty_responses
         result.rejected, result.duplicate_ids = dict(self.tally.rejected), self.tally.duplicate_ids
+        result.unanswered = self.tally.unanswered
         result.not_known = self.said.not_known
         self._record(last)
         found = extend_dataset(self.registry, self.dataset, parts)

@@ -220,6 +220,7 @@ def _summary(result: "ImportResult") -> dict[str, Any]:
         "empty_responses": result.empty,
         "rejected": result.rejected,
         "duplicate_ids": result.duplicate_ids,
+        "unanswered": result.unanswered,
         "not_known": result.not_known,
         "unchanged": result.unchanged,
     }
@@ -231,6 +232,7 @@ def _imported(result: "ImportResult") -> list[str]:
     lines = [f"{result.name} is on record already; nothing was written"] if result.unchanged else []
     shards = plural(len(result.shards), "shard")
     already = len(result.shards) - result.written
+    unanswered = [("unanswered", plural(result.unanswered, "request"))] if result.unanswered else []
     return lines + pairs(
         [
             ("dataset", result.name),
@@ -239,6 +241,7 @@ def _imported(result: "ImportResult") -> list[str]:
             ("empty responses", f"{result.empty:,} (kept)" if result.empty else "0"),
             ("rejected", rejected),
             ("duplicate ids", f"{result.duplicate_ids:,} (kept)" if result.duplicate_ids else "0"),
+            *unanswered,
         ]
     )
 

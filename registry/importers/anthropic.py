@@ -32,12 +32,12 @@ class AnthropicConverter(Converter):
         if not fields.known("result"):
             return [_record(fields, self._given)]
         key = fields.text("custom_id", keep=True)
+        raw = self._requests.get(key)
         result = fields.object("result")
         kind = result.text("type", keep=True)
         if kind != "succeeded":
             failed(result.at("type"), f"{kind}: {(result.peek('error') or b'').decode(errors='backslashreplace')}")
         given, request = self._given, None
-        raw = self._requests.get(key)
         if raw is None and len(self._requests):
             found = f"{key[:60]!r}, which none of {len(self._requests)} requests has"
             fields.refuse("custom_id", "the custom_id of a request", found, "wrong-value")
@@ -55,6 +55,10 @@ class AnthropicConverter(Converter):
         asked(fields.object("params", keep=True))  # what is wrong with it is said where it stands
         self._requests.put(key, fields.peek("params") or b"")
         return ()
+
+    def unanswered(self) -> Sequence[str]:
+        """Requests that the other files have no line for."""
+        return self._requests.waiting()
 
     def close(self) -> None:
         """Let go of the requests."""

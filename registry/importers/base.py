@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from inbond.registry.importers.element import MAX_RECORD, Element
+from inbond.registry.importers.failures import UNANSWERED
 from inbond.registry.importers.fields import Fault, Fields, explain, without_infinities
 from inbond.registry.importers.inputs import Input, Progress
 from inbond.registry.importers.observed import Observed
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record of a file that was not imported, and why.
 
-    `line` is where the record begins, `number` its place among the file's records (both from 1). `field` is a path such as
-    `messages[2].content`, empty for the record as a whole. `reason_code` is stable: malformed-json, truncated, not-utf8,
-    unpaired-surrogate, too-deep, too-large, duplicate-field, missing-field, wrong-type, wrong-value. `hint` says what to do
-    about a record that seems to be of another format.
+    `line` is where the record begins, `number` its place among the file's records (both from 1; 0 where it is about no record but
+    a request that no file answers). `field` is a path such as `messages[2].content`, empty for the record as a whole.
+    `reason_code` is stable: malformed-json, truncated, not-utf8, unpaired-surrogate, too-deep, too-large, duplicate-field,
+    missing-field, wrong-type, wrong-value, failed-request, unanswered-request. `hint` says what to do about a record that seems
+    to be of another format.
     """
 
     file: str
@@ -88,6 +90,10 @@ class AnyConverter(ABC):
 
     def finish(self) -> None:  # noqa: B027  # most formats have nothing to say about the inputs as a whole
         """Called after the last input. Raises InvalidInput where the inputs as a whole were not what the options say."""
+
+    def unanswered(self) -> Sequence[str]:
+        """Names of requests that none of the inputs answers; known after the last."""
+        return ()
 
     def close(self) -> None:  # noqa: B027  # most formats hold nothing
         """Called at the end, whatever it was."""
@@ -179,14 +185,23 @@ class Importer:
     def _records(
         self, inputs: Iterable[Input], converter: AnyConverter, progress: Progress | None
     ) -> Iterator[Record | Observed | Rejected]:
+        names = []
         try:
             for source in inputs:
+                names.append(source.name)
                 yield from self.records_of(source, None, converter, progress)
-            converter.finish()
+            yield from self.ended(converter, names)
         except StopImport as stop:
             raise stop.error() from None
         finally:
             converter.close()
+
+    def ended(self, converter: AnyConverter, names: Sequence[str]) -> Iterator[Rejected]:
+        """What is known after the last of the inputs called `names`: requests without an answer. Raises as `finish` does."""
+        converter.finish()
+        for key in converter.unanswered():
+            found = f"none for {key[:60]!r}"
+            yield Rejected(", ".join(names), 0, 0, "custom_id", "an answer to each request", found, UNANSWERED)
 
     def records_of(
         self, source: Input, part: Part | None, converter: AnyConverter, progress: Progress | None

@@ -5,6 +5,8 @@ from typing import NoReturn
 from inbond.registry.importers.fields import Fault, Fields
 
 FAILED = "failed-request"
+UNANSWERED = "unanswered-request"
+"""A request of a batch to which no file has an answer, nor an error: whether it was ever worked on is not known."""
 
 
 def failed(field: str, found: str) -> NoReturn:

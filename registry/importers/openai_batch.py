@@ -37,13 +37,13 @@ class OpenaiBatchConverter(CuttingConverter):
         if not fields.known("response") and not fields.known("error"):
             self._keep(key, fields)
             return ()
+        raw = self._requests.get(key)
         refuse_error(fields)
         response = fields.object("response")
         status = response.integer_or_none("status_code", 999)
         if status is not None and status != 200:
             failed(response.at("status_code"), f"{status}: {(response.peek('body') or b'').decode(errors='backslashreplace')}")
         body = response.object("body")
-        raw = self._requests.get(key)
         if raw is None:
             found = f"{key[:60]!r}, which none of {len(self._requests)} requests has. {_REQUESTS_FIRST}"
             fields.refuse("custom_id", "the custom_id of a request", found, "wrong-value")
@@ -66,6 +66,10 @@ class OpenaiBatchConverter(CuttingConverter):
         if (body.peek("object") or b"") == b'"text_completion"':
             return completion_records(body, given)
         return chat_records(body, given, taken)
+
+    def unanswered(self) -> Sequence[str]:
+        """Requests that the other files have no line for."""
+        return self._requests.waiting()
 
     def close(self) -> None:
         """Let go of the requests."""

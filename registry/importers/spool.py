@@ -11,6 +11,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._places: dict[str, tuple[int, int]] = {}
+        self._asked_for: set[str] = set()
         self._file: BinaryIO | None = None
         self._size = 0
 
@@ -37,11 +38,16 @@ class Spool:
         place = self._places.get(key)
         if place is None or self._file is None:
             return None
+        self._asked_for.add(key)
         try:
             self._file.seek(place[0])
             return self._file.read(place[1])
         except OSError as error:
             raise StoreError(f"scratch file for requests: {error}") from error
+
+    def waiting(self) -> list[str]:
+        """The keys that nobody has asked for."""
+        return [key for key in self._places if key not in self._asked_for]
 
     def close(self) -> None:
         """Let go of the file."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inbond.registry.importers.base import Rejected
-from inbond.registry.importers.failures import FAILED
+from inbond.registry.importers.failures import FAILED, UNANSWERED
 from inbond.registry.importers.observed import Observed
 from inbond.registry.shards.records import Record
 
@@ -57,13 +57,14 @@ class Tally:
 
     `records`, `empty_responses` (a turn that only calls tools has one too), `rejected` by reason code. A duplicate id is a
     `request_id`, or else an `id` or `custom_id` of the source, that came before with the same sample number; such
-    records are kept and counted.
+    records are kept and counted. `unanswered` are requests without an answer: nothing came that could be rejected.
     """
 
     def __init__(self) -> None:
         self.records = 0
         self.empty_responses = 0
         self.rejected: Counter[str] = Counter()
+        self.unanswered = 0
         self._ids = Duplicates()
 
     @property
@@ -80,10 +81,13 @@ class Tally:
         """
         for item in stream:
             if isinstance(item, Rejected):
-                self.rejected[item.reason_code] += 1
+                if item.reason_code == UNANSWERED:
+                    self.unanswered += 1
+                else:
+                    self.rejected[item.reason_code] += 1
                 if on_reject is not None:
                     on_reject(item)
-                elif item.reason_code != FAILED:
+                elif item.reason_code not in (FAILED, UNANSWERED):
                     raise item.error()
                 continue
             record = item.record if isinstance(item, Observed) else item

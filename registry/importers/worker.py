@@ -83,4 +83,5 @@ def _convert(format: Importer, converter: AnyConverter, inputs: Sequence[Input],
             writer.add(item)
         writer.end(part)
     if format.remembers:
-        converter.finish()
+        for item in format.ended(converter, [inputs[number].name for number, _ in unit]):
+            writer.add(item)

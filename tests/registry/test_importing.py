@@ -69,8 +69,10 @@ def test_the_requests_of_a_batch_are_among_the_inputs_and_may_serve_again(world:
         named = world.body(ref).inputs
         lines = world.registry.store.read_lines(named.digest, named.root, named.count)
         assert [(line["digest"], line["rows"]) for line in lines] == list(zip(digests, (0, 0, rows), strict=True))
-    more = world.registry.import_files("openai-batch", [asked, two], append=True, **options)
-    assert (more.name, more.records) == ("batch@2", 3)
+    assert (found.unanswered, found.rejected) == (2, {"failed-request": 1})
+    assert sum(world.body(ref).counts.received for ref in found.shards) == 4  # of what nobody answered, none was received
+    more = world.registry.import_files("openai-batch", [asked, two], append=True, jobs=2, **options)
+    assert (more.name, more.records, more.unanswered) == ("batch@2", 3, 3)
     with pytest.raises(Conflict, match="holds records of the same file already"):
         world.registry.import_files("openai-batch", [asked, one], append=True, **options)
     world.check()

@@ -66,7 +66,8 @@ def result(key: str, kind: str = "succeeded", **more: Any) -> dict[str, Any]:
 
 def test_results_of_a_batch_find_their_requests(run_import: Import) -> None:
     lines = [result("b"), result("a", "errored", error={"type": "overloaded"}), result("c", "expired"), result("d", "canceled")]
-    found, *failed = run_import("anthropic", [request(key) for key in "abcd"], lines)
+    found, *failed, waiting = run_import("anthropic", [request(key) for key in "abcde"], lines)
+    assert (reject(waiting), waiting.found) == (("custom_id", "unanswered-request"), "none for 'e'")  # type: ignore[union-attr]
     assert record(found).prompt == (Message("system", "Be brief."), Message("user", "Question b"))
     assert (record(found).requested_model, record(found).sampling) == ("claude-sonnet-4-5", '{"max_tokens":64}')
     extra = json.loads(record(found).extra or "")
@@ -96,5 +97,5 @@ def test_results_without_their_requests_have_no_prompt(run_import: Import) -> No
     ],
 )
 def test_what_is_no_message_is_rejected(run_import: Import, value: object, field: str, reason: str) -> None:
-    (rejected,) = run_import("anthropic", [request("a"), value])
+    rejected, *_ = run_import("anthropic", [request("a"), value])
     assert reject(rejected) == (field, reason)

@@ -43,7 +43,7 @@ def output(key: str, text: str = "Answer", **body: Any) -> dict[str, Any]:
 
 def test_outputs_find_their_requests_in_any_order(run_import: Import) -> None:
     requests = [request(key, tools=[{"name": key}]) for key in "abc"]
-    second, first = run_import(
+    second, first, waiting = run_import(
         "openai-batch", requests, [output("c"), output("a", choices=output("a")["response"]["body"]["choices"])]
     )
     assert record(second) == Record(
@@ -67,6 +67,7 @@ def test_outputs_find_their_requests_in_any_order(run_import: Import) -> None:
     }
     assert generated(second).tokens == [b"Answer"]
     assert record(first).prompt == (Message("user", "Question a"),)
+    assert reject(waiting) == ("custom_id", "unanswered-request")
 
 
 def test_failed_requests_are_counted_and_not_kept(run_import: Import) -> None:
@@ -120,11 +121,26 @@ def test_bodies_of_other_interfaces_are_taken(run_import: Import) -> None:
     ],
 )
 def test_what_is_no_batch_is_rejected(run_import: Import, line: object, field: str, reason: str) -> None:
-    (rejected,) = run_import("openai-batch", [request("a"), line])
+    rejected, *_ = run_import("openai-batch", [request("a"), line])
     assert reject(rejected) == (field, reason)
 
 
 def test_outputs_named_before_requests_say_what_to_do(run_import: Import) -> None:
-    (rejected,) = run_import("openai-batch", [output("a")], [request("a")])
+    rejected, _ = run_import("openai-batch", [output("a")], [request("a")])
     assert isinstance(rejected, Rejected)
     assert "Name the file of requests before that of outputs" in rejected.found
+
+
+def test_requests_that_nothing_answers_are_named_and_no_fault(run_import: Import) -> None:
+    """One that failed is answered, and so is one whose answer cannot be read."""
+    failed = {"custom_id": "b", "response": None, "error": {"code": "batch_expired"}}
+    wrong = {"custom_id": "c", "response": {"status_code": 200}}
+    found = run_import("openai-batch", [request(key) for key in "abcde"], [output("d"), failed, wrong])
+    named = [item for item in found if isinstance(item, Rejected) and item.reason_code == "unanswered-request"]
+    assert [item.found for item in named] == ["none for 'a'", "none for 'e'"]
+    assert named[0].file.endswith("0.json, " + named[0].file.rpartition(", ")[2])
+    tally, told = Tally(), list[Rejected]()
+    list(tally.over(found, told.append))
+    assert (tally.unanswered, tally.rejected) == (2, {"failed-request": 1, "missing-field": 1})
+    assert told[-2:] == named
+    assert len(list(Tally().over([found[0], *named]))) == 1
