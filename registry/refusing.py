@@ -49,10 +49,12 @@ def _hints(reason: Reason, student: str, called: Mapping[str, str]) -> Iterator[
     match reason.rule:
         case "recall-1":
             yield WITHOUT_IT
-        case "plan-1" | "limit-1":
+        case "plan-1":
             yield _declare(student)
-        case "limit-2" if reason.verdict is Verdict.UNDETERMINED:
-            yield _declare(student)
+        case "limit-1" | "limit-2" if reason.rule == "limit-1" or reason.verdict is Verdict.UNDETERMINED:
+            yield _operator() if "domicile" in reason.text or "revenue" in reason.text else _declare(student)
+            if "whether the weights" in reason.text:
+                yield f"inbond decide rule --student {student} --terms {terms} permit --grounds TEXT"
         case "path-1":
             yield _declare(model)
         case "dates-1":
@@ -65,6 +67,7 @@ def _hints(reason: Reason, student: str, called: Mapping[str, str]) -> Iterator[
             yield f"inbond declare {reason.fact} --facts FILE --correct"
         case "force-2":
             yield f"inbond terms timeline {terms}"
+            yield f"inbond declare {terms} --facts FILE --correct    (effective = {{ from = …, to = … }})"
         case "naming-1":
             yield f"inbond student obligations {student}"
         case "clause-2":
@@ -77,6 +80,10 @@ def _hints(reason: Reason, student: str, called: Mapping[str, str]) -> Iterator[
             yield f"inbond decide rule {about} permit --grounds TEXT"
         case _ if reason.teacher:
             yield f"inbond terms add FILE --teacher {model} --effective YYYY-MM-DD"
+
+
+def _operator() -> str:
+    return "inbond operator set --facts-template > operator.toml, fill it in, and: inbond operator set --facts operator.toml"
 
 
 def _declare(thing: str) -> str:

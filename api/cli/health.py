@@ -38,6 +38,7 @@ def examine(folder: Path, remove: bool) -> list[Finding]:
             ("keys", _keys),
             ("policy.txt", _policy),
             ("witnesses", _witnesses),
+            ("tables", _tables),
             ("newest checkpoint", _high_water),
             ("scratch files", _scratch),
             ("unreferenced objects", _remove if remove else _unreferenced),
@@ -149,6 +150,16 @@ def _high_water(registry: "Registry") -> Finding:
         return Finding("note", "newest checkpoint", f"{path} does not exist: this machine has not seen this log grow")
     with registry.reading() as reader:
         return Finding("ok", "newest checkpoint", f"the database holds what was signed, up to size {reader.size}")
+
+
+def _tables(registry: "Registry") -> Finding:
+    from inbond.registry.upgrading import look
+
+    found = look(registry.local.folder)
+    if found.revision == found.newest and not found.differences:
+        return Finding("ok", "tables", "those of this version")
+    what = found.differences[0] if found.differences else f"revision {found.revision}, not {found.newest}"
+    return Finding("bad", "tables", f"another version's ({what}): inbond database upgrade", 1)
 
 
 def _scratch(registry: "Registry") -> Finding:

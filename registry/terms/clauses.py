@@ -194,7 +194,7 @@ def _limit(plan: Plan, condition: Condition, carries_weights: bool) -> tuple[str
         found = _territory(plan, str(given["territories"]).split(), str(given["of"]))
         if found is None or given.get("modality", "text") in plan.modalities:
             return found
-        told = f"{found[2]}, if the weights are of a model for {given['modality']}, which is not known"
+        told = f"{found[2]}; whether the weights take or give {given['modality']} is not known"
         return (found[0], open_, told, ()) if carries_weights else None
     if kind is ConditionType.MAU_THRESHOLD:
         return _threshold(plan.mau, int(given["mau"]))
@@ -215,10 +215,10 @@ def _threshold(mau: int | None, most: int) -> tuple[str, Verdict, str, tuple[str
 
 
 def _territory(plan: Plan, excluded: Sequence[str], of: str) -> tuple[str, Verdict, str, tuple[str, ...]] | None:
-    asked = "domicile" if of == "licensee" else "territories"
+    asked, where_from = ("domicile", "the domicile is") if of == "licensee" else ("territories", "the territories are")
     where = ((plan.domicile,) if plan.domicile else None) if of == "licensee" else plan.territories
     if not where:
-        return "limit-1", Verdict.UNDETERMINED, f"not in {' '.join(excluded)}: the {asked} are not known", (asked,)
+        return "limit-1", Verdict.UNDETERMINED, f"not in {' '.join(excluded)}: {where_from} not known", (asked,)
     if hit := sorted(_countries(where) & _countries(excluded)):
         return "limit-1", Verdict.PROHIBITED, f"not in {' '.join(excluded)}, found {' '.join(hit[:3])} in the {asked}", ()
     return None

@@ -100,7 +100,8 @@ def words(obligation: Obligation) -> str:
         + (f", counted on {given('measured_on')}" if given("measured_on") else ""),
         ConditionType.REVENUE_THRESHOLD: f"ask for a licence above {given('usd')} US dollars of revenue a {given('period')}"
         + (f" ({given('service')})" if given("service") else ""),
-        ConditionType.TERRITORY_EXCLUSION: f"stay out of {given('territories')} ({given('of')})",
+        ConditionType.TERRITORY_EXCLUSION: f"stay out of {given('territories')} ({given('of')})"
+        + (f", with models for {given('modality')}" if given("modality") else ""),
         ConditionType.NON_DISTRIBUTION: "give it to nobody else",
         ConditionType.LABEL_AI_GENERATED: "mark outputs that are published as made by AI",
         ConditionType.NON_COMMERCIAL: "keep it out of commerce",

@@ -33,6 +33,8 @@ def test_tables_of_another_version(warehouse: Path) -> None:
     refused = run("lineage", "acme/mini")
     assert (refused.code, "no such table: exposures; an earlier version wrote it" in refused.err) == (3, True)
     assert "inbond database upgrade" in refused.err
+    told = run("doctor")
+    assert (told.code, "another version's (add table exposures): inbond database upgrade" in told.out) == (1, True)
     checked = run("database", "check")
     assert (checked.code, "add table exposures" in checked.out) == (1, True)
     assert "made again from" in ok("database", "upgrade").out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inbond.registry.deciding import settle
+from inbond.registry.deciding import refusal, settle
 from inbond.registry.terms import asking
 from inbond.registry.terms.recording import accept
 from inbond.registry.times import now
@@ -55,6 +55,19 @@ def test_a_refusal_says_whom_it_means_and_commands_that_a_shell_takes(house: Hou
     checked = house.registry.check([data], "lab/commercial")
     assert house.registry.operator in checked.names
     assert house.registry.operator in house.weigh(data).names
+
+
+def test_what_the_operators_party_has_not_said_is_asked_of_the_operator(house: House) -> None:
+    data = house.teach("deepseek/chat@1", "chats", "deepseek-open-platform-2026-04-29")
+    house.teach("meta/llama-3.2-11b@1", "llama", "llama-3.2", path="weights")
+    student = house.registry.add_student("lab/vision", initialised_from=["meta/llama-3.2-11b"], facts={"release_plan": PLAN}).ref
+    shut = house.registry.check([data], "lab/vision")
+    [reason] = [each for each in shut.reasons if each.verdict is not Verdict.PERMITTED]
+    assert reason.text.endswith("not in EU: the domicile is not known; whether the weights take or give image is not known")
+    hints = (refusal(house.registry, shut, student).hint or "").splitlines()
+    assert [line.split()[:3] for line in hints] == [["inbond", "operator", "set"], ["inbond", "decide", "rule"]]
+    ruled(house, "Llama 3.2 Community License", "lab/vision")
+    assert house.registry.check([data], "lab/vision").verdict is Verdict.PERMITTED_WITH_OBLIGATIONS
 
 
 def test_outputs_through_a_router_need_the_providers_terms_and_the_routers(house: House) -> None:
