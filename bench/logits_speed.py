@@ -31,7 +31,7 @@ from inbond.registry.shards.token_codes import RankMap
 from inbond.registry.stores.folder import FolderStore
 
 _WIDTH = 64
-_AT_ONCE = 8  # records: arrays that stay in the cache
+_AT_ONCE = 32  # records, about as many positions as a reader decodes at once
 
 
 def main() -> None:

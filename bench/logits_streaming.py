@@ -41,7 +41,7 @@ from inbond.registry.shards.ragged import Ragged, edges, ragged
 from inbond.registry.stores.folder import FolderStore
 
 _WIDTH = 64
-_AT_ONCE = 8  # records: arrays that stay in the cache
+_AT_ONCE = 32  # records, about as many positions as a reader decodes at once
 _SLOW = 8  # times fewer records where it takes long
 _FORMATTERS = ("python", "numpy", "torch", "arrow")
 _THERE = {

@@ -229,7 +229,7 @@ class LogitsCodec:
         logprobs, draws = self._decode_values(blobs, counts, entry_at, at)
         tail = self._decode_tail(blobs, at)
         chosen, rank = decode_chosen(blobs.chosen, positions, counts, entry_at, logprobs)
-        tokens = decode_planes(blobs.tokens, at if self.ids == "table" else at * 0, "<u4", "tokens")
+        tokens = decode_planes(blobs.tokens, at, "<u4", "tokens") if self.ids == "table" else _no_tokens(blobs.tokens)
         return Ragged(positions, first_pos, counts, ids, logprobs, tail, chosen, rank, draws), tokens
 
     def _decode_values(
@@ -305,9 +305,10 @@ class LogitsCodec:
 
     def _check_bound(self, given: Ragged, logprobs: NDArray[np.float32], tail: NDArray[np.float32]) -> None:
         bound = BOUND if given.draws is None else DRAWN_BOUND  # drawn entries are float16, which is that fine down to -64
-        over = np.abs(given.logprobs - logprobs) + given.logprobs * np.float32(2e-7) - np.float32(bound)  # float32 rounds too
-        if len(over) and float(over.max()) > 0:
-            at = int(np.argmax(over))
+        off = np.subtract(given.logprobs, logprobs)
+        np.abs(off, out=off)
+        if float(off.max(initial=0)) > bound and (off + given.logprobs * np.float32(2e-7)).max() > bound:  # float32 rounds too
+            at = int(np.argmax(off + given.logprobs * np.float32(2e-7)))
             raise InvalidInput(
                 f"log-probabilities: expected entries that level compact keeps to {bound:.5f} nats, found "
                 f"{given.logprobs[at]:.7g}, which comes back as {logprobs[at]:.7g}",
@@ -331,6 +332,15 @@ def _check_positions(blobs: Streams, positions: NDArray[np.int64]) -> None:
                 hint="positions of which nothing is said need not be kept: begin behind them",
                 record=record,
             )
+
+
+def _no_tokens(blobs: list[bytes]) -> NDArray[np.uint32]:
+    for record, blob in enumerate(blobs):
+        if blob:
+            raise InvalidInput(
+                f"stream tokens: expected no bytes, since ids are not of a table, found {len(blob)}", record=record
+            )
+    return np.empty(0, dtype=np.uint32)
 
 
 _IDS = ("observed", "derived", "table")

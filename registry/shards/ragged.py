@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inbond.registry.shards.distributions import Distributions
 from inbond.schemas.errors import InvalidInput
 
-_AT_ONCE = 8_192
+_AT_ONCE = 32_768  # positions: with a quarter of them, a fifth of the time is what calls take by themselves
 _TABLED = 256  # width of rectangles up to which a table of all rows of a mask is small
 
 _NO_IDS: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
@@ -158,7 +158,7 @@ def edges(counts: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def spans(positions: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Cut records of so many positions into runs [first, end) that are worth a call of numpy and stay in a processor's cache."""
+    """Cut records of so many positions into runs [first, end) that are worth numpy's calls, in bounded memory."""
     first = total = 0
     for record, n in enumerate(positions):
         if total and total + n > _AT_ONCE:

@@ -43,8 +43,8 @@ class Cut:
 
 def encode_planes(values: NDArray[Any], at: NDArray[np.int64]) -> list[bytes]:
     """Byte planes of `values`, those of record r at [at[r], at[r + 1])."""
-    rows = planes(values)
-    return [join([plane[a:b].tobytes() for plane in rows]) for a, b in zip(at[:-1].tolist(), at[1:].tolist(), strict=True)]
+    rows = [plane.tobytes() for plane in planes(values)]
+    return [join([plane[a:b] for plane in rows]) for a, b in zip(at[:-1].tolist(), at[1:].tolist(), strict=True)]
 
 
 def decode_planes(blobs: list[bytes], at: NDArray[np.int64], kind: str, stream: str) -> NDArray[Any]:
@@ -106,7 +106,7 @@ def encode_steps(records: Ragged, cut: Cut, heads: NDArray[np.float32]) -> list[
     below *= np.float32(1 / STEP)
     np.rint(below, out=below)
     # Not below zero: the head may have been rounded below those that follow it closely.
-    levels = np.clip(below, 0, 0xFFFF, out=below).astype(np.int32)
+    levels = np.clip(below, 0, 0xFFFF, out=below).astype(np.uint16)
     levels[cut.first] = 0
     steps = np.empty_like(levels)
     np.subtract(levels[1:], levels[:-1], out=steps[1:])
@@ -114,13 +114,14 @@ def encode_steps(records: Ragged, cut: Cut, heads: NDArray[np.float32]) -> list[
     seconds, over_second, more = _escaped(steps[second], _ESCAPE)
     thirds, over_third, beyond = _escaped(steps[is_third], _HALF)
     beyonds, over_beyond, most = _escaped(beyond, _ESCAPE)
+    raw = seconds.tobytes(), beyonds.tobytes(), more.tobytes(), most.tobytes()
     to_second = np.searchsorted(second, cut.entries)
     to_third = cut.others - to_second
     to_beyond = np.searchsorted(over_third, to_third)
     to_more, to_most = np.searchsorted(over_second, to_second), np.searchsorted(over_beyond, to_beyond)
     cuts = [zip(to[:-1].tolist(), to[1:].tolist(), strict=True) for to in (to_second, to_third, to_beyond, to_more, to_most)]
     return [
-        join([seconds[a:b].tobytes(), _paired(thirds[c:d]), beyonds[e:f].tobytes(), more[g:h].tobytes() + most[i:j].tobytes()])
+        join([raw[0][a:b], _paired(thirds[c:d]), raw[1][e:f], raw[2][2 * g : 2 * h] + raw[3][2 * i : 2 * j]])
         for (a, b), (c, d), (e, f), (g, h), (i, j) in zip(*cuts, strict=True)
     ]
 
@@ -169,11 +170,11 @@ def _places(first: NDArray[np.int64], kept: NDArray[np.uint32], entries: int) ->
     return second, is_third
 
 
-def _escaped(values: NDArray[Any], most: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint16]]:
+def _escaped(values: NDArray[np.uint16], most: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint16]]:
     """Values up to `most`; where they are that much or more, and how much more."""
-    codes = np.clip(values, 0, most).astype(np.uint8)
+    codes = np.minimum(values, np.uint16(most)).astype(np.uint8)
     over = np.flatnonzero(codes == most)
-    return codes, over, (values[over] - most).astype("<u2")
+    return codes, over, (values[over] - np.uint16(most)).astype("<u2", copy=False)
 
 
 def _unescaped(codes: NDArray[np.uint8], most: int, more: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint16]:
@@ -218,11 +219,14 @@ _TAILS[_TAIL_NONE], _TAILS[_TAIL_UNKNOWN] = 0, np.nan
 
 def encode_chosen(records: Ragged, tokens: NDArray[np.uint32], cut: Cut) -> list[bytes]:
     """Log-probability and rank of the positions' own tokens: which entry it is, or both."""
-    within = np.flatnonzero((records.rank - np.uint32(1) < records.counts) & (records.rank < _ESCAPE))  # rank 0 wraps
-    entry = edges(records.counts)[within] + records.rank[within] - 1
-    same = (records.ids[entry] == tokens[within]) & (records.logprobs[entry] == records.chosen[within])
     codes = np.where((records.rank == 0) & np.isnan(records.chosen), np.uint8(0), np.uint8(_ESCAPE))
-    codes[within[same]] = records.rank[within[same]]
+    if len(records.ids):
+        within = (records.rank - np.uint32(1) < records.counts) & (records.rank < _ESCAPE)  # rank 0 wraps
+        entry = edges(records.counts)[:-1] + records.rank
+        entry -= 1
+        within &= np.take(records.ids, entry, mode="clip") == tokens
+        within &= np.take(records.logprobs, entry, mode="clip") == records.chosen
+        np.copyto(codes, records.rank, where=within, casting="unsafe")
     told = np.flatnonzero(codes == _ESCAPE)
     ranks, values = planes(records.rank[told]), planes(records.chosen[told])
     raw, ends = codes.tobytes(), np.searchsorted(told, cut.positions).tolist()

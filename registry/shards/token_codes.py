@@ -27,7 +27,7 @@ from inbond.schemas.errors import InvalidInput
 MAX_VOCABULARY = 1 << 22
 
 _MOST_BITS = 14  # below the highest eight of a rank
-_FREE_ENTRIES, _ENTRIES_A_POSITION, _ENTRIES_A_BYTE = 65_536, 8, 8
+_FREE_ENTRIES, _ENTRIES_A_POSITION, _ENTRIES_A_BYTE = 256, 8, 8
 _zstd = pa.Codec("zstd", compression_level=19)
 
 

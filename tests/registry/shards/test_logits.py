@@ -105,6 +105,16 @@ def test_ids_of_a_table_bring_the_own_tokens_along(seeds: list[int | None]) -> N
     assert np.array_equal(tokens, own(found))
 
 
+def test_own_tokens_without_a_table_are_refused() -> None:
+    found = [drawn(1), drawn(2)]
+    given = ragged(found)
+    tokens = codec(ids="table").encode(given, own(found)).tokens
+    streams = codec().encode(given, own(found))._replace(tokens=[b"", tokens[1]])
+    with pytest.raises(InvalidInput, match="stream tokens: expected no bytes") as error:
+        codec().decode(streams, given.positions, given.first_pos)
+    assert error.value.members["record"] == 1
+
+
 @given(st.lists(st.none() | st.integers(0, 99), min_size=2, max_size=6), st.data())
 @settings(max_examples=300)
 def test_an_altered_blob_is_refused_or_still_a_distribution(seeds: list[int | None], data: st.DataObject) -> None:
