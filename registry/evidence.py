@@ -86,6 +86,8 @@ class Evidence:
         """
         draft = _draft(receipt)
         self._check_place(receipt)
+        if not draft.seq:
+            raise VerificationError(f"receipt of entry 0: expected that of a statement in the log, found that of {draft.ref}")
         judged = self._judged(draft, self._keys_at(draft.seq))
         self._check_doubt(judged)
         return judged

@@ -106,16 +106,16 @@ class VerifiedFile(PositionedFile):
         if len(self._hashes) != -(-size // BLOCK):
             raise VerificationError(
                 f"{name}: expected {-(-size // BLOCK)} block hashes for {size} bytes, found {len(self._hashes)}",
-                hint=_OTHER_BYTES,
+                hint=OTHER_BYTES,
             )
         found = merkle.root_of(self._hashes)
         if found != root:
             raise VerificationError(
-                f"{name}: expected block root {root.hex()}, found {found.hex()} over its hashes", hint=_OTHER_BYTES
+                f"{name}: expected block root {root.hex()}, found {found.hex()} over its hashes", hint=OTHER_BYTES
             )
         actual = raw.seek(0, io.SEEK_END)
         if actual != size:
-            raise VerificationError(f"{name}: expected {size} bytes, found {actual}", hint=_OTHER_BYTES)
+            raise VerificationError(f"{name}: expected {size} bytes, found {actual}", hint=OTHER_BYTES)
 
     def read_at(self, offset: int, length: int) -> memoryview:
         """Verified bytes [offset, offset + length), cut at the end of the file."""
@@ -175,7 +175,7 @@ class VerifiedFile(PositionedFile):
                 raise VerificationError(
                     f"{self._name}: block {block}, bytes {start} to {end}: expected leaf hash "
                     f"{self._hashes[block].hex()}, found {found}",
-                    hint=_OTHER_BYTES,
+                    hint=OTHER_BYTES,
                     block=block,
                     first_byte=start,
                     end_byte=end,
@@ -203,7 +203,7 @@ class VerifiedFile(PositionedFile):
 
     def _short(self, offset: int, length: int, found: int) -> VerificationError:
         said = f"{self._name}: expected bytes {offset} to {offset + length}, found its end at {offset + found}"
-        return VerificationError(said, hint=_OTHER_BYTES)
+        return VerificationError(said, hint=OTHER_BYTES)
 
     def read_buffer(self, size: int | None = -1) -> memoryview:
         """As `read`, without a second copy; what pyarrow calls where a file has it."""
@@ -219,7 +219,7 @@ class VerifiedFile(PositionedFile):
         super().close()
 
 
-_OTHER_BYTES = "These are not the bytes that were signed: read them from where they came, or from a backup (inbond restore)."
+OTHER_BYTES = "These are not the bytes that were signed: read them from where they came, or from a backup (inbond restore)."
 
 _threads: ThreadPoolExecutor | None = None
 _waiting: ThreadPoolExecutor | None = None

@@ -6,6 +6,7 @@ verified, while other threads fetch and hash those behind it. That is the same f
 of which ranges are asked for.
 """
 
+import io
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,11 +62,12 @@ class VerifiedParquet:
         self._kind = kind
         if isinstance(source, ObjectStore):
             raw: BinaryIO = source.open(self.digest)
-            joined = source.get_blocks(self.digest, size)
+            joined: bytes | None = source.get_blocks(self.digest, size)
         else:
-            raw = source
-            joined = _hashed(raw) if leaf_hashes is None else leaf_hashes
+            raw, joined = source, leaf_hashes
         try:
+            if joined is None:
+                joined = _hashed(raw, size, self.name)
             hashes = blocks.split_hashes(joined, size, self.name)
             root = bytes.fromhex(bare(block_root))
             self.file = blocks.VerifiedFile(raw, size=size, hashes=hashes, root=root, name=self.name)
@@ -273,6 +275,9 @@ def ranges(rows: Rows) -> Sequence[range] | None:
     return [rows] if isinstance(rows, range) else rows
 
 
-def _hashed(file: BinaryIO) -> bytes:
+def _hashed(file: BinaryIO, size: int, name: str) -> bytes:
+    found = file.seek(0, io.SEEK_END)
+    if found != size:  # before all of another file is read
+        raise VerificationError(f"{name}: expected {size} bytes, found {found}", hint=blocks.OTHER_BYTES)
     file.seek(0)
     return blocks.join_hashes(blocks.block_hashes(file))

@@ -124,6 +124,10 @@ def test_a_statement_without_its_entry_or_of_something_else_is_refused(bundle: B
     entry = bundle.world.registry.thing(bundle.world.ref("acme/base@1")).entry
     with pytest.raises(VerificationError, match="expected that of a shard's statement, found that of teacher:"):
         bundle.open(receipt=bundle.folder / "receipts" / f"{entry}.tlog-proof")
+    with pytest.raises(VerificationError, match="receipt of entry 0: expected that of a statement in the log, found that of gen"):
+        bundle.open(receipt=bundle.folder / "receipts" / "0.tlog-proof")
+    with pytest.raises(VerificationError, match="expected that of a shard's statement, found that of key:"):
+        bundle.open(receipt=bundle.folder / "receipts" / "1.tlog-proof")
 
 
 def test_only_the_statement_of_a_shard_makes_one(bundle: Bundle) -> None:
@@ -143,7 +147,7 @@ def test_a_receipt_that_proves_another_entry_is_refused(bundle: Bundle) -> None:
 def test_a_statement_for_another_file_is_refused(bundle: Bundle) -> None:
     other = bundle.world.body(bundle.world.parts("chat")[1][0])
     digest = other.file.removeprefix("sha256:")
-    with pytest.raises(VerificationError, match=f"{bundle.ref}: expected"):
+    with pytest.raises(VerificationError, match=f"{bundle.ref}: expected {bundle.body.size} bytes, found {other.size}"):
         bundle.open(source=bundle.folder / "shards" / f"{digest}.parquet")
 
 
@@ -166,8 +170,9 @@ def test_a_truncated_file_and_a_flipped_bit_anywhere_are_refused(bundle: Bundle,
     path = tmp_path / "shard"
     joined = join_hashes(block_hashes(io.BytesIO(data)))
     path.write_bytes(data[:-1])
-    with pytest.raises(VerificationError, match=rf"{bundle.ref}: expected {len(data)} bytes, found {len(data) - 1}"):
-        bundle.open(source=path, blocks=joined)
+    for blocks in (joined, None):
+        with pytest.raises(VerificationError, match=rf"{bundle.ref}: expected {len(data)} bytes, found {len(data) - 1}"):
+            bundle.open(source=path, blocks=blocks)
     for at in (0, len(data) // 2, len(data) - 20, len(data) - 1):
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         with pytest.raises(VerificationError, match=f"{bundle.ref}: block 0, bytes 0 to {len(data)}: expected leaf hash"):
