@@ -154,6 +154,11 @@ class Generated(Closed, frozen=True, kw_only=True):
     last: Time
     live: bool
 
+    def __post_init__(self) -> None:
+        digits = min(len(self.first), len(self.last))  # a day and an instant in it are taken to be the same
+        if self.last[:digits] < self.first[:digits]:
+            raise ValueError(f"expected last not before first, which is {self.first}, found {self.last}")
+
 
 class OnBehalf(Closed, frozen=True, kw_only=True):
     """The contract under which another party made the outputs for the operator."""

@@ -91,6 +91,9 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     before = ok("student", "obligations", "acme/mini")
     assert "by the terms on record: undetermined" in before.out
     facts = tmp_path / "facts.toml"
+    facts.write_text("generated = { first = 2024-06-02, last = 2024-06-01, live = false }\n")
+    refused = run("declare", "chat@1", "--facts", facts)
+    assert (refused.code, "expected last not before first, which is 2024-06-02, found 2024-06-01" in refused.err) == (2, True)
     facts.write_text('created_by = "operator"\ngenerated = { first = 2024-06-01, last = 2024-06-02, live = false }\n')
     ok("declare", "chat@1", "--facts", facts)
     facts.write_text('access_path = "api"\n')
