@@ -71,7 +71,8 @@ def looked_at(path: Path, digest: str, registry: "Registry | None") -> ShardFile
         (each["name"], each["type"], each["compression"], each["bytes"], each["plain_bytes"], each["share"]) for each in columns
     ]
     if kind is not None:
-        _show_records(found, path, footer, kind, digest, body)
+        texts = _texts(registry, body) if registry is not None and body is not None else ()
+        _show_records(found, path, footer, kind, digest, body, texts)
     heads = ("column", "type", "compression", "bytes", "unpacked", "share")
     found.section("columns", "read from the footer", table(heads, rows, empty="no columns"))
     return found
@@ -193,13 +194,33 @@ def _leaves(kind: Any) -> list[Any]:
     return [leaf for each in inner for leaf in _leaves(each)] if inner else [kind]
 
 
-def _show_records(found: ShardFile, path: Path, footer: "pq.FileMetaData", kind: str, digest: str, body: "Shard | None") -> None:
+def _texts(registry: "Registry", body: "Shard") -> tuple[bytes, ...]:
+    """The texts of ids that are those of a table, where a registry of this machine has it; none of other ids."""
+    from inbond.registry.importers.vocabulary import TokenTable
+
+    if not body.codec or body.codec.parameters.get("ids") != "table" or not registry.is_local:
+        return ()
+    try:
+        return TokenTable.read(registry.store.get(body.codec.tokenizer)).tokens
+    except InbondError:
+        return ()  # which `inbond verify` is about
+
+
+def _show_records(
+    found: ShardFile,
+    path: Path,
+    footer: "pq.FileMetaData",
+    kind: str,
+    digest: str,
+    body: "Shard | None",
+    texts: Sequence[bytes],
+) -> None:
     """A few records, parsed within bounds, as the file may be anybody's."""
     try:
         if kind == "text":
             shown, lines = _text(path, footer, digest)
         else:
-            shown, lines = _logits(path, footer, digest, body, found.data)
+            shown, lines = _logits(path, footer, digest, body, found.data, texts)
     except InbondError as error:
         found.what = "a damaged shard"
         found.data["damage"] = error.message
@@ -246,7 +267,7 @@ def _text(path: Path, footer: "pq.FileMetaData", digest: str) -> tuple[list[dict
 
 
 def _logits(
-    path: Path, footer: "pq.FileMetaData", digest: str, body: "Shard | None", data: dict[str, Any]
+    path: Path, footer: "pq.FileMetaData", digest: str, body: "Shard | None", data: dict[str, Any], texts: Sequence[bytes]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Bytes a token, and the first positions of a shard of log-probabilities, decoded as its statement or the file says."""
     import numpy as np
@@ -275,10 +296,11 @@ def _logits(
             {"id": int(id), "logprob": _rounded(value)} for id, value in zip(of.ids[entries], of.logprobs[entries], strict=True)
         ]
         shown.append({"row": row, "position": position, "entries": count, "best": best, **said})
-        listed = "  ".join(f"{each['id']}:{each['logprob']:.4g}" for each in best)
+        listed = "  ".join(f"{_called(int(each['id']), texts)}:{each['logprob']:.4g}" for each in best)
         chosen, tail = (f"{said[name]:.4g}" if name in said else None for name in ("chosen", "tail"))
         rows.append((row, position, count, listed, chosen, said.get("rank"), tail))
-    heads = ("row", "position", "entries", "id:nats, most likely first", "chosen", "rank", "tail")
+    what = "text:nats" if texts else "id:nats"
+    heads = ("row", "position", "entries", f"{what}, most likely first", "chosen", "rank", "tail")
     size = f"{plural(positions, 'position')}, {data['bytes_per_token']} bytes a token"
     return shown, [size, *table(heads, rows, empty="no positions")]
 
@@ -304,6 +326,11 @@ def _known(found: Any, at: int) -> dict[str, Any]:
         if value == value:
             said[name] = _rounded(value)
     return said | ({"rank": int(found.rank[at])} if found.rank[at] else {})
+
+
+def _called(id: int, texts: Sequence[bytes]) -> str:
+    """A token as its text where that is known, cut short; else its id."""
+    return repr(_short(texts[id].decode(errors="backslashreplace"), 16)) if id < len(texts) else str(id)
 
 
 def _rounded(value: float) -> float:
