@@ -296,8 +296,8 @@ def _logits(
             {"id": int(id), "logprob": _rounded(value)} for id, value in zip(of.ids[entries], of.logprobs[entries], strict=True)
         ]
         shown.append({"row": row, "position": position, "entries": count, "best": best, **said})
-        listed = "  ".join(f"{_called(int(each['id']), texts)}:{each['logprob']:.4g}" for each in best)
-        chosen, tail = (f"{said[name]:.4g}" if name in said else None for name in ("chosen", "tail"))
+        listed = "  ".join(f"{_called(int(each['id']), texts)}:{each['logprob']:.3g}" for each in best)
+        chosen, tail = (f"{said[name]:.3g}" if name in said else None for name in ("chosen", "tail"))
         rows.append((row, position, count, listed, chosen, said.get("rank"), tail))
     what = "text:nats" if texts else "id:nats"
     heads = ("row", "position", "entries", f"{what}, most likely first", "chosen", "rank", "tail")
