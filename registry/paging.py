@@ -5,35 +5,22 @@ not what is on record. Keys are few, and one entry brings several: a page of the
 which only its end is added.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
 from inbond.ledger.keyring import Keyring
 from inbond.ledger.reader import LedgerReader
+from inbond.registry import filters as by
 from inbond.registry import items, listing, names
 from inbond.registry import tables as t
-from inbond.registry.current import first_of, newest_of
 from inbond.registry.items import Earlier
 from inbond.registry.listing import MAX_PAGE, ListedKey
 from inbond.registry.mentions import references
 from inbond.registry.place import Page
-from inbond.registry.terms.known import versions
-from inbond.registry.times import expect_time
 from inbond.schemas.errors import InvalidInput
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A condition that a value gives, as the first so many entries say (all: None).
-
-    Where the value means a thing, by name or reference, `kinds` are those that it may be.
-    """
-
-    condition: Callable[[Connection, str, int | None], ColumnElement[bool]]
-    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +33,7 @@ class _List:
     query: Any
     entry: ColumnElement[int]
     items: items.Items
-    filters: Mapping[str, Filter]
+    filters: Mapping[str, by.Filter]
     earlier: Earlier | None = None
 
 
@@ -151,110 +138,21 @@ def _list(what: type) -> _List:
     return _LISTS[what]
 
 
-# -- filters ---------------------------------------------------------------------------------------------------------------
-
-
-def _is(column: Any) -> Filter:
-    return Filter(lambda _connection, value, _size: column == value)
-
-
-def _thing(column: Any, *kinds: str) -> Filter:
-    """By a thing that a column refers to."""
-    return Filter(lambda connection, value, size: column == names.resolve(connection, value, *kinds, size=size), kinds)
-
-
-def _in(column: Any, hit: Any, on: Any, *kinds: str, where: Any = None) -> Filter:
-    """By a thing that other rows name in `on`: those of which `hit` is what `column` holds."""
-
-    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
-        query = select(hit).where(on == names.resolve(connection, value, *kinds, size=size))
-        query = query if where is None else query.where(where)
-        few = list(connection.execute(query.distinct().limit(_FEW + 1)).scalars())
-        if len(few) <= _FEW:
-            return column.in_(few)  # type: ignore[no-any-return]
-        return exists(query.where(hit == column))  # looked up for each row, as nearly any fits
-
-    return Filter(found, kinds)
-
-
-_FEW = 2000
-
-
-def _now(column: Any, query: Callable[[Connection, str, int | None], Any], *kinds: str) -> Filter:
-    """By what the newest statement about a thing says: `query` selects all statements that say so."""
-
-    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
-        saying = list(connection.execute(query(connection, value, size)).scalars())
-        firsts, newest = first_of(connection, saying), newest_of(connection, saying, size)
-        return column.in_(sorted({firsts[ref] for ref in saying if newest[ref] == ref}))  # type: ignore[no-any-return]
-
-    return Filter(found, kinds)
-
-
-def _called(kind: str) -> Filter:
-    """By a thing's name, with its version or without."""
-    c = t.things.c
-
-    def query(_: Connection, value: str, _size: int | None) -> Any:
-        fits = c.name == value if "@" in value else or_(c.name == value, names.starting(c.name, f"{value}@"))
-        return select(c.ref).where(c.kind == kind, fits)
-
-    return _now(c.ref, query)
-
-
-def _of_party(table: Any) -> Filter:
-    return _now(
-        t.things.c.ref,
-        lambda connection, value, size: select(table.c.ref).where(
-            table.c.party == names.resolve(connection, value, "party", size=size)
-        ),
-        "party",
-    )
-
-
-def _in_force() -> Filter:
-    """By a time at which a document was in force."""
-
-    def found(connection: Connection, value: str, size: int | None) -> ColumnElement[bool]:
-        c, at = t.things.c, expect_time("in_force", value)
-        every = connection.execute(select(c.ref).where(c.kind == "terms", c.amends.is_(None))).scalars().all()
-        return c.ref.in_([each.ref for each in versions(connection, every, size) if each.in_force(at)])
-
-    return Filter(found)
-
-
-def _about_terms(table: Any) -> Filter:
-    return _now(
-        t.things.c.ref,
-        lambda connection, value, size: select(table.c.ref).where(
-            table.c.terms == names.resolve(connection, value, "terms", size=size)
-        ),
-        "terms",
-    )
-
-
-def _label(_connection: Connection, value: str, _size: int | None) -> ColumnElement[bool]:
-    """By a dataset's name, with its version or without."""
-    c = t.datasets.c
-    label, at, version = value.rpartition("@")
-    return or_(c.name == value, (c.name == label) & (c.version == version)) if at else c.name == value
-
-
 # -- the lists -------------------------------------------------------------------------------------------------------------
 
 
 def _things(
-    kind: str, to: items.Items, *more: Any, named: bool = True, earlier: Earlier | None = None, **filters: Filter
+    kind: str, to: items.Items, *more: Any, named: bool = True, earlier: Earlier | None = None, **filters: by.Filter
 ) -> _List:
     """Things of a kind, each by the statement that made it."""
     c = t.things.c
     query = select(c.ref, c.seq, c.owner, *more).where(c.kind == kind, c.amends.is_(None))
-    by_name = {"name": _called(kind)} if named else {}
-    by_thing = {"ref": _thing(c.ref, kind), "owner": _thing(c.owner, "party")}
-    return _List(query, c.seq, to, {**by_thing, **by_name, **filters}, earlier)
+    name = {"name": by.name(kind)} if named else {}
+    things = {"ref": by.thing(c.ref, kind), "owner": by.thing(c.owner, "party")}
+    return _List(query, c.seq, to, {**things, **name, **filters}, earlier)
 
 
-def _of(table: Any, to: items.Items, *more: Any, **filters: Filter) -> _List:
+def _of(table: Any, to: items.Items, *more: Any, **filters: by.Filter) -> _List:
     """What stands in a table of its own, a row each."""
     c = t.things.c
     query = select(table, c.owner.label("made_by"), *more) if "owner" in table.c else select(table, c.owner, *more)
@@ -262,17 +160,17 @@ def _of(table: Any, to: items.Items, *more: Any, **filters: Filter) -> _List:
         query.join(t.things, c.ref == table.c.ref),
         table.c.seq,
         to,
-        {"ref": _is(table.c.ref), "owner": _thing(c.owner, "party"), **filters},
+        {"ref": by.value(table.c.ref), "owner": by.thing(c.owner, "party"), **filters},
     )
 
 
-def _grouped(table: Any, to: items.Items, columns: tuple[Any, ...], *more: Any, where: Any = None, **filters: Filter) -> _List:
+def _grouped(table: Any, to: items.Items, columns: tuple[Any, ...], *more: Any, where: Any = None, **filters: by.Filter) -> _List:
     """What stands in a table of its own, several rows each that share `columns`."""
     c = t.things.c
     shared = (table.c.ref, table.c.seq, c.owner, *columns)
     query = select(*shared, *more).join(t.things, c.ref == table.c.ref).group_by(*shared)
     query = query if where is None else query.where(where)
-    return _List(query, table.c.seq, to, {"ref": _is(table.c.ref), "owner": _thing(c.owner, "party"), **filters})
+    return _List(query, table.c.seq, to, {"ref": by.value(table.c.ref), "owner": by.thing(c.owner, "party"), **filters})
 
 
 def _lists() -> dict[type, _List]:
@@ -282,23 +180,23 @@ def _lists() -> dict[type, _List]:
     about, hit, later = t.decisions.alias(), t.recalls.alias(), t.things.alias()
     newest = ~exists(select(later.c.ref).where(later.c.amends == t.teachers.c.ref))
     provided = select(func.count()).where(t.teachers.c.party == c.ref, newest).scalar_subquery().label("teachers")
-    digest = _is(c.digest)
+    digest = by.value(c.digest)
     return {
         listing.ListedParty: _things("party", items.parties, provided),
-        listing.ListedTeacher: _things("teacher", items.teachers, party=_of_party(t.teachers)),
+        listing.ListedTeacher: _things("teacher", items.teachers, party=by.party(t.teachers)),
         listing.ListedTerms: _things(
-            "terms", items.terms, earlier=items.terms, party=_of_party(t.terms_scopes), digest=digest, in_force=_in_force()
+            "terms", items.terms, earlier=items.terms, party=by.party(t.terms_scopes), digest=digest, in_force=by.in_force()
         ),
         listing.ListedFact: _things(
-            "terms_fact", items.readings, named=False, earlier=items.readings, terms=_about_terms(t.terms_facts)
+            "terms_fact", items.readings, named=False, earlier=items.readings, terms=by.terms(t.terms_facts)
         ),
         listing.ListedAcceptance: _things(
             "acceptance",
             items.acceptances,
             named=False,
             earlier=items.acceptances,
-            terms=_about_terms(t.acceptances),
-            party=_of_party(t.acceptances),
+            terms=by.terms(t.acceptances),
+            party=by.party(t.acceptances),
         ),
         listing.ListedStudent: _things(
             "student",
@@ -312,60 +210,60 @@ def _lists() -> dict[type, _List]:
             t.datasets,
             items.datasets,
             c.body,
-            name=Filter(_label),
-            shard=_in(t.datasets.c.ref, p.dataset, p.shard, "shard"),
+            name=by.dataset_name(),
+            shard=by.thing_in(t.datasets.c.ref, p.dataset, p.shard, "shard"),
             digest=digest,
         ),
         listing.ListedShard: _of(
             t.shards,
             items.shards,
-            teacher=_in(s.ref, e.src, e.dst, "teacher", where=e.relation.like("model:%")),
-            dataset=_in(s.ref, p.shard, p.dataset, "dataset"),
-            input=Filter(lambda _connection, value, _size: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value))),
-            import_identity=_is(s.import_identity),
-            digest=_is(s.file),
+            teacher=by.thing_in(s.ref, e.src, e.dst, "teacher", where=e.relation.like("model:%")),
+            dataset=by.thing_in(s.ref, p.shard, p.dataset, "dataset"),
+            input=by.Filter(lambda _connection, value, _size: s.ref.in_(by_input.where(t.shard_inputs.c.digest == value))),
+            import_identity=by.value(s.import_identity),
+            digest=by.value(s.file),
         ),
         listing.ListedRun: _of(
             t.runs,
             items.runs,
-            name=_is(r.name),
-            student=_thing(r.student, "student"),
-            dataset=_in(r.ref, t.run_sources.c.run, t.run_sources.c.dataset, "dataset"),
-            outcome=_is(r.outcome),
+            name=by.value(r.name),
+            student=by.thing(r.student, "student"),
+            dataset=by.thing_in(r.ref, t.run_sources.c.run, t.run_sources.c.dataset, "dataset"),
+            outcome=by.value(r.outcome),
         ),
         listing.ListedGrant: _of(
             t.grants,
             items.plain(listing.ListedGrant, "run", "student", "mode", "verdict", "expires", "report_by"),
-            run=_thing(g.run, "run"),
-            student=_thing(g.student, "student"),
-            mode=_is(g.mode),
+            run=by.thing(g.run, "run"),
+            student=by.thing(g.student, "student"),
+            mode=by.value(g.mode),
         ),
         listing.ListedConsumption: _of(
             t.consumptions,
             items.plain(listing.ListedConsumption, "run", "grant", "sequence", "epoch", "first", "last", "rows", "state"),
-            run=_thing(u.run, "run"),
-            grant=_thing(u.grant, "grant"),
+            run=by.thing(u.run, "run"),
+            grant=by.thing(u.grant, "grant"),
         ),
         listing.ListedDelivery: _of(
             t.deliveries,
             items.plain(listing.ListedDelivery, "object", "recipient", "channel", "grant"),
-            object=_thing(v.object, "dataset", "shard"),
-            grant=_thing(v.grant, "grant"),
-            recipient=_thing(v.recipient, "party"),
-            channel=_is(v.channel),
+            object=by.thing(v.object, "dataset", "shard"),
+            grant=by.thing(v.grant, "grant"),
+            recipient=by.thing(v.recipient, "party"),
+            channel=by.value(v.channel),
         ),
         listing.ListedRelease: _of(
             t.releases,
             items.plain(listing.ListedRelease, "student", "weights", "released"),
-            student=_thing(x.student, "student"),
-            digest=_is(x.weights),
+            student=by.thing(x.student, "student"),
+            digest=by.value(x.weights),
         ),
         listing.ListedReport: _of(
             t.reports,
             items.plain(listing.ListedReport, "student", "template", "profile", "tree_size", "model", "supersedes"),
-            student=_thing(o.student, "student"),
-            template=_is(o.template),
-            profile=_is(o.profile),
+            student=by.thing(o.student, "student"),
+            template=by.value(o.template),
+            profile=by.value(o.profile),
         ),
         listing.ListedRecall: _grouped(
             t.recalls,
@@ -373,18 +271,18 @@ def _lists() -> dict[type, _List]:
             (w.category, w.action, w.effective),
             func.count(w.shard.distinct()).label("shards"),
             func.sum(w.last - w.first).label("rows"),
-            shard=_in(w.ref, hit.c.ref, hit.c.shard, "shard"),
-            dataset=_in(w.ref, hit.c.ref, p.dataset, "dataset", where=p.shard == hit.c.shard),
-            category=_is(w.category),
-            action=_is(w.action),
+            shard=by.thing_in(w.ref, hit.c.ref, hit.c.shard, "shard"),
+            dataset=by.thing_in(w.ref, hit.c.ref, p.dataset, "dataset", where=p.shard == hit.c.shard),
+            category=by.value(w.category),
+            action=by.value(w.action),
         ),
         listing.ListedDecision: _grouped(
             t.decisions,
             items.decisions,
             (d.question, d.until),
             where=d.phase == "ask",
-            student=_in(d.ref, about.c.ref, about.c.subject, "student"),
-            terms=_in(d.ref, about.c.ref, about.c.subject, "terms"),
+            student=by.thing_in(d.ref, about.c.ref, about.c.subject, "student"),
+            terms=by.thing_in(d.ref, about.c.ref, about.c.subject, "terms"),
         ),
     }
 
