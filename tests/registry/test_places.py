@@ -153,7 +153,7 @@ def test_a_list_is_asked_for_by_what_its_items_say(lived: World) -> None:
 def test_many_that_fit_are_found_as_few_are(lived: World, monkeypatch: pytest.MonkeyPatch) -> None:
     place = lived.registry.local
     few = [every(place, listing.ListedShard, 2, **wanted) for wanted in ({"dataset": "chat"}, {"teacher": "acme/base@1"})]
-    monkeypatch.setattr("inbond.registry.paging._FEW", 1)
+    monkeypatch.setattr("inbond.registry.filters._FEW", 1)
     assert [every(place, listing.ListedShard, 2, **wanted) for wanted in ({"dataset": "chat"}, {"teacher": "acme/base@1"})] == few
 
 
