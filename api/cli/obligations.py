@@ -20,20 +20,26 @@ if TYPE_CHECKING:
 @command(
     "obligations",
     """inbond student obligations acme/mini
-    inbond student obligations acme/mini --notice NOTICE""",
+    inbond student obligations acme/mini --notice NOTICE
+    inbond student obligations acme/mini --dataset chat --at 2027-01-01""",
     of=student,
 )
 @click.argument("name", metavar="STUDENT")
+@click.option("--dataset", "datasets", multiple=True, metavar="DATASET", help="Of these alone (all that its runs were to read).")
+@click.option("--at", callback=expect_date, metavar="DATE", help="As if the outputs were used then (now unless given).")
+@as_of_option
 @click.option(
     "--notice", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write what a release must carry."
 )
-def obligations(session: Session, name: str, notice: Path | None) -> None:
+def obligations(
+    session: Session, name: str, datasets: tuple[str, ...], at: str | None, as_of: int | None, notice: Path | None
+) -> None:
     """Show what a student owes under the terms of the teachers that it learned from and of the weights that it carries.
 
     Drawn from readings of terms, which are no legal advice. Nothing is recorded.
     """
     with session.open() as registry:
-        weighed = registry.place.terms.weigh(name)
+        weighed = registry.place.terms.weigh(name, list(datasets) or None, at, as_of)
     if notice is not None:
         notice.write_text(weighed.notice, encoding="utf-8")
     owes = owed(weighed.evaluation.obligations, weighed.names)

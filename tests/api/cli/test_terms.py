@@ -88,8 +88,8 @@ def test_the_catalogue_is_shown_and_bound(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("warehouse")
 def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> None:
-    before = ok("student", "obligations", "acme/mini")
-    assert "by the terms on record: undetermined" in before.out
+    before = ok("student", "obligations", "acme/mini", "--json").json
+    assert before["verdict"] == "undetermined"
     facts = tmp_path / "facts.toml"
     facts.write_text("generated = { first = 2024-06-02, last = 2024-06-01, live = false }\n")
     refused = run("declare", "chat@1", "--facts", facts)
@@ -128,6 +128,9 @@ def test_what_terms_ask_of_a_student_is_shown_and_written(tmp_path: Path) -> Non
     assert "[here the text of tos@2024-01-31: " in (tmp_path / "NOTICE").read_text()
     data = ok("student", "obligations", "acme/mini", "--json").json
     assert [each["type"] for each in data["obligations"]] == ["name_prefix", "licence_copy"]
+    assert ok("student", "obligations", "acme/mini", "--dataset", "chat", "--at", "2025-01-01", "--json").json == data
+    earlier = ok("student", "obligations", "acme/mini", "--as-of", before["tree_size"], "--json").json
+    assert (earlier["obligations"], earlier["verdict"], earlier["tree_size"]) == ([], "undetermined", before["tree_size"])
     assert data["texts"] == ["tos@2024-01-31"]
     assert run("terms", "impact", "tos", "--since", "9999").code == 2
     facts.write_text('permits_training = "no"\n')
