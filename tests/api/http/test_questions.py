@@ -92,7 +92,10 @@ def test_the_gate(server: Server) -> None:
         ({}, 400, "invalid-input"),
     ):
         problem(server.get(path, "trainer", params={"student": student, **wrong}), status, type)
-    assert "found no query parameter dataset" in problem(server.get(path, "trainer"), 400, "invalid-input")["detail"]
+    assert (
+        "found no query parameter dataset"
+        in problem(server.get(path, "trainer", params={"student": student}), 400, "invalid-input")["detail"]
+    )
 
 
 def test_runs(server: Server) -> None:
