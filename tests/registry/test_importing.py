@@ -330,7 +330,7 @@ def start(processes: Any) -> Iterator[Start]:
 def test_an_import_killed_at_any_moment_goes_on_without_duplicates(
     make_world: Callable[..., World], tmp_path: Path, start: Start
 ) -> None:
-    moments = int(os.environ.get("INBOND_FAULTS", "10"))
+    moments = int(os.environ.get("INBOND_FAULTS", "6"))
     chance, rows, per_shard, whole, killed = random.Random(moments), 24, 3, 0.0, 0
     file = messages(tmp_path / "new.jsonl", "new", rows)
     for name in ("cold", "warm"):
