@@ -75,13 +75,7 @@ def name(kind: str) -> Filter:
 
 def party(table: Any) -> Filter:
     """By the party that the newest statement names, of things that have rows in `table`."""
-    return _newest(
-        t.things.c.ref,
-        lambda connection, value, size: select(table.c.ref).where(
-            table.c.party == names.resolve(connection, value, "party", size=size)
-        ),
-        "party",
-    )
+    return _named_now(table.c.ref, table.c.party, "party")
 
 
 def in_force() -> Filter:
@@ -97,13 +91,14 @@ def in_force() -> Filter:
 
 def terms(table: Any) -> Filter:
     """By the document of terms that the newest statement names, of things that have rows in `table`."""
-    return _newest(
-        t.things.c.ref,
-        lambda connection, value, size: select(table.c.ref).where(
-            table.c.terms == names.resolve(connection, value, "terms", size=size)
-        ),
-        "terms",
-    )
+    return _named_now(table.c.ref, table.c.terms, "terms")
+
+
+def _named_now(ref: Any, column: Any, kind: str) -> Filter:
+    def query(connection: Connection, value: str, size: int | None) -> Any:
+        return select(ref).where(column == names.resolve(connection, value, kind, size=size))
+
+    return _newest(t.things.c.ref, query, kind)
 
 
 def dataset_name() -> Filter:
